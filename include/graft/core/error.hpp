@@ -66,9 +66,10 @@ std::string message(const Parts&... parts) {
   return out.str();
 }
 
-/// `text` in double quotes for a message: control bytes and quotes escaped, cut after `limit` bytes, so that neither a
-/// hostile name nor a long document floods a terminal or a log.
-inline std::string quoted(std::string_view text, std::size_t limit = 120) {
+/// quoted(text, limit = 120): `text` in double quotes for a message, control bytes and quotes escaped, cut after
+/// `limit` bytes, so that neither a hostile name nor a long document floods a terminal or a log. A function object,
+/// because argument-dependent lookup would prefer std::quoted for a std::string.
+inline constexpr auto quoted = [](std::string_view text, std::size_t limit = 120) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";
   for (const char c : text.substr(0, limit)) {
@@ -85,6 +86,6 @@ inline std::string quoted(std::string_view text, std::size_t limit = 120) {
     }
   }
   return out + (text.size() > limit ? "...\"" : "\"");
-}
+};
 
 }  // namespace graft

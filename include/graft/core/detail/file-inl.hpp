@@ -1,0 +1,184 @@
+#pragma once
+
+#include "graft/core/file.hpp"
+
+namespace graft {
+
+namespace detail {
+
+/// FileError of the last system call: `cannot open "x": No such file or directory`.
+[[noreturn]] inline void throw_system_error(std::string_view verb, const std::filesystem::path& path,
+                                            int code = errno) {
+  throw FileError(
+      message("cannot ", verb, " ", quoted(path.native(), 4096), ": ", std::generic_category().message(code)));
+}
+
+/// Repeats a system call that a signal interrupted.
+template <class Call>
+auto retry(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+/// The directory that `path` is an entry of.
+inline std::filesystem::path parent_of(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+}
+
+/// A name beside `path` that nobody has taken. Short, whatever the length of the name of `path`.
+inline std::filesystem::path sibling_name(const std::filesystem::path& path) {
+  static constexpr char digits[] = "0123456789abcdef";
+  std::string name = ".graft-";
+  std::random_device random;
+  for (int i = 0; i < 16; ++i) name += digits[random() & 15];
+  return parent_of(path) / name;
+}
+
+/// Flushes a file or a directory to the disk. Some file systems cannot flush a directory (EINVAL): they have no need
+/// to.
+inline void flush_to_disk(const std::filesystem::path& path) {
+  const Descriptor descriptor(retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
+  if (!descriptor.is_open()) throw_system_error("open", path);
+  if (retry([&] { return ::fsync(descriptor.number()); }) != 0 && errno != EINVAL) throw_system_error("flush", path);
+}
+
+}  // namespace detail
+
+inline InputFile::InputFile(std::filesystem::path path)
+    : path_(std::move(path)),
+      // O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever. It does not affect regular files.
+      descriptor_(detail::retry([this] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK); })) {
+  if (!descriptor_.is_open()) detail::throw_system_error("open", path_);
+  struct stat status {};
+  if (::fstat(descriptor_.number(), &status) != 0) detail::throw_system_error("examine", path_);
+  if (!S_ISREG(status.st_mode)) {
+    throw FileError(message("cannot read ", quoted(path_.native(), 4096), ": it is ",
+                            S_ISDIR(status.st_mode) ? "a directory" : "not a regular file"));
+  }
+  size_ = static_cast<std::uint64_t>(status.st_size);
+}
+
+inline void InputFile::read_at(std::uint64_t offset, std::span<std::byte> bytes) const {
+  while (!bytes.empty()) {
+    const ssize_t count = offset > static_cast<std::uint64_t>(INT64_MAX) ? 0 : detail::retry([&] {
+      return ::pread(descriptor_.number(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    });
+    if (count < 0) detail::throw_system_error("read", path_);
+    if (count == 0) {
+      throw FileError(message("cannot read ", quoted(path_.native(), 4096), ": it ends before byte ", offset, ", and ",
+                              bytes.size(), " more bytes were wanted; was it changed while it was open?"));
+    }
+    offset += static_cast<std::uint64_t>(count);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+inline std::string read_file(const std::filesystem::path& path, std::uint64_t limit) {
+  const InputFile file(path);
+  if (file.size() > limit) {
+    throw FormatError(message(path.native(), ": has ", file.size(), " bytes, more than the limit of ", limit));
+  }
+  std::string content(static_cast<std::size_t>(file.size()), '\0');
+  file.read_at(0, std::as_writable_bytes(std::span(content)));
+  return content;
+}
+
+inline OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
+  if (!path_.has_filename() || std::filesystem::is_directory(path_)) {
+    throw FileError(message("cannot write ", quoted(path_.native(), 4096), ": it is a directory"));
+  }
+  do {
+    temporary_ = detail::sibling_name(path_);
+    // 0666 less the umask: unlike mkstemp, which would leave a file that only its owner can read.
+    descriptor_ = detail::Descriptor(
+        detail::retry([this] { return ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); }));
+  } while (!descriptor_.is_open() && errno == EEXIST);
+  if (!descriptor_.is_open()) detail::throw_system_error("create a file beside", path_);
+}
+
+inline OutputFile::~OutputFile() {
+  if (descriptor_.is_open()) ::unlink(temporary_.c_str());
+}
+
+inline void OutputFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = detail::retry([&] { return ::write(descriptor_.number(), bytes.data(), bytes.size()); });
+    if (count < 0) detail::throw_system_error("write", path_);
+    bytes = bytes.subspan(static_cast<std::size_t>(count));
+  }
+}
+
+inline void OutputFile::commit() {
+  if (!descriptor_.is_open()) throw StateError(message("the file ", quoted(path_.native()), " is committed already"));
+  if (detail::retry([this] { return ::fsync(descriptor_.number()); }) != 0) detail::throw_system_error("flush", path_);
+  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_system_error("replace", path_);
+  if (!descriptor_.close()) detail::throw_system_error("close", path_);
+  detail::flush_to_disk(detail::parent_of(path_));
+}
+
+inline void write_file(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+inline OutputDirectory::OutputDirectory(std::filesystem::path destination, std::string replaces)
+    : destination_(std::filesystem::absolute(destination).lexically_normal()), replaces_(std::move(replaces)) {
+  if (!destination_.has_filename()) destination_ = destination_.parent_path();  // "model/" names "model"
+  check_destination();
+  const std::filesystem::path parent = detail::parent_of(destination_);
+  std::error_code error;
+  std::filesystem::create_directories(parent, error);
+  if (error) detail::throw_system_error("create", parent, error.value());
+  std::filesystem::path place;
+  do {
+    place = detail::sibling_name(destination_);
+    if (::mkdir(place.c_str(), 0777) == 0) break;
+  } while (errno == EEXIST);
+  if (!std::filesystem::is_directory(place)) detail::throw_system_error("create a directory beside", destination_);
+  temporary_ = place;
+}
+
+inline OutputDirectory::~OutputDirectory() {
+  std::error_code ignored;
+  if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+}
+
+inline void OutputDirectory::check_destination() const {
+  std::error_code error;
+  const auto status = std::filesystem::status(destination_, error);
+  if (!std::filesystem::exists(status)) return;
+  if (!std::filesystem::is_directory(status)) {
+    throw OptionError(message(quoted(destination_.native(), 4096), " is a file; name a directory"));
+  }
+  const bool empty = std::filesystem::is_empty(destination_, error);
+  if (error) detail::throw_system_error("list", destination_, error.value());
+  if (empty || (!replaces_.empty() && std::filesystem::exists(destination_ / replaces_))) return;
+  throw OptionError(message("the directory ", quoted(destination_.native(), 4096), " is not empty",
+                            replaces_.empty() ? "" : " and holds no " + replaces_, "; name a new one or empty it"));
+}
+
+inline void OutputDirectory::commit() {
+  namespace fs = std::filesystem;
+  if (temporary_.empty()) throw StateError(message("the directory ", quoted(destination_.native()), " is committed"));
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
+    if (!entry.is_symlink() && (entry.is_directory() || entry.is_regular_file())) detail::flush_to_disk(entry.path());
+  }
+  detail::flush_to_disk(temporary_);
+  check_destination();
+  if (fs::exists(destination_) && !fs::is_empty(destination_)) {
+    // Exchanged in one step, so that a reader finds the old directory or the new one at any moment.
+    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) != 0) {
+      detail::throw_system_error("replace", destination_);
+    }
+    detail::flush_to_disk(detail::parent_of(destination_));
+    fs::remove_all(std::exchange(temporary_, {}));
+    return;
+  }
+  if (std::rename(temporary_.c_str(), destination_.c_str()) != 0) detail::throw_system_error("create", destination_);
+  temporary_.clear();
+  detail::flush_to_disk(detail::parent_of(destination_));
+}
+
+}  // namespace graft
