@@ -1,0 +1,73 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "graft/core/error.hpp"
+
+namespace graft {
+
+/// A batch of sequences laid end to end: T tokens in all, of N sequences, and no padding.
+///
+/// Sequence n owns the tokens offsets[n] ... offsets[n + 1] - 1. Hidden states over a batch are [T, D].
+struct PackedBatch {
+  torch::Tensor ids;        ///< [T] int64
+  torch::Tensor type_ids;   ///< [T] int64: 0 for the first text of a pair, 1 for the second
+  torch::Tensor positions;  ///< [T] int64: counts from 0 in each sequence
+  torch::Tensor offsets;    ///< [N + 1] int64, on the CPU wherever the rest is: 0, then where each sequence ends
+
+  std::int64_t sequences() const { return offsets.size(0) - 1; }  ///< N
+  std::int64_t tokens() const { return ids.size(0); }             ///< T
+
+  /// Tokens of the longest sequence; 0 for a batch of none.
+  std::int64_t longest() const {
+    const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+    std::int64_t most = 0;
+    for (std::int64_t n = 0; n < sequences(); ++n) most = std::max(most, ends[n + 1] - ends[n]);
+    return most;
+  }
+
+  /// The same batch with ids, type_ids and positions on `device`; offsets stay on the CPU.
+  PackedBatch to(torch::Device device) const {
+    return {ids.to(device), type_ids.to(device), positions.to(device), offsets};
+  }
+};
+
+/// Lays `ids` end to end. `type_ids` is empty (every token is of type 0) or as long as `ids`, sequence by sequence.
+/// Empty sequences are allowed, and so is a batch of none. Throws ShapeError where the lengths differ.
+inline PackedBatch pack(std::span<const std::vector<std::int32_t>> ids,
+                        std::span<const std::vector<std::int32_t>> type_ids = {}) {
+  if (!type_ids.empty() && type_ids.size() != ids.size()) {
+    throw ShapeError(message("type_ids hold ", type_ids.size(), " sequences, ids ", ids.size(),
+                             "; give one for each, or none at all"));
+  }
+  const auto n = static_cast<std::int64_t>(ids.size());
+  std::int64_t total = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (!type_ids.empty() && type_ids[i].size() != ids[i].size()) {
+      throw ShapeError(message("sequence ", i, " has ", ids[i].size(), " ids and ", type_ids[i].size(),
+                               " type_ids; give one for each token"));
+    }
+    total += static_cast<std::int64_t>(ids[i].size());
+  }
+
+  PackedBatch batch{torch::empty({total}, torch::kInt64), torch::zeros({total}, torch::kInt64),
+                    torch::empty({total}, torch::kInt64), torch::zeros({n + 1}, torch::kInt64)};
+  auto* id = batch.ids.data_ptr<std::int64_t>();
+  auto* type = batch.type_ids.data_ptr<std::int64_t>();
+  auto* position = batch.positions.data_ptr<std::int64_t>();
+  auto* offset = batch.offsets.data_ptr<std::int64_t>();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    id = std::copy(ids[i].begin(), ids[i].end(), id);
+    if (!type_ids.empty()) type = std::copy(type_ids[i].begin(), type_ids[i].end(), type);
+    for (std::size_t t = 0; t < ids[i].size(); ++t) *position++ = static_cast<std::int64_t>(t);
+    offset[i + 1] = offset[i] + static_cast<std::int64_t>(ids[i].size());
+  }
+  return batch;
+}
+
+}  // namespace graft
