@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include "graft/adapters/adaptable.hpp"
+
+namespace graft {
+
+/// Sizes and regularisation of the input of an encoder.
+struct TokenEmbeddingsOptions {
+  std::int64_t vocabulary = 0;
+  std::int64_t positions = 0;
+  std::int64_t types = 0;                          ///< kinds of segment, such as first and second text of a pair
+  std::int64_t hidden = 0;                         ///< D
+  std::optional<std::int64_t> padding{};           ///< a word whose row is never trained
+  std::optional<std::int64_t> padding_position{};  ///< a position whose row is never trained
+  double dropout = 0.0;
+  double eps = 1e-12;  ///< of the norm
+};
+
+/// Token ids to hidden states:  y = dropout(LayerNorm(word + type + position))
+///
+/// Shapes: ids, type_ids, positions [T] int64 -> y [T, D].
+/// Children: `word_embeddings`, `position_embeddings`, `token_type_embeddings`, `LayerNorm`.
+/// Source: Devlin et al., BERT, arXiv:1810.04805, section 3.
+class TokenEmbeddingsImpl : public torch::nn::Module {
+ public:
+  explicit TokenEmbeddingsImpl(const TokenEmbeddingsOptions& options);
+
+  torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& type_ids, const torch::Tensor& positions);
+
+  /// [V, D]: the weight that a language-model head shares.
+  const torch::Tensor& word_weight() const { return words_->weight; }
+
+ private:
+  Embedding words_, positions_, types_;
+  torch::nn::LayerNorm norm_;
+  double dropout_;
+};
+TORCH_MODULE(TokenEmbeddings);
+
+inline TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptions& options)
+    : words_(register_module(
+          "word_embeddings",
+          Embedding(torch::nn::EmbeddingOptions(options.vocabulary, options.hidden).padding_idx(options.padding)))),
+      positions_(register_module(
+          "position_embeddings",
+          Embedding(
+              torch::nn::EmbeddingOptions(options.positions, options.hidden).padding_idx(options.padding_position)))),
+      types_(register_module("token_type_embeddings",
+                             Embedding(torch::nn::EmbeddingOptions(options.types, options.hidden)))),
+      norm_(register_module("LayerNorm",
+                            torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.hidden}).eps(options.eps)))),
+      dropout_(options.dropout) {}
+
+inline torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
+                                                  const torch::Tensor& positions) {
+  const torch::Tensor sum = words_(ids) + types_(type_ids) + positions_(positions);
+  return torch::dropout(norm_(sum), dropout_, is_training());
+}
+
+}  // namespace graft

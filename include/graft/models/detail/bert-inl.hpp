@@ -1,0 +1,113 @@
+#pragma once
+
+#include "graft/models/bert.hpp"
+
+namespace graft {
+namespace detail {
+
+inline void check_in_table(const torch::Tensor& ids, std::int64_t rows, std::string_view what) {
+  if (!ids.is_cpu() || ids.numel() == 0) return;
+  const torch::Tensor outside = (ids < 0).logical_or(ids >= rows);
+  if (!outside.any().item<bool>()) return;
+  const auto at = outside.to(torch::kInt64).argmax().item<std::int64_t>();
+  throw OptionError(message(what, " ", ids[at].item<std::int64_t>(), " at token ", at,
+                            " of the batch; the model has 0 to ", rows - 1,
+                            ". Was the text encoded with this model's tokenizer?"));
+}
+
+inline void check_batch(const PackedBatch& batch, const BertConfig& config) {
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  for (std::int64_t n = 0; n < batch.sequences(); ++n) {
+    const std::int64_t length = offsets[n + 1] - offsets[n];
+    if (length < 1) throw ShapeError(message("sequence ", n, " of the batch has no token; leave it out"));
+    if (length > config.max_tokens())
+      throw ShapeError(message("sequence ", n, " of the batch has ", length, " tokens; the model takes ",
+                               config.max_tokens(), ". Truncate when encoding"));
+  }
+  check_in_table(batch.ids, config.vocab_size, "token id");
+  check_in_table(batch.type_ids, config.type_vocab_size, "type id");
+}
+
+inline TokenEmbeddingsOptions embeddings_options(const BertConfig& config) {
+  return {.vocabulary = config.vocab_size,
+          .positions = config.max_position_embeddings,
+          .types = config.type_vocab_size,
+          .hidden = config.hidden_size,
+          .padding = config.pad_token_id,
+          .padding_position = config.is_roberta() ? config.pad_token_id : std::nullopt,
+          .dropout = config.hidden_dropout_prob,
+          .eps = config.layer_norm_eps};
+}
+
+}  // namespace detail
+
+inline BertAttentionImpl::BertAttentionImpl(const BertConfig& config) {
+  self_ = register_module("self", SelfAttention(SelfAttentionOptions{.hidden = config.hidden_size,
+                                                                     .heads = config.num_attention_heads,
+                                                                     .dropout = config.attention_probs_dropout_prob}));
+  output_ = register_module(
+      "output", AddNorm(config.hidden_size, config.hidden_size, config.hidden_dropout_prob, config.layer_norm_eps));
+}
+
+inline BertLayerImpl::BertLayerImpl(const BertConfig& config) {
+  attention_ = register_module("attention", BertAttention(config));
+  intermediate_ = register_module(
+      "intermediate", Dense(config.hidden_size, config.intermediate_size, activation_named(config.hidden_act)));
+  output_ = register_module("output", AddNorm(config.intermediate_size, config.hidden_size, config.hidden_dropout_prob,
+                                              config.layer_norm_eps));
+}
+
+inline BertEncoderImpl::BertEncoderImpl(const BertConfig& config) {
+  register_module("layer", layers_);
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) layers_->push_back(BertLayer(config));
+}
+
+inline torch::Tensor BertEncoderImpl::forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  torch::Tensor state = hidden;
+  for (const auto& layer : *layers_) state = layer->as<BertLayerImpl>()->forward(state, offsets);
+  return state;
+}
+
+inline BertModelImpl::BertModelImpl(const BertConfig& config, bool with_pooler) : config_(config) {
+  config_.check();
+  embeddings_ = register_module("embeddings", TokenEmbeddings(detail::embeddings_options(config)));
+  encoder_ = register_module("encoder", BertEncoder(config));
+  if (with_pooler) pooler_ = register_module("pooler", Dense(config.hidden_size, config.hidden_size, Activation::tanh));
+  initialize_normal(*this, config.initializer_range);
+}
+
+inline torch::Tensor BertModelImpl::embed(const PackedBatch& batch) {
+  detail::check_batch(batch, config_);
+  return embeddings_(
+      batch.ids, batch.type_ids,
+      config_.is_roberta() ? roberta_positions(batch.ids, batch.positions, *config_.pad_token_id) : batch.positions);
+}
+
+inline torch::Tensor BertModelImpl::hidden(const PackedBatch& batch) { return encoder_(embed(batch), batch.offsets); }
+
+inline torch::Tensor BertModelImpl::first(const PackedBatch& batch) {
+  return encoder_->first(embed(batch), batch.offsets);
+}
+
+inline torch::Tensor BertModelImpl::pooled(const PackedBatch& batch) {
+  if (!pooler_) throw StateError("this model was made without a pooler");
+  return pooler_(first(batch));
+}
+
+inline BertStates BertModelImpl::forward(const PackedBatch& batch) {
+  BertStates states;
+  states.hidden = hidden(batch);
+  if (pooler_) states.pooled = pooler_(first_tokens(states.hidden, batch.offsets));
+  return states;
+}
+
+inline torch::Tensor roberta_positions(const torch::Tensor& ids, const torch::Tensor& positions, std::int64_t padding) {
+  // Padding met in the batch up to and without each token, less what was met before its sequence began.
+  const torch::Tensor is_padding = ids.eq(padding).to(torch::kInt64);
+  const torch::Tensor before = is_padding.cumsum(0) - is_padding;
+  const torch::Tensor start = torch::arange(ids.size(0), positions.options()) - positions;
+  const torch::Tensor counted = positions - (before - before.index_select(0, start));
+  return torch::where(is_padding.to(torch::kBool), padding, counted + padding + 1);
+}
+
+}  // namespace graft

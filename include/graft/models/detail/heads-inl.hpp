@@ -1,0 +1,88 @@
+#pragma once
+
+#include "graft/models/heads.hpp"
+
+namespace graft {
+
+inline RobertaClassificationHeadImpl::RobertaClassificationHeadImpl(const BertConfig& config)
+    : dropout_(config.head_dropout()) {
+  dense_ = register_module("dense", Linear(config.hidden_size, config.hidden_size));
+  out_proj_ = register_module("out_proj", Linear(config.hidden_size, config.num_labels()));
+}
+
+inline torch::Tensor RobertaClassificationHeadImpl::forward(const torch::Tensor& first) {
+  const torch::Tensor mixed = torch::tanh(dense_(torch::dropout(first, dropout_, is_training())));
+  return out_proj_(torch::dropout(mixed, dropout_, is_training()));
+}
+
+inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(const BertConfig& config) {
+  encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/!config.is_roberta()));
+  if (config.is_roberta()) {
+    roberta_classifier_ = register_module("classifier", RobertaClassificationHead(config));
+    initialize_normal(*roberta_classifier_, config.initializer_range);
+  } else {
+    classifier_ = register_module("classifier", Linear(config.hidden_size, config.num_labels()));
+    initialize_normal(*classifier_, config.initializer_range);
+  }
+}
+
+inline torch::Tensor BertForSequenceClassificationImpl::forward(const PackedBatch& batch) {
+  if (roberta_classifier_) return roberta_classifier_(encoder_->first(batch));
+  return classifier_(torch::dropout(encoder_->pooled(batch), config().head_dropout(), is_training()));
+}
+
+inline BertForTokenClassificationImpl::BertForTokenClassificationImpl(const BertConfig& config) {
+  encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/false));
+  classifier_ = register_module("classifier", Linear(config.hidden_size, config.num_labels()));
+  initialize_normal(*classifier_, config.initializer_range);
+}
+
+inline torch::Tensor BertForTokenClassificationImpl::forward(const PackedBatch& batch) {
+  return classifier_(torch::dropout(encoder_->hidden(batch), config().head_dropout(), is_training()));
+}
+
+inline BertForQuestionAnsweringImpl::BertForQuestionAnsweringImpl(const BertConfig& config) {
+  if (config.num_labels() != 2)
+    throw OptionError(message("question answering has a start and an end, but the configuration has ",
+                              config.num_labels(), " labels; set two"));
+  encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/false));
+  qa_outputs_ = register_module("qa_outputs", Linear(config.hidden_size, 2));
+  initialize_normal(*qa_outputs_, config.initializer_range);
+}
+
+inline torch::Tensor BertForQuestionAnsweringImpl::forward(const PackedBatch& batch) {
+  return qa_outputs_(encoder_->hidden(batch));
+}
+
+inline BertForMaskedLMImpl::BertForMaskedLMImpl(const BertConfig& config)
+    // RoBERTa's head has the exact gelu, whatever its layers have.
+    : activation_(config.is_roberta() ? Activation::gelu : activation_named(config.hidden_act)) {
+  if (!config.tie_word_embeddings)
+    throw OptionError("tie_word_embeddings is false; graft's masked language model decodes with the word embeddings");
+  encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/false));
+  dense_ = Linear(config.hidden_size, config.hidden_size);
+  norm_ = torch::nn::LayerNorm(torch::nn::LayerNormOptions({config.hidden_size}).eps(config.layer_norm_eps));
+  initialize_normal(*dense_, config.initializer_range);
+
+  const auto group = [](torch::nn::Module& parent, const std::string& name) {
+    return parent.register_module(name, std::make_shared<torch::nn::Module>());
+  };
+  std::shared_ptr<torch::nn::Module> head;
+  if (config.is_roberta()) {
+    head = group(*this, "lm_head");
+    head->register_module("dense", dense_);
+    head->register_module("layer_norm", norm_);
+  } else {
+    head = group(*group(*this, "cls"), "predictions");
+    const auto transform = group(*head, "transform");
+    transform->register_module("dense", dense_);
+    transform->register_module("LayerNorm", norm_);
+  }
+  bias_ = head->register_parameter("bias", torch::zeros({config.vocab_size}));
+}
+
+inline torch::Tensor BertForMaskedLMImpl::predict(const torch::Tensor& hidden) {
+  return torch::linear(norm_(activate(activation_, dense_(hidden))), encoder_->word_weight(), bias_);
+}
+
+}  // namespace graft

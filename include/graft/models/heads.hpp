@@ -1,0 +1,109 @@
+#pragma once
+
+#include <string>
+
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include "graft/models/bert.hpp"
+
+namespace graft {
+
+/// RoBERTa's head for whole sequences:  out_proj(dropout(tanh(dense(dropout(x)))))
+/// First tokens [N, D] -> logits [N, C]. Children: `dense`, `out_proj`.
+class RobertaClassificationHeadImpl : public torch::nn::Module {
+ public:
+  explicit RobertaClassificationHeadImpl(const BertConfig& config);
+  torch::Tensor forward(const torch::Tensor& first);
+
+ private:
+  Linear dense_{nullptr}, out_proj_{nullptr};
+  double dropout_;
+};
+TORCH_MODULE(RobertaClassificationHead);
+
+/// One class, or one number, for each sequence: logits [N, C], C = config().num_labels().
+/// Children: `bert` with a pooler and `classifier`; or `roberta` without one and its `classifier`.
+class BertForSequenceClassificationImpl : public torch::nn::Module {
+ public:
+  using Config = BertConfig;
+  explicit BertForSequenceClassificationImpl(const BertConfig& config);
+
+  torch::Tensor forward(const PackedBatch& batch);
+
+  const BertConfig& config() const { return encoder_->config(); }
+  std::string class_name() const { return config().class_name("BertForSequenceClassification"); }
+
+ private:
+  BertModel encoder_{nullptr};
+  Linear classifier_{nullptr};
+  RobertaClassificationHead roberta_classifier_{nullptr};
+};
+TORCH_MODULE(BertForSequenceClassification);
+
+/// One class for each token: logits [T, C]. Children: `bert` or `roberta`, `classifier`.
+class BertForTokenClassificationImpl : public torch::nn::Module {
+ public:
+  using Config = BertConfig;
+  explicit BertForTokenClassificationImpl(const BertConfig& config);
+
+  torch::Tensor forward(const PackedBatch& batch);
+
+  const BertConfig& config() const { return encoder_->config(); }
+  std::string class_name() const { return config().class_name("BertForTokenClassification"); }
+
+ private:
+  BertModel encoder_{nullptr};
+  Linear classifier_{nullptr};
+};
+TORCH_MODULE(BertForTokenClassification);
+
+/// Where an answer starts and ends in each sequence: logits [T, 2], a column for the start and one for the end, to be
+/// compared within a sequence. Children: `bert` or `roberta`, `qa_outputs`.
+class BertForQuestionAnsweringImpl : public torch::nn::Module {
+ public:
+  using Config = BertConfig;
+  /// Throws OptionError if the configuration does not have two labels.
+  explicit BertForQuestionAnsweringImpl(const BertConfig& config);
+
+  torch::Tensor forward(const PackedBatch& batch);
+
+  const BertConfig& config() const { return encoder_->config(); }
+  std::string class_name() const { return config().class_name("BertForQuestionAnswering"); }
+
+ private:
+  BertModel encoder_{nullptr};
+  Linear qa_outputs_{nullptr};
+};
+TORCH_MODULE(BertForQuestionAnswering);
+
+/// Which word each token was: logits [T, V], by the word embeddings and a bias of their own.
+/// Children: `bert` and `cls.predictions`, or `roberta` and `lm_head`. There is no module for the decoder: an adapter
+/// on the word embeddings does not reach it, as in PEFT.
+class BertForMaskedLMImpl : public torch::nn::Module {
+ public:
+  using Config = BertConfig;
+  /// Throws OptionError if the configuration does not tie the word embeddings.
+  explicit BertForMaskedLMImpl(const BertConfig& config);
+
+  torch::Tensor forward(const PackedBatch& batch) { return predict(encoder_->hidden(batch)); }
+
+  /// The logits of chosen tokens only, which saves V products for each of the others: hidden [M, D] -> [M, V].
+  torch::Tensor predict(const torch::Tensor& hidden);
+
+  BertModel encoder() const { return encoder_; }
+  const BertConfig& config() const { return encoder_->config(); }
+  std::string class_name() const { return config().class_name("BertForMaskedLM"); }
+
+ private:
+  BertModel encoder_{nullptr};
+  Linear dense_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
+  torch::Tensor bias_;
+  Activation activation_;
+};
+TORCH_MODULE(BertForMaskedLM);
+
+}  // namespace graft
+
+#include "graft/models/detail/heads-inl.hpp"

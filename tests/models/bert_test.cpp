@@ -1,0 +1,156 @@
+#include "graft/models/bert.hpp"
+
+#include <gtest/gtest.h>
+
+#include "graft/models/heads.hpp"
+
+namespace graft {
+namespace {
+
+BertConfig tiny(const std::string& model_type = "bert") {
+  BertConfig config;
+  config.model_type = model_type;
+  config.vocab_size = 50;
+  config.hidden_size = 12;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 3;
+  config.intermediate_size = 20;
+  config.max_position_embeddings = 16;
+  config.pad_token_id = model_type == "roberta" ? 1 : 0;
+  config.labels = {"no", "maybe", "yes"};
+  return config;
+}
+
+PackedBatch texts() {
+  const std::vector<std::vector<std::int32_t>> ids{{2, 7, 9, 3}, {2, 3}, {2, 30, 31, 32, 33, 34, 3}};
+  return pack(ids);
+}
+
+double difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
+
+template <class F>
+std::string error_of(F&& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(BertModel, NamesItsParametersAsTransformersDoes) {
+  const BertForSequenceClassification model(tiny());
+  const auto parameters = model->named_parameters();
+  const std::string layer = "bert.encoder.layer.1.";
+  for (const auto& name :
+       {std::string("bert.embeddings.word_embeddings.weight"), std::string("bert.embeddings.LayerNorm.bias"),
+        layer + "attention.self.query.weight", layer + "attention.output.dense.bias",
+        layer + "attention.output.LayerNorm.weight", layer + "intermediate.dense.weight", layer + "output.dense.weight",
+        layer + "output.LayerNorm.bias", std::string("bert.pooler.dense.weight"), std::string("classifier.weight")}) {
+    EXPECT_TRUE(parameters.contains(name)) << name;
+  }
+  EXPECT_EQ(parameters.size(), 5 + 2 * 16 + 2 + 2);
+  EXPECT_TRUE(
+      BertForSequenceClassification(tiny("roberta"))->named_parameters().contains("classifier.out_proj.weight"));
+  EXPECT_TRUE(BertForMaskedLM(tiny())->named_parameters().contains("cls.predictions.transform.LayerNorm.weight"));
+  EXPECT_TRUE(BertForMaskedLM(tiny("roberta"))->named_parameters().contains("lm_head.layer_norm.weight"));
+}
+
+TEST(BertModel, GivesTheShapesItPromises) {
+  const PackedBatch batch = texts();
+  const BertStates states = BertModel(tiny())->forward(batch);
+  EXPECT_EQ(states.hidden.sizes(), torch::IntArrayRef({13, 12}));
+  EXPECT_EQ(states.pooled.sizes(), torch::IntArrayRef({3, 12}));
+  EXPECT_FALSE(BertModel(tiny(), false)->forward(batch).pooled.defined());
+  for (const auto* type : {"bert", "roberta"}) {
+    EXPECT_EQ(BertForSequenceClassification(tiny(type))(batch).sizes(), torch::IntArrayRef({3, 3}));
+    EXPECT_EQ(BertForTokenClassification(tiny(type))(batch).sizes(), torch::IntArrayRef({13, 3}));
+    EXPECT_EQ(BertForMaskedLM(tiny(type))(batch).sizes(), torch::IntArrayRef({13, 50}));
+  }
+}
+
+TEST(BertModel, BatchOfOneEqualsBatchOfMany) {
+  torch::manual_seed(0);
+  for (const auto* type : {"bert", "roberta"}) {
+    BertForTokenClassification model(tiny(type));
+    model->to(torch::kFloat64);
+    model->eval();
+    const PackedBatch batch = texts();
+    const torch::Tensor together = model(batch);
+    for (std::int64_t n = 0; n < 3; ++n) {
+      const auto begin = batch.offsets[n].item<std::int64_t>(), end = batch.offsets[n + 1].item<std::int64_t>();
+      std::vector<std::int32_t> ids;
+      for (auto t = begin; t < end; ++t) ids.push_back(batch.ids[t].item<std::int32_t>());
+      const std::vector<std::vector<std::int32_t>> alone{ids};
+      // float64 rounding through two layers.
+      EXPECT_LT(difference(model(pack(alone)), together.slice(0, begin, end)), 1e-13) << type << n;
+    }
+  }
+}
+
+TEST(BertModel, DropsOutOnlyInTraining) {
+  BertForSequenceClassification model(tiny());
+  const PackedBatch batch = texts();
+  EXPECT_GT(difference(model(batch), model(batch)), 0.0);
+  model->eval();
+  EXPECT_EQ(difference(model(batch), model(batch)), 0.0);
+}
+
+TEST(BertModel, StartsWithTheDeviationOfItsConfiguration) {
+  torch::manual_seed(0);
+  BertConfig config = tiny();
+  config.hidden_size = 120;
+  config.initializer_range = 0.5;
+  const BertForSequenceClassification model(config);
+  const auto parameters = model->named_parameters();
+  // 14,400 draws: the deviation is within 1 % by chance.
+  EXPECT_NEAR(parameters["bert.encoder.layer.0.attention.self.key.weight"].std().item<double>(), 0.5, 0.02);
+  EXPECT_NEAR(parameters["classifier.weight"].std().item<double>(), 0.5, 0.1);
+  EXPECT_EQ(parameters["classifier.bias"].abs().max().item<double>(), 0.0);
+  EXPECT_EQ(parameters["bert.embeddings.word_embeddings.weight"][0].abs().max().item<double>(), 0.0);
+}
+
+TEST(BertModel, RefusesABatchThatDoesNotFit) {
+  BertModel model(tiny());
+  const auto run = [&](std::vector<std::vector<std::int32_t>> ids, std::vector<std::vector<std::int32_t>> types) {
+    return error_of([&] { model->forward(pack(ids, types)); });
+  };
+  EXPECT_EQ(run({{2, 3}, {2, 50, 3}}, {}),
+            "OptionError: token id 50 at token 3 of the batch; the model has 0 to 49. Was the text encoded with this "
+            "model's tokenizer?");
+  EXPECT_EQ(run({{2, -1}}, {}),
+            "OptionError: token id -1 at token 1 of the batch; the model has 0 to 49. Was the text encoded with this "
+            "model's tokenizer?");
+  EXPECT_EQ(run({{2, 3}}, {{0, 2}}),
+            "OptionError: type id 2 at token 1 of the batch; the model has 0 to 1. Was the text encoded with this "
+            "model's tokenizer?");
+  EXPECT_EQ(run({std::vector<std::int32_t>(17, 5)}, {}),
+            "ShapeError: sequence 0 of the batch has 17 tokens; the model takes 16. Truncate when encoding");
+  EXPECT_EQ(run({{2, 3}, {}}, {}), "ShapeError: sequence 1 of the batch has no token; leave it out");
+  EXPECT_EQ(error_of([] { BertModel(tiny(), false)->pooled(texts()); }),
+            "StateError: this model was made without a pooler");
+}
+
+TEST(BertModel, RefusesAConfigurationThatIsNone) {
+  BertConfig config = tiny();
+  config.num_attention_heads = 5;
+  EXPECT_EQ(error_of([&] { BertModel{config}; }),
+            "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");
+  config = tiny();
+  EXPECT_EQ(error_of([&] { BertForQuestionAnswering{config}; }),
+            "OptionError: question answering has a start and an end, but the configuration has 3 labels; set two");
+  config.tie_word_embeddings = false;
+  EXPECT_EQ(
+      error_of([&] { BertForMaskedLM{config}; }),
+      "OptionError: tie_word_embeddings is false; graft's masked language model decodes with the word embeddings");
+}
+
+TEST(RobertaPositions, CountFromAfterThePaddingAndSkipIt) {
+  const std::vector<std::vector<std::int32_t>> ids{{0, 9, 1, 8, 2}, {0, 1, 1, 2}, {5}};
+  const PackedBatch batch = pack(ids);
+  EXPECT_TRUE(torch::equal(roberta_positions(batch.ids, batch.positions, 1),
+                           torch::tensor({2, 3, 1, 4, 5, 2, 1, 1, 3, 2}, torch::kInt64)));
+}
+
+}  // namespace
+}  // namespace graft
