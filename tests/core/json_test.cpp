@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <string>
 
-#include "error_message.hpp"
-#include "temporary_directory.hpp"
+#include "support/error_message.hpp"
+#include "support/temporary_directory.hpp"
 
 namespace graft {
 namespace {
