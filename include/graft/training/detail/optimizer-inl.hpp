@@ -1,0 +1,184 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "graft/training/optimizer.hpp"
+
+namespace graft {
+
+inline NamedTensors trained_parameters(const torch::nn::Module& module) {
+  NamedTensors trained;
+  std::unordered_set<const void*> seen;
+  for (const auto& item : module.named_parameters()) {
+    if (!item.value().defined() || !item.value().requires_grad()) continue;
+    if (seen.insert(item.value().unsafeGetTensorImpl()).second) trained.emplace_back(item.key(), item.value());
+  }
+  return trained;
+}
+
+inline std::vector<ParameterGroup> decay_groups(const torch::nn::Module& module, double lr, double weight_decay) {
+  ParameterGroup matrices{.parameters = {}, .lr = lr, .weight_decay = weight_decay};
+  ParameterGroup vectors{.parameters = {}, .lr = lr, .weight_decay = 0.0};
+  for (auto& parameter : trained_parameters(module)) {
+    (parameter.second.dim() < 2 ? vectors : matrices).parameters.push_back(std::move(parameter));
+  }
+  std::vector<ParameterGroup> groups;
+  for (auto* group : {&matrices, &vectors}) {
+    if (!group->parameters.empty()) groups.push_back(std::move(*group));
+  }
+  return groups;
+}
+
+inline GradientScale gradient_scale(const NamedTensors& parameters, double count, double clip_norm) {
+  if (!(count > 0.0)) throw OptionError(message("gradients of ", count, " rows; the count must be above 0"));
+  if (!(clip_norm > 0.0)) throw OptionError(message("clip_norm is ", clip_norm, "; it must be above 0"));
+  torch::NoGradGuard no_grad;
+  std::map<std::pair<int, int>, std::vector<torch::Tensor>> alike;  // by element type and device
+  for (const auto& parameter : parameters) {
+    const auto& grad = parameter.second.grad();
+    if (!grad.defined()) continue;
+    alike[{static_cast<int>(grad.scalar_type()), grad.device().is_cpu() ? -1 : grad.device().index()}].push_back(grad);
+  }
+  if (alike.empty()) {
+    return {torch::zeros({}, torch::kDouble), torch::full({}, count, torch::kFloat)};
+  }
+  const auto device = alike.begin()->second.front().device();
+  std::vector<torch::Tensor> norms;
+  for (const auto& [kind, grads] : alike) {
+    const auto wide = grads.front().scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
+    for (const auto& norm : at::_foreach_norm(grads, 2, wide)) norms.push_back(norm.to(device, torch::kDouble));
+  }
+  const auto norm = torch::stack(norms).norm() / count;
+  // 1e-6 as in clip_grad_norm_: a gradient of exactly the allowed length is shortened by that much.
+  const auto shrink = std::isinf(clip_norm) ? torch::ones_like(norm) : (clip_norm / (norm + 1e-6)).clamp_max(1.0);
+  return {norm, (count / shrink).to(torch::kFloat)};
+}
+
+inline AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& options)
+    : groups_(std::move(groups)), options_(options) {
+  const auto share = [](double beta) { return beta >= 0.0 && beta < 1.0; };
+  std::string faults;
+  const auto fault = [&](const auto&... parts) { faults += message(faults.empty() ? "" : "; ", parts...); };
+  if (!share(options.beta1)) fault("beta1 is ", options.beta1, ", it must lie in [0, 1)");
+  if (!share(options.beta2)) fault("beta2 is ", options.beta2, ", it must lie in [0, 1)");
+  if (!(options.eps > 0.0 && std::isfinite(options.eps))) fault("eps is ", options.eps, ", it must be above 0");
+
+  std::unordered_set<const void*> seen;
+  for (const auto& group : groups_) {
+    if (!(group.lr >= 0.0 && std::isfinite(group.lr))) fault("lr is ", group.lr, ", it must be finite and at least 0");
+    if (!(group.weight_decay >= 0.0 && std::isfinite(group.weight_decay))) {
+      fault("weight_decay is ", group.weight_decay, ", it must be finite and at least 0");
+    }
+    for (const auto& [name, tensor] : group.parameters) {
+      if (!tensor.defined()) {
+        fault(quoted(name), " is undefined");
+        continue;
+      }
+      if (!seen.insert(tensor.unsafeGetTensorImpl()).second) fault(quoted(name), " comes twice");
+      if (!tensor.requires_grad()) fault(quoted(name), " does not require a gradient");
+      if (!tensor.is_floating_point()) fault(quoted(name), " holds ", tensor.dtype());
+      if (tensor.layout() != torch::kStrided || !tensor.is_non_overlapping_and_dense()) {
+        fault(quoted(name), " is a view with gaps");
+      }
+    }
+  }
+  if (seen.empty() && faults.empty()) fault("there is no parameter to train");
+  if (!faults.empty()) throw OptionError("AdamW: " + faults);
+
+  torch::NoGradGuard no_grad;
+  for (const auto& group : groups_) {
+    auto& moments = moments_.emplace_back();
+    for (const auto& [name, tensor] : group.parameters) {
+      moments.push_back({torch::zeros_like(tensor), torch::zeros_like(tensor),
+                         torch::zeros({}, tensor.options().dtype(torch::kFloat).requires_grad(false))});
+    }
+  }
+}
+
+inline void AdamW::zero_grad() {
+  for (auto& group : groups_) {
+    for (auto& parameter : group.parameters) parameter.second.mutable_grad().reset();
+  }
+}
+
+inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
+  torch::NoGradGuard no_grad;
+  struct Lists {
+    std::vector<torch::Tensor> parameters, grads, exp_avg, exp_avg_sq, steps;
+  };
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    std::map<std::pair<int, int>, Lists> alike;  // the fused operation wants one element type and one device
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& tensor = groups_[g].parameters[i].second;
+      auto grad = tensor.grad();
+      if (!grad.defined()) continue;
+      if (grad.strides() != tensor.strides()) grad = torch::empty_like(tensor).copy_(grad);
+      auto& lists = alike[{static_cast<int>(tensor.scalar_type()), tensor.is_cpu() ? -1 : tensor.get_device()}];
+      lists.parameters.push_back(tensor);
+      lists.grads.push_back(grad);
+      lists.exp_avg.push_back(moments_[g][i].exp_avg);
+      lists.exp_avg_sq.push_back(moments_[g][i].exp_avg_sq);
+      lists.steps.push_back(moments_[g][i].step);
+    }
+    for (auto& [kind, lists] : alike) {
+      at::_foreach_add_(lists.steps, 1);
+      const auto scale = divisor.defined() ? std::optional(divisor.to(lists.parameters.front().device(), torch::kFloat))
+                                           : std::nullopt;
+      at::_fused_adamw_(lists.parameters, lists.grads, lists.exp_avg, lists.exp_avg_sq, {}, lists.steps,
+                        groups_[g].lr * lr_multiplier, options_.beta1, options_.beta2, groups_[g].weight_decay,
+                        options_.eps, /*amsgrad=*/false, /*maximize=*/false, scale);
+    }
+  }
+}
+
+inline NamedTensors AdamW::parameters() const {
+  NamedTensors all;
+  for (const auto& group : groups_) all.insert(all.end(), group.parameters.begin(), group.parameters.end());
+  return all;
+}
+
+inline NamedTensors AdamW::state() const {
+  NamedTensors all;
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& name = groups_[g].parameters[i].first;
+      all.emplace_back(name + ".exp_avg", moments_[g][i].exp_avg);
+      all.emplace_back(name + ".exp_avg_sq", moments_[g][i].exp_avg_sq);
+      all.emplace_back(name + ".step", moments_[g][i].step);
+    }
+  }
+  return all;
+}
+
+inline void AdamW::load_state(const NamedTensors& state) {
+  std::map<std::string, torch::Tensor> given;
+  for (const auto& [name, tensor] : state) given[name] = tensor;
+  std::string faults;
+  const auto own = this->state();
+  for (const auto& [name, tensor] : own) {
+    const auto found = given.find(name);
+    if (found == given.end()) {
+      faults += message(faults.empty() ? "" : "; ", "missing ", quoted(name));
+      continue;
+    }
+    if (found->second.sizes() != tensor.sizes() || found->second.scalar_type() != tensor.scalar_type()) {
+      faults += message(faults.empty() ? "" : "; ", quoted(name), " is ", found->second.dtype(), " ",
+                        found->second.sizes(), " where ", tensor.dtype(), " ", tensor.sizes(), " is needed");
+    }
+    given.erase(found);
+  }
+  for (const auto& [name, tensor] : given) faults += message(faults.empty() ? "" : "; ", "extra ", quoted(name));
+  if (!faults.empty()) throw FormatError("the state is of another optimizer: " + faults);
+
+  torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : state) given[name] = tensor;
+  for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));
+}
+
+}  // namespace graft

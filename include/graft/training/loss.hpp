@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstdint>
+
+#include <torch/nn/functional/loss.h>
+#include <torch/types.h>
+
+#include "graft/core/error.hpp"
+
+namespace graft {
+
+/// A loss before its mean is taken: the sum over what was judged, and how much was judged.
+///
+/// Sums of several micro-batches add up to the sum of the whole batch, means do not. So a loss keeps both, and whoever
+/// steps the optimizer divides once, by the count of all that was summed.
+struct Loss {
+  torch::Tensor sum;   ///< [], differentiable
+  double count = 0.0;  ///< rows, tokens or weights behind `sum`, >= 0
+
+  /// The mean, []. Not a number if nothing was judged.
+  torch::Tensor mean() const { return sum / count; }
+};
+
+struct CrossEntropyOptions {
+  std::int64_t ignore_index = -100;  ///< a target of this value is not judged
+  double label_smoothing = 0.0;      ///< share in [0, 1] of the target spread evenly over all classes
+};
+
+/// Cross-entropy of logits [N, C] against class numbers [N] (int64), counted in targets that are not ignored.
+/// Throws ShapeError if the sizes do not fit, OptionError if `label_smoothing` leaves its range.
+inline Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets,
+                          const CrossEntropyOptions& options = {}) {
+  if (logits.dim() != 2 || targets.dim() != 1 || logits.size(0) != targets.size(0)) {
+    throw ShapeError(message("cross-entropy needs logits [N, C] and targets [N], got ", logits.sizes(), " and ",
+                             targets.sizes(), "; flatten all but the class dimension"));
+  }
+  if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
+    throw OptionError(message("label_smoothing is ", options.label_smoothing, "; it must lie in [0, 1]"));
+  }
+  const auto sum = torch::nn::functional::cross_entropy(logits, targets,
+                                                        torch::nn::functional::CrossEntropyFuncOptions()
+                                                            .ignore_index(options.ignore_index)
+                                                            .label_smoothing(options.label_smoothing)
+                                                            .reduction(torch::kSum));
+  const auto judged = targets.ne(options.ignore_index).sum().item<std::int64_t>();
+  return {sum, static_cast<double>(judged)};
+}
+
+/// Squared error of predictions against targets of the same shape, counted in elements.
+/// Throws ShapeError if the shapes differ: nothing is broadcast.
+inline Loss mean_squared_error(const torch::Tensor& predictions, const torch::Tensor& targets) {
+  if (predictions.sizes() != targets.sizes()) {
+    throw ShapeError(message("squared error needs equal shapes, got predictions ", predictions.sizes(), " and targets ",
+                             targets.sizes()));
+  }
+  const auto sum = torch::nn::functional::mse_loss(predictions, targets,
+                                                   torch::nn::functional::MSELossFuncOptions().reduction(torch::kSum));
+  return {sum, static_cast<double>(targets.numel())};
+}
+
+}  // namespace graft

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <utility>
+#include <vector>
+
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include "graft/core/error.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+
+/// What of `module` requires a gradient, in the module's order; a tensor reachable by two names comes once, by the
+/// first.
+NamedTensors trained_parameters(const torch::nn::Module& module);
+
+/// Parameters that share a learning rate and a weight decay.
+struct ParameterGroup {
+  NamedTensors parameters;
+  double lr = 5e-5;           ///< finite, >= 0; a schedule multiplies it
+  double weight_decay = 0.0;  ///< finite, >= 0
+};
+
+/// The trained parameters of `module` in two groups: matrices, with `weight_decay`, and vectors (biases, the weights of
+/// LayerNorm), without. A group that would be empty is left out.
+std::vector<ParameterGroup> decay_groups(const torch::nn::Module& module, double lr, double weight_decay);
+
+/// Size of the gradients, and what AdamW::step() has to divide them by.
+struct GradientScale {
+  torch::Tensor norm;     ///< [] float64: the norm over all gradients, divided by the count, before any clipping
+  torch::Tensor divisor;  ///< [] float32: count / min(1, clip_norm / norm)
+};
+
+/// Measures the gradients of a loss that was summed over `count` rows or tokens, and says how to make them the
+/// gradients of the mean, no longer than `clip_norm` together. Changes nothing: the division happens inside
+/// AdamW::step(), so that neither the mean nor the clipping costs a pass over the gradients. Parameters without a
+/// gradient are passed over. Throws OptionError unless count > 0 and clip_norm > 0.
+GradientScale gradient_scale(const NamedTensors& parameters, double count = 1.0,
+                             double clip_norm = std::numeric_limits<double>::infinity());
+
+struct AdamWOptions {
+  double beta1 = 0.9;    ///< in [0, 1)
+  double beta2 = 0.999;  ///< in [0, 1)
+  double eps = 1e-8;     ///< > 0
+};
+
+/// Adam with decoupled weight decay. One fused pass reads the gradients, clips them and writes parameters and moments:
+///   m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
+///   w = w - lr weight_decay w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
+///
+/// Holds two moments for each parameter it was given, in its element type and on its device, and nothing for others.
+/// A parameter without a gradient is passed over; its t does not advance.
+/// Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2.
+class AdamW {
+ public:
+  /// Throws OptionError for a value out of range, for no parameter at all, or for a parameter that does not require a
+  /// gradient, comes twice or is not a dense floating-point tensor; every such parameter is named.
+  explicit AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& options = {});
+
+  /// Forgets all gradients.
+  void zero_grad();
+
+  /// Updates every parameter that has a gradient, with each group's lr times `lr_multiplier`. If a `divisor` ([]
+  /// float32, from gradient_scale) is given the gradients are divided by it first, and left divided.
+  void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {});
+
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  const AdamWOptions& options() const { return options_; }
+
+  /// The parameters of all groups, in order.
+  NamedTensors parameters() const;
+
+  /// All that step() remembers: "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter.
+  /// The tensors are the optimizer's own, not copies.
+  NamedTensors state() const;
+
+  /// Copies a state back. Throws FormatError, which lists every missing, extra and misshapen name, and changes nothing,
+  /// unless `state` fits this optimizer exactly.
+  void load_state(const NamedTensors& state);
+
+ private:
+  struct Moments {
+    torch::Tensor exp_avg, exp_avg_sq, step;
+  };
+
+  std::vector<ParameterGroup> groups_;
+  AdamWOptions options_;
+  std::vector<std::vector<Moments>> moments_;  // as groups_
+};
+
+}  // namespace graft
+
+#include "graft/training/detail/optimizer-inl.hpp"

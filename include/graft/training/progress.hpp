@@ -1,0 +1,135 @@
+#pragma once
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <string>
+
+#include "graft/training/callback.hpp"
+
+namespace graft {
+
+/// Shows how far a run is: epoch, bar, loss (smoothed), tokens per second, time left, and each evaluation.
+///
+/// In a terminal it redraws one line, at most ten times a second. Elsewhere (a file, a pipe) it prints a plain line for
+/// every tenth of the run, without escape codes. The library prints nothing unless this callback is installed.
+class ProgressBar : public TrainingCallback {
+ public:
+  /// `out` must stay open. `title` comes first in every line.
+  explicit ProgressBar(std::string title = "", std::FILE* out = stderr)
+      : title_(std::move(title)), out_(out), terminal_(isatty(fileno(out)) == 1) {}
+
+  void on_begin(const RunPlan& plan) override;
+  void on_step(const StepRecord& step) override;
+  void on_evaluation(const EvaluationRecord& evaluation) override;
+  void on_end(const TrainingResult& result) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  std::string line(const StepRecord& step) const;
+  void print(const std::string& text, bool stays);
+
+  std::string title_;
+  std::FILE* out_;
+  bool terminal_;
+  RunPlan plan_;
+  double loss_ = 0.0, loss_weight_ = 0.0;  // a mean in which each step weighs 0.95 of the next
+  double seconds_ = 0.0, tokens_ = 0.0;    // spent and read in steps
+  std::int64_t steps_ = 0;
+  Clock::time_point drawn_;
+};
+
+namespace detail {
+
+/// 75 -> "1:15", 3675 -> "1:01:15".
+inline std::string clock_text(double seconds) {
+  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 3.6e8) + 0.5);
+  char text[32];
+  if (whole < 3600) {
+    std::snprintf(text, sizeof(text), "%lld:%02lld", whole / 60, whole % 60);
+  } else {
+    std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+  }
+  return text;
+}
+
+inline std::size_t terminal_columns(std::FILE* out) {
+  winsize size{};
+  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace detail
+
+inline void ProgressBar::on_begin(const RunPlan& plan) {
+  plan_ = plan;
+  loss_ = loss_weight_ = seconds_ = tokens_ = 0.0;
+  steps_ = 0;
+  drawn_ = {};
+}
+
+inline void ProgressBar::on_step(const StepRecord& step) {
+  loss_ = 0.95 * loss_ + 0.05 * step.loss;
+  loss_weight_ = 0.95 * loss_weight_ + 0.05;
+  seconds_ += step.seconds;
+  tokens_ += static_cast<double>(step.tokens);
+  ++steps_;
+  const bool last = step.step == plan_.steps;
+  if (terminal_) {
+    const auto now = Clock::now();
+    if (!last && now - drawn_ < std::chrono::milliseconds(100)) return;
+    drawn_ = now;
+    print(line(step), false);
+  } else if (last || step.step * 10 / plan_.steps != (step.step - 1) * 10 / plan_.steps) {
+    print(line(step), true);
+  }
+}
+
+inline std::string ProgressBar::line(const StepRecord& step) const {
+  constexpr int width = 20;
+  const int filled = static_cast<int>(step.step * width / std::max<std::int64_t>(1, plan_.steps));
+  const double left = seconds_ / static_cast<double>(steps_) * static_cast<double>(plan_.steps - step.step);
+  char text[256];
+  std::snprintf(text, sizeof(text), "epoch %lld/%lld [%s%s] %3lld %%  loss %.4f  %.0f tokens/s  %s left",
+                static_cast<long long>(step.epoch), static_cast<long long>(plan_.epochs),
+                std::string(static_cast<std::size_t>(filled), '=').c_str(),
+                std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
+                static_cast<long long>(step.step * 100 / std::max<std::int64_t>(1, plan_.steps)), loss_ / loss_weight_,
+                seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, detail::clock_text(left).c_str());
+  return (title_.empty() ? "" : title_ + "  ") + text;
+}
+
+inline void ProgressBar::on_evaluation(const EvaluationRecord& evaluation) {
+  std::string text = title_.empty() ? "" : title_ + "  ";
+  text += "step " + std::to_string(evaluation.step) + ":";
+  for (const auto& [name, value] : evaluation.scores) {
+    char score[64];
+    std::snprintf(score, sizeof(score), " %.4f", value);
+    text += "  " + name + score;
+  }
+  print(text + (evaluation.best ? "  (best)" : ""), true);
+}
+
+inline void ProgressBar::on_end(const TrainingResult& result) {
+  constexpr const char* reasons[] = {"finished", "stopped early", "interrupted"};
+  char text[160];
+  std::snprintf(text, sizeof(text), "%s after %lld steps, %s", reasons[static_cast<int>(result.reason)],
+                static_cast<long long>(result.steps), detail::clock_text(result.seconds).c_str());
+  print((title_.empty() ? "" : title_ + "  ") + text, true);
+}
+
+inline void ProgressBar::print(const std::string& text, bool stays) {
+  if (terminal_) {
+    // Back to the start of the line, the text cut to what fits, and what was there before erased.
+    const std::string cut = stays ? text : text.substr(0, detail::terminal_columns(out_) - 1);
+    std::fprintf(out_, "\r%s\x1b[K%s", cut.c_str(), stays ? "\n" : "");
+  } else {
+    std::fprintf(out_, "%s\n", text.c_str());
+  }
+  std::fflush(out_);
+}
+
+}  // namespace graft

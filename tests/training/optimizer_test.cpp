@@ -1,0 +1,253 @@
+#include "graft/training/optimizer.hpp"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/error_message.hpp"
+
+namespace graft {
+namespace {
+
+struct NetImpl : torch::nn::Module {
+  explicit NetImpl(torch::Dtype type = torch::kDouble) {
+    first = register_module("first", torch::nn::Linear(5, 7));
+    norm = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({7})));
+    second = register_module("second", torch::nn::Linear(7, 3));
+    to(type);
+  }
+  torch::Tensor forward(const torch::Tensor& x) { return second(torch::tanh(norm(first(x)))); }
+  torch::nn::Linear first{nullptr}, second{nullptr};
+  torch::nn::LayerNorm norm{nullptr};
+};
+TORCH_MODULE(Net);
+
+/// Two nets with the same weights.
+std::pair<Net, Net> twins(torch::Dtype type = torch::kDouble) {
+  torch::manual_seed(3);
+  Net a(type), b(type);
+  torch::NoGradGuard no_grad;
+  for (const auto& item : a->named_parameters()) b->named_parameters()[item.key()].copy_(item.value());
+  return {a, b};
+}
+
+double largest_difference(const torch::nn::Module& a, const torch::nn::Module& b) {
+  double largest = 0.0;
+  const auto others = b.named_parameters();
+  for (const auto& item : a.named_parameters()) {
+    largest = std::max(largest, (item.value() - others[item.key()]).abs().max().item<double>());
+  }
+  return largest;
+}
+
+torch::optim::AdamW plain_adamw(const std::vector<ParameterGroup>& groups) {
+  std::vector<torch::optim::OptimizerParamGroup> plain;
+  for (const auto& group : groups) {
+    std::vector<torch::Tensor> tensors;
+    for (const auto& parameter : group.parameters) tensors.push_back(parameter.second);
+    plain.emplace_back(tensors, std::make_unique<torch::optim::AdamWOptions>(
+                                    torch::optim::AdamWOptions(group.lr).weight_decay(group.weight_decay)));
+  }
+  return torch::optim::AdamW(plain, torch::optim::AdamWOptions(1e-3));
+}
+
+/// The largest difference to LibTorch's own AdamW and clip_grad_norm_ after 20 steps.
+double difference_to_plain(torch::Dtype type, double clip_norm, double count) {
+  auto [fused, plain] = twins(type);
+  AdamW optimizer(decay_groups(*fused, 1e-2, 0.1));
+  auto reference = plain_adamw(decay_groups(*plain, 1e-2, 0.1));
+  for (int step = 0; step < 20; ++step) {
+    const auto x = torch::randn({8, 5}, type);
+    optimizer.zero_grad();
+    fused->forward(x).square().sum().backward();
+    const auto scale = gradient_scale(optimizer.parameters(), count, clip_norm);
+    optimizer.step(1.0, scale.divisor);
+
+    reference.zero_grad();
+    (plain->forward(x).square().sum() / count).backward();
+    const double norm = torch::nn::utils::clip_grad_norm_(plain->parameters(), clip_norm);
+    EXPECT_NEAR(scale.norm.item<double>() / norm, 1.0, type == torch::kDouble ? 1e-6 : 1e-5);
+    reference.step();
+  }
+  return largest_difference(*fused, *plain);
+}
+
+TEST(AdamW, EqualsTheLoopOverParameters) { EXPECT_LT(difference_to_plain(torch::kDouble, 1e9, 1.0), 1e-12); }
+
+// The divisor is a float32: it may round by 6e-8, and twenty steps of 0.01 carry that on.
+TEST(AdamW, ClipsAsClipGradNorm) { EXPECT_LT(difference_to_plain(torch::kDouble, 0.5, 1.0), 2e-8); }
+
+TEST(AdamW, DividesByTheCount) {
+  EXPECT_LT(difference_to_plain(torch::kDouble, 1e9, 8.0), 1e-12);
+  EXPECT_LT(difference_to_plain(torch::kDouble, 0.01, 24.0), 2e-8);
+}
+
+TEST(AdamW, IsAsCloseInFloat32) { EXPECT_LT(difference_to_plain(torch::kFloat, 0.5, 8.0), 1e-5); }
+
+TEST(AdamW, LeavesTheClippedGradientBehind) {
+  auto [net, other] = twins();
+  AdamW optimizer(decay_groups(*net, 1e-2, 0.0));
+  net->forward(torch::randn({8, 5}, torch::kDouble)).square().sum().backward();
+  const auto before = gradient_scale(optimizer.parameters(), 1.0, 0.25);
+  EXPECT_GT(before.norm.item<double>(), 1.0);
+  optimizer.step(1.0, before.divisor);
+  EXPECT_NEAR(gradient_scale(optimizer.parameters()).norm.item<double>(), 0.25, 1e-6);
+}
+
+TEST(AdamW, GivesEachGroupItsRateTimesTheMultiplier) {
+  auto [net, other] = twins();
+  const auto start = other;
+  std::vector<ParameterGroup> groups = {
+      {.parameters = {{"first.weight", net->first->weight}}, .lr = 1e-3},
+      {.parameters = {{"second.weight", net->second->weight}}, .lr = 16e-3},
+  };
+  AdamW optimizer(groups);
+  net->forward(torch::randn({8, 5}, torch::kDouble)).square().sum().backward();
+  optimizer.step(0.5);
+  // Adam's first step is lr in every element, but for eps.
+  const auto moved = [](const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); };
+  EXPECT_NEAR(moved(net->first->weight, start->first->weight), 0.5e-3, 1e-9);
+  EXPECT_NEAR(moved(net->second->weight, start->second->weight), 8e-3, 1e-9);
+  EXPECT_EQ(moved(net->first->bias, start->first->bias), 0.0);
+}
+
+TEST(AdamW, PassesOverParametersWithoutAGradient) {
+  auto [net, start] = twins();
+  AdamW optimizer(decay_groups(*net, 1e-2, 0.1));
+  net->first->forward(torch::ones({1, 5}, torch::kDouble)).sum().backward();
+  optimizer.step();
+  EXPECT_TRUE(net->second->weight.equal(start->second->weight));
+  EXPECT_FALSE(net->first->weight.equal(start->first->weight));
+  for (const auto& [name, tensor] : optimizer.state()) {
+    if (name == "first.weight.step") {
+      EXPECT_EQ(tensor.item<float>(), 1.0f);
+    } else if (name == "second.weight.step") {
+      EXPECT_EQ(tensor.item<float>(), 0.0f);
+    }
+  }
+}
+
+TEST(AdamW, TakesAGradientInAnotherMemoryOrder) {
+  auto [net, start] = twins();
+  AdamW optimizer({{.parameters = {{"first.weight", net->first->weight}}, .lr = 1e-2}});
+  AdamW plain({{.parameters = {{"first.weight", start->first->weight}}, .lr = 1e-2}});
+  const auto grad = torch::randn({7, 5}, torch::kDouble);
+  net->first->weight.mutable_grad() = grad.t().contiguous().t();
+  start->first->weight.mutable_grad() = grad.clone();
+  optimizer.step();
+  plain.step();
+  EXPECT_TRUE(net->first->weight.equal(start->first->weight));
+}
+
+TEST(AdamW, HoldsStateForWhatIsTrainedOnly) {
+  Net net;
+  for (auto& parameter : net->first->parameters()) parameter.requires_grad_(false);
+  AdamW optimizer(decay_groups(*net, 1e-2, 0.1));
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : optimizer.state()) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"second.weight.exp_avg", "second.weight.exp_avg_sq", "second.weight.step",
+                                             "norm.weight.exp_avg", "norm.weight.exp_avg_sq", "norm.weight.step",
+                                             "norm.bias.exp_avg", "norm.bias.exp_avg_sq", "norm.bias.step",
+                                             "second.bias.exp_avg", "second.bias.exp_avg_sq", "second.bias.step"}));
+}
+
+TEST(AdamW, ContinuesFromASavedStateBitByBit) {
+  auto [whole, resumed] = twins();
+  std::vector<torch::Tensor> inputs;
+  for (int i = 0; i < 6; ++i) inputs.push_back(torch::randn({8, 5}, torch::kDouble));
+  const auto train = [&](Net& net, AdamW& optimizer, int from, int to) {
+    for (int i = from; i < to; ++i) {
+      optimizer.zero_grad();
+      net->forward(inputs[static_cast<std::size_t>(i)]).square().sum().backward();
+      optimizer.step();
+    }
+  };
+  AdamW optimizer(decay_groups(*whole, 1e-2, 0.1));
+  train(whole, optimizer, 0, 6);
+
+  AdamW first(decay_groups(*resumed, 1e-2, 0.1));
+  train(resumed, first, 0, 3);
+  AdamW second(decay_groups(*resumed, 1e-2, 0.1));
+  second.load_state(first.state());
+  train(resumed, second, 3, 6);
+  EXPECT_EQ(largest_difference(*whole, *resumed), 0.0);
+}
+
+TEST(AdamW, RefusesAStateThatDoesNotFitAndChangesNothing) {
+  auto [net, other] = twins();
+  AdamW optimizer({{.parameters = {{"first.weight", net->first->weight}, {"first.bias", net->first->bias}}}});
+  const NamedTensors state = {
+      {"first.weight.exp_avg", torch::ones({7, 5}, torch::kDouble)},
+      {"first.weight.exp_avg_sq", torch::ones({5, 7}, torch::kDouble)},
+      {"first.weight.step", torch::ones({})},
+      {"first.bias.exp_avg", torch::ones({7})},
+      {"first.bias.step", torch::ones({})},
+      {"query.step", torch::ones({})},
+  };
+  EXPECT_EQ(error_message([&] { optimizer.load_state(state); }),
+            "FormatError: the state is of another optimizer: \"first.weight.exp_avg_sq\" is double [5, 7] where double "
+            "[7, 5] is needed; \"first.bias.exp_avg\" is float [7] where double [7] is needed; missing "
+            "\"first.bias.exp_avg_sq\"; extra \"query.step\"");
+  for (const auto& [name, tensor] : optimizer.state()) EXPECT_EQ(tensor.abs().sum().item<double>(), 0.0) << name;
+}
+
+TEST(AdamW, NamesEveryParameterItCannotTrain) {
+  Net net;
+  net->first->bias.requires_grad_(false);
+  const std::vector<ParameterGroup> groups = {{.parameters = {{"first.weight", net->first->weight},
+                                                              {"first.bias", net->first->bias},
+                                                              {"again", net->first->weight}},
+                                               .lr = -1.0}};
+  EXPECT_EQ(error_message([&] { AdamW(groups, {.beta1 = 1.0}); }),
+            "OptionError: AdamW: beta1 is 1, it must lie in [0, 1); lr is -1, it must be finite and at least 0; "
+            "\"first.bias\" does not require a gradient; \"again\" comes twice");
+  EXPECT_EQ(error_message([] { AdamW({}); }), "OptionError: AdamW: there is no parameter to train");
+}
+
+TEST(DecayGroups, LeaveBiasesAndNormsOut) {
+  Net net;
+  const auto groups = decay_groups(*net, 1e-3, 0.01);
+  ASSERT_EQ(groups.size(), 2u);
+  const auto names = [](const ParameterGroup& group) {
+    std::vector<std::string> out;
+    for (const auto& parameter : group.parameters) out.push_back(parameter.first);
+    return out;
+  };
+  EXPECT_EQ(names(groups[0]), (std::vector<std::string>{"first.weight", "second.weight"}));
+  EXPECT_EQ(groups[0].weight_decay, 0.01);
+  EXPECT_EQ(names(groups[1]), (std::vector<std::string>{"first.bias", "norm.weight", "norm.bias", "second.bias"}));
+  EXPECT_EQ(groups[1].weight_decay, 0.0);
+  EXPECT_EQ(groups[1].lr, 1e-3);
+}
+
+TEST(TrainedParameters, NamesATiedTensorOnce) {
+  struct Tied : torch::nn::Module {
+    Tied() {
+      const auto weight = register_parameter("input", torch::ones({3, 3}));
+      register_parameter("output", weight);
+    }
+  } tied;
+  const auto trained = trained_parameters(tied);
+  ASSERT_EQ(trained.size(), 1u);
+  EXPECT_EQ(trained[0].first, "input");
+}
+
+TEST(GradientScale, MeasuresMixedElementTypes) {
+  auto a = torch::zeros({2}, torch::kDouble).requires_grad_();
+  auto b = torch::zeros({1}, torch::kBFloat16).requires_grad_();
+  a.mutable_grad() = torch::tensor({3.0, 0.0}, torch::kDouble);
+  b.mutable_grad() = torch::tensor({4.0}, torch::kBFloat16);
+  const NamedTensors parameters = {{"a", a}, {"b", b}};
+  EXPECT_DOUBLE_EQ(gradient_scale(parameters).norm.item<double>(), 5.0);
+  const auto scale = gradient_scale(parameters, 10.0, 0.05);
+  EXPECT_DOUBLE_EQ(scale.norm.item<double>(), 0.5);
+  EXPECT_NEAR(scale.divisor.item<double>(), 100.0, 1e-3);
+}
+
+TEST(GradientScale, RefusesWhatItCannotDivideBy) {
+  EXPECT_EQ(error_message([] { gradient_scale({}, 0.0); }),
+            "OptionError: gradients of 0 rows; the count must be above 0");
+  EXPECT_EQ(error_message([] { gradient_scale({}, 1.0, 0.0); }), "OptionError: clip_norm is 0; it must be above 0");
+}
+
+}  // namespace
+}  // namespace graft
