@@ -1,0 +1,207 @@
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/dropout.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/softmax.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "graft/tensor/attention.hpp"
+#include "graft/tensor/detail/attention_kernels.hpp"
+#include "graft/tensor/detail/autograd.hpp"
+#include "graft/tensor/detail/dropout_bits.hpp"
+
+namespace graft {
+namespace detail {
+
+inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
+                            const AttentionOptions& options) {
+  check_dropout(options.dropout);
+  if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
+    throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
+  }
+  if (q.dim() != 3 || k.dim() != 3 || v.sizes() != k.sizes() || k.size(0) != q.size(0) || k.size(2) != q.size(2) ||
+      q.size(1) < 1 || k.size(1) < 1 || q.size(2) < 1 || q.size(1) % k.size(1) != 0) {
+    throw ShapeError(message("attention got q ", q.sizes(), ", k ", k.sizes(), ", v ", v.sizes(),
+                             "; it wants q [T, H, d] and k, v [T, G, d], where G divides H"));
+  }
+  if (k.scalar_type() != q.scalar_type() || v.scalar_type() != q.scalar_type()) {
+    throw ShapeError(message("attention got q of type ", q.scalar_type(), ", k ", k.scalar_type(), ", v ",
+                             v.scalar_type(), "; convert them to one type"));
+  }
+  if (offsets.dim() != 1 || offsets.numel() < 1 || offsets.scalar_type() != at::kLong || !offsets.device().is_cpu() ||
+      !offsets.is_contiguous()) {
+    throw ShapeError(message("attention got offsets ", offsets.sizes(), " of type ", offsets.scalar_type(), " on ",
+                             offsets.device(), "; it wants [N + 1] int64 on the CPU, without gaps"));
+  }
+  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+  const std::int64_t last = offsets.numel() - 1;
+  bool rising = ends[0] == 0 && ends[last] == q.size(0);
+  for (std::int64_t n = 0; n < last && rising; ++n) rising = ends[n] <= ends[n + 1];
+  if (!rising) {
+    throw ShapeError(message("attention's offsets run from ", ends[0], " to ", ends[last],
+                             "; they must rise from 0 to ", q.size(0), ", the number of tokens"));
+  }
+}
+
+/// A batch cut into pairs of sequence and key head, and those into one run of about equal work for each thread.
+struct AttentionPlan {
+  std::vector<AttentionTask> tasks;
+  std::vector<std::int64_t> runs;  ///< run r is tasks runs[r] to runs[r + 1] - 1
+  std::int64_t longest = 0;
+  std::int64_t words = 0;  ///< of keep bits, in all
+
+  AttentionPlan(const at::Tensor& offsets, const AttentionShape& shape) {
+    const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+    const std::int64_t kv_heads = shape.heads / shape.group;
+    double work = 0;
+    for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) {
+      const std::int64_t length = ends[n + 1] - ends[n];
+      if (length == 0) continue;
+      longest = std::max(longest, length);
+      work += cost(length) * static_cast<double>(kv_heads);
+      for (std::int64_t h = 0; h < kv_heads; ++h) {
+        tasks.push_back({ends[n], length, h, words});
+        words += shape.group * length * shape.words(length);
+      }
+    }
+    const int threads = std::max(1, at::in_parallel_region() ? 1 : at::get_num_threads());
+    double done = 0;
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      if (done >= work * static_cast<double>(runs.size()) / threads) runs.push_back(static_cast<std::int64_t>(i));
+      done += cost(tasks[i].length);
+    }
+    runs.push_back(static_cast<std::int64_t>(tasks.size()));
+  }
+
+  /// Calls body(task, room) for every task, on all threads.
+  template <class S, class Body>
+  void run(std::int64_t room, const Body& body) const {
+    parallel_for(static_cast<std::int64_t>(runs.size()) - 1, 1, [&](std::int64_t first, std::int64_t last) {
+      std::vector<compute_t<S>> scratch(static_cast<std::size_t>(room));
+      for (std::int64_t i = runs[first]; i < runs[last]; ++i) body(tasks[static_cast<std::size_t>(i)], scratch.data());
+    });
+  }
+
+ private:
+  // Products grow with the square, packing with the length.
+  static double cost(std::int64_t length) { return static_cast<double>(length) * static_cast<double>(length + 32); }
+};
+
+template <class S>
+HeadRows<S> head_rows(const at::Tensor& x) {
+  return {static_cast<S*>(x.data_ptr()), x.stride(0), x.stride(1)};
+}
+template <class S>
+HeadRows<const S> const_head_rows(const at::Tensor& x) {
+  return {static_cast<const S*>(x.const_data_ptr()), x.stride(0), x.stride(1)};
+}
+inline at::Tensor dense_heads(const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
+
+inline AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, double scale, bool causal,
+                                      const DropoutBits& bits) {
+  return {q.size(1), q.size(1) / k.size(1), q.size(2), scale, causal, bits.keep_scale(), nullptr,
+          bits.key,  bits.threshold};
+}
+
+class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q_any, const at::Tensor& k_any,
+                            const at::Tensor& v_any, const at::Tensor& offsets, double scale, bool causal,
+                            double dropout) {
+    const at::Tensor q = dense_heads(q_any), k = dense_heads(k_any), v = dense_heads(v_any);
+    AttentionShape shape = attention_shape(q, k, scale, causal, draw_dropout(dropout));
+    const AttentionPlan plan(offsets, shape);
+    at::Tensor keep;
+    if (shape.threshold > 0) {
+      keep = at::empty({plan.words}, at::kLong);
+      shape.keep = static_cast<std::uint64_t*>(keep.data_ptr());
+    }
+    const at::Tensor out = at::empty(q.sizes(), q.options());
+    const at::Tensor logsumexp =
+        at::empty({q.size(0), q.size(1)}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
+    with_element_type(q.scalar_type(), [&]<class S>() {
+      const AttentionForward<S> x{const_head_rows<S>(q), const_head_rows<S>(k), const_head_rows<S>(v),
+                                  head_rows<S>(out), logsumexp.data_ptr<compute_t<S>>()};
+      const std::int64_t room = GRAFT_SIMD_CALL(S, attention_room<S>, plan.longest, shape.size);
+      plan.run<S>(room, [&](const AttentionTask& task, compute_t<S>* room) {
+        GRAFT_SIMD_CALL(S, attend<S>, task, shape, x, room);
+      });
+    });
+    context->save_for_backward({q, k, v, out, logsumexp, keep, offsets});
+    context->saved_data["scale"] = scale;
+    context->saved_data["causal"] = causal;
+    context->saved_data["threshold"] = static_cast<std::int64_t>(shape.threshold);
+    return out;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list grads) {
+    refuse_second_derivative("attention");
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &logsumexp = saved[4];
+    const at::Tensor& keep = saved[5];
+    const at::Tensor grad = dense_heads(grads[0]);
+    const DropoutBits bits{static_cast<std::uint32_t>(context->saved_data["threshold"].toInt()), 0};
+    AttentionShape shape =
+        attention_shape(q, k, context->saved_data["scale"].toDouble(), context->saved_data["causal"].toBool(), bits);
+    if (keep.defined()) shape.keep = static_cast<std::uint64_t*>(keep.data_ptr());
+    const AttentionPlan plan(saved[6], shape);
+    const at::Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
+    const at::Tensor dv = at::empty(v.sizes(), v.options());
+    with_element_type(q.scalar_type(), [&]<class S>() {
+      const AttentionBackward<S> x{
+          const_head_rows<S>(q),   const_head_rows<S>(k),    const_head_rows<S>(v),
+          const_head_rows<S>(out), const_head_rows<S>(grad), logsumexp.const_data_ptr<compute_t<S>>(),
+          head_rows<S>(dq),        head_rows<S>(dk),         head_rows<S>(dv)};
+      const std::int64_t room = GRAFT_SIMD_CALL(S, attention_room<S>, plan.longest, shape.size);
+      plan.run<S>(room, [&](const AttentionTask& task, compute_t<S>* room) {
+        GRAFT_SIMD_CALL(S, attend_backward<S>, task, shape, x, room);
+      });
+    });
+    return {dq, dk, dv, {}, {}, {}, {}};
+  }
+};
+
+/// The same function from LibTorch's operations, a sequence at a time.
+inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                        const at::Tensor& offsets, double scale, bool causal, double dropout) {
+  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+  const std::int64_t group = q.size(1) / k.size(1);
+  std::vector<at::Tensor> parts;
+  for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) {
+    const std::int64_t length = ends[n + 1] - ends[n];
+    const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
+      const at::Tensor heads = x.narrow(0, ends[n], length).transpose(0, 1);
+      return repeat == 1 ? heads : heads.repeat_interleave(repeat, 0);
+    };
+    at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale;
+    if (causal) {
+      const at::Tensor later = at::ones({length, length}, q.options().dtype(at::kBool)).triu(1);
+      scores = scores.masked_fill(later, -std::numeric_limits<double>::infinity());
+    }
+    const at::Tensor weights = at::dropout(at::softmax(scores, -1), dropout, dropout > 0.0);
+    parts.push_back(at::matmul(weights, heads_first(v, group)).transpose(0, 1));
+  }
+  return parts.empty() ? at::empty_like(q) : at::cat(parts);
+}
+
+}  // namespace detail
+
+inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
+                            const AttentionOptions& options) {
+  detail::check_attention(q, k, v, offsets, options);
+  const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
+  if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
+    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.dropout);
+  }
+  return detail::AttentionFunction::apply(q, k, v, offsets, scale, options.causal, options.dropout);
+}
+
+}  // namespace graft

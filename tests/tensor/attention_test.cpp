@@ -1,0 +1,193 @@
+#include "graft/tensor/attention.hpp"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/gradcheck.hpp"
+
+namespace {
+
+using graft::attention;
+using graft::AttentionOptions;
+using graft::detail::Simd;
+using graft::detail::SimdScope;
+
+torch::Tensor offsets_of(const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> ends{0};
+  for (const std::int64_t length : lengths) ends.push_back(ends.back() + length);
+  return torch::tensor(ends, torch::kInt64);
+}
+
+struct Heads {
+  torch::Tensor q, k, v, offsets;
+};
+
+Heads random_heads(const std::vector<std::int64_t>& lengths, std::int64_t heads, std::int64_t kv_heads,
+                   std::int64_t size, torch::ScalarType type) {
+  const torch::Tensor offsets = offsets_of(lengths);
+  const std::int64_t tokens = offsets[-1].item<std::int64_t>();
+  const auto draw = [&](std::int64_t h) {
+    return torch::randn({tokens, h, size}, torch::kFloat64).to(type).requires_grad_(true);
+  };
+  return {draw(heads), draw(kv_heads), draw(kv_heads), offsets};
+}
+
+/// What attention() promises, in float64 and with no kernel of its own.
+torch::Tensor reference(const Heads& x, const AttentionOptions& options) {
+  return graft::detail::attention_by_sequence(x.q.to(torch::kFloat64), x.k.to(torch::kFloat64), x.v.to(torch::kFloat64),
+                                              x.offsets, options.scale.value_or(1 / std::sqrt(double(x.q.size(2)))),
+                                              options.causal, 0.0);
+}
+
+double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.numel() == 0 ? 0.0 : (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();
+}
+
+void expect_equal_to_reference(const Heads& x, const AttentionOptions& options, double tolerance) {
+  const torch::Tensor expected = reference(x, options);
+  const torch::Tensor got = attention(x.q, x.k, x.v, x.offsets, options);
+  ASSERT_EQ(got.sizes(), x.q.sizes());
+  ASSERT_EQ(got.scalar_type(), x.q.scalar_type());
+  EXPECT_LE(largest_difference(got, expected), tolerance);
+  const torch::Tensor w = torch::randn_like(got);
+  const auto got_grads = torch::autograd::grad({got}, {x.q, x.k, x.v}, {w});
+  const auto expected_grads = torch::autograd::grad({expected}, {x.q, x.k, x.v}, {w.to(torch::kFloat64)});
+  for (int i = 0; i < 3; ++i) EXPECT_LE(largest_difference(got_grads[i], expected_grads[i]), 4 * tolerance) << i;
+}
+
+class AttentionLevels : public ::testing::TestWithParam<Simd> {};
+
+TEST_P(AttentionLevels, EqualsFloat64Operations) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(1);
+  const std::vector<std::vector<std::int64_t>> batches = {{1}, {5, 0, 17, 64}, {131, 3}};
+  for (const auto& lengths : batches) {
+    for (const std::int64_t size : {1, 7, 64}) {
+      for (const bool causal : {false, true}) {
+        const AttentionOptions options{.causal = causal, .scale = size == 7 ? std::optional(0.3) : std::nullopt};
+        // Tolerances: a few units in the last place of values of size 1 to 4; bfloat16 rounds to 8 bits.
+        expect_equal_to_reference(random_heads(lengths, 3, 3, size, torch::kFloat64), options, 1e-13);
+        expect_equal_to_reference(random_heads(lengths, 4, 2, size, torch::kFloat32), options, 2e-5);
+        expect_equal_to_reference(random_heads(lengths, 2, 1, size, torch::kBFloat16), options, 5e-2);
+      }
+    }
+  }
+}
+
+TEST_P(AttentionLevels, GradientEqualsDifferences) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(2);
+  for (const double dropout : {0.0, 0.4}) {
+    for (const bool causal : {false, true}) {
+      const Heads x = random_heads({3, 1, 5}, 2, 1, 3, torch::kFloat64);
+      const auto f = [&](const std::vector<torch::Tensor>& in) {
+        torch::manual_seed(3);  // the same weights are dropped in every call
+        return attention(in[0], in[1], in[2], x.offsets, {.dropout = dropout, .causal = causal});
+      };
+      EXPECT_EQ(gradient_difference(f, {x.q, x.k, x.v}), "");
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simd, AttentionLevels, ::testing::Values(Simd::baseline, Simd::avx2, Simd::avx512));
+
+TEST(Attention, TakesViewsOfOneProjection) {
+  torch::manual_seed(4);
+  const torch::Tensor joined = torch::randn({9, 3, 2, 5}, torch::kFloat64);
+  const torch::Tensor offsets = offsets_of({4, 5});
+  const auto part = [&](int i) { return joined.select(1, i); };
+  const torch::Tensor expected = attention(part(0).contiguous(), part(1).contiguous(), part(2).contiguous(), offsets);
+  EXPECT_TRUE(torch::equal(attention(part(0), part(1), part(2), offsets), expected));
+  const torch::Tensor turned = joined.transpose(1, 3).contiguous().transpose(1, 3);  // the last size has gaps
+  const auto gap = [&](int i) { return turned.select(1, i); };
+  EXPECT_TRUE(torch::equal(attention(gap(0), gap(1), gap(2), offsets), expected));
+}
+
+TEST(Attention, EmptyBatchGivesNothing) {
+  const Heads x = random_heads({0, 0}, 2, 2, 4, torch::kFloat32);
+  const torch::Tensor y = attention(x.q, x.k, x.v, x.offsets, {.dropout = 0.1});
+  EXPECT_EQ(y.sizes(), x.q.sizes());
+  y.sum().backward();
+  EXPECT_EQ(x.q.grad().sizes(), x.q.sizes());
+}
+
+TEST(Attention, SequencesDoNotSeeEachOther) {
+  torch::manual_seed(5);
+  Heads x = random_heads({6, 7}, 2, 2, 4, torch::kFloat32);
+  const torch::Tensor before = attention(x.q, x.k, x.v, x.offsets);
+  {
+    const torch::NoGradGuard no_grad;
+    x.k.slice(0, 6) += 3;
+    x.v.slice(0, 6) += 3;
+  }
+  const torch::Tensor after = attention(x.q, x.k, x.v, x.offsets);
+  EXPECT_TRUE(torch::equal(before.slice(0, 0, 6), after.slice(0, 0, 6)));
+  EXPECT_FALSE(torch::equal(before.slice(0, 6), after.slice(0, 6)));
+}
+
+TEST(Attention, DropoutIsSetByTheSeedAlone) {
+  Heads x = random_heads({40, 70, 3}, 4, 4, 16, torch::kFloat64);
+  const auto run = [&](int threads, Simd simd) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    const SimdScope level(simd);
+    torch::manual_seed(6);
+    const torch::Tensor y = attention(x.q, x.k, x.v, x.offsets, {.dropout = 0.3});
+    at::set_num_threads(before);
+    return y;
+  };
+  const torch::Tensor first = run(1, Simd::avx512);
+  EXPECT_TRUE(torch::equal(first, run(2, Simd::avx512)));
+  EXPECT_LE(largest_difference(first, run(1, Simd::baseline)), 1e-13);
+  torch::manual_seed(7);
+  EXPECT_GT(largest_difference(first, attention(x.q, x.k, x.v, x.offsets, {.dropout = 0.3})), 0.01);
+}
+
+TEST(Attention, DropoutKeepsTheMean) {
+  // Values of 1 and equal weights: each result is (kept weights) / (chance x length), of mean 1 and variance
+  // p / ((1 - p) length) = 1 / 9 / 128; the mean over 128 x 64 results lies within 0.0021 (six deviations) of 1.
+  const torch::Tensor zero = torch::zeros({128, 64, 1}), one = torch::ones({128, 64, 1});
+  torch::manual_seed(8);
+  const torch::Tensor y = attention(zero, zero, one, offsets_of({128}), {.dropout = 0.1});
+  EXPECT_NEAR(y.mean().item<double>(), 1.0, 0.0021);
+  EXPECT_NEAR(y.var().item<double>(), 1.0 / 9 / 128, 1e-4);
+}
+
+template <class Error, class Call>
+std::string message_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Attention, RefusesWhatDoesNotFit) {
+  const Heads x = random_heads({2, 3}, 2, 2, 4, torch::kFloat32);
+  const auto call = [&](torch::Tensor q, torch::Tensor offsets, AttentionOptions options = {}) {
+    return [=] { attention(q, x.k, x.v, offsets, options); };
+  };
+  EXPECT_EQ(message_of<graft::ShapeError>(call(x.q.narrow(0, 0, 4), x.offsets)),
+            "ShapeError: attention got q [4, 2, 4], k [5, 2, 4], v [5, 2, 4]; it wants q [T, H, d] and k, v [T, G, d], "
+            "where G divides H");
+  EXPECT_EQ(message_of<graft::ShapeError>(call(x.q, offsets_of({2, 2}))),
+            "ShapeError: attention's offsets run from 0 to 4; they must rise from 0 to 5, the number of tokens");
+  EXPECT_EQ(message_of<graft::ShapeError>(call(x.q.to(torch::kFloat64), x.offsets)),
+            "ShapeError: attention got q of type Double, k Float, v Float; convert them to one type");
+  EXPECT_EQ(message_of<graft::OptionError>(call(x.q, x.offsets, {.dropout = 1.0})),
+            "OptionError: dropout is 1; choose a chance from 0 up to, but not, 1");
+  EXPECT_EQ(message_of<graft::OptionError>(call(x.q, x.offsets, {.scale = 0.0})),
+            "OptionError: attention's scale is 0; choose a finite number above 0");
+}
+
+TEST(Attention, RefusesASecondDerivative) {
+  const Heads x = random_heads({3}, 1, 1, 2, torch::kFloat64);
+  const torch::Tensor y = attention(x.q, x.k, x.v, x.offsets).sum();
+  EXPECT_EQ(message_of<graft::StateError>([&] { torch::autograd::grad({y}, {x.q}, {}, true, /*create_graph=*/true); }),
+            "StateError: attention has no second derivative; run backward with create_graph = false");
+}
+
+}  // namespace
