@@ -1,0 +1,51 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "graft/retrieval/detail/dot.hpp"
+#include "graft/retrieval/index.hpp"
+
+namespace graft::detail {
+
+/// The distance between rows whose every number a kernel may read: the width up to a multiple of kRowStep.
+inline std::size_t padded_width(std::int64_t width) {
+  return (static_cast<std::size_t>(width) + kRowStep - 1) / kRowStep * kRowStep;
+}
+
+/// Copies a vector as an index keeps it: under cosine scaled to length 1. `to` may be longer; the rest is left alone.
+inline void copy_scaled(Metric metric, std::span<const float> from, float* to) {
+  double scale = 1;
+  if (metric == Metric::cosine) {
+    double sum = 0;
+    for (const float x : from) sum += static_cast<double>(x) * x;
+    scale = 1 / std::sqrt(sum);
+  }
+  for (std::size_t i = 0; i < from.size(); ++i) to[i] = static_cast<float>(from[i] * scale);
+}
+
+/// `queries` [Q, width], scaled as copy_scaled() does and padded to [Q, padded_width()].
+inline std::vector<float> padded_queries(const VectorSpace& space, std::span<const float> queries) {
+  const auto width = static_cast<std::size_t>(space.width);
+  const std::size_t count = queries.size() / width;
+  const std::size_t stride = padded_width(space.width);
+  std::vector<float> out(count * stride);
+  for (std::size_t q = 0; q < count; ++q)
+    copy_scaled(space.metric, queries.subspan(q * width, width), out.data() + q * stride);
+  return out;
+}
+
+/// Throws OptionError if an id is given twice or `index` already has it.
+inline void check_new_ids(const VectorIndex& index, std::span<const PassageId> ids) {
+  std::vector<PassageId> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice != sorted.end()) throw OptionError(message("passage ", *twice, " is given twice; add each once"));
+  for (const PassageId id : ids)
+    if (index.contains(id)) throw OptionError(message("passage ", id, " is already in the index; remove it first"));
+}
+
+}  // namespace graft::detail

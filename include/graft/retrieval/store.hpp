@@ -1,0 +1,135 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "graft/retrieval/document.hpp"
+#include "graft/retrieval/filter.hpp"
+
+namespace graft {
+
+/// A document as a store holds it, without its text.
+struct StoredDocument {
+  DocumentId id = 0;
+  std::string uri;
+  std::string hash;  ///< SHA-256 of the text, 64 hexadecimal digits
+  std::int64_t modified = 0;
+  std::string cutting;  ///< how it was cut: Chunker::name(), or what the caller gave
+  Json metadata;
+  std::size_t bytes = 0;  ///< length of the text
+  std::size_t passages = 0;
+};
+
+struct StoreSize {
+  std::size_t documents = 0;
+  std::size_t passages = 0;
+};
+
+/// What a store holds at one moment: writers, here or in other processes, change nothing that it sees.
+///
+/// Threads: one at a time. Every member throws FormatError if the store is damaged and FileError if it cannot be read.
+class Snapshot {
+ public:
+  virtual ~Snapshot() = default;
+
+  /// Grows with every commit: two snapshots of one generation hold the same.
+  virtual std::uint64_t generation() = 0;
+  virtual StoreSize size() = 0;
+  virtual std::vector<VectorSpace> spaces() = 0;
+
+  virtual std::optional<StoredDocument> find(std::string_view uri) = 0;
+
+  /// At most `limit` documents with ids above `after`, by id.
+  virtual std::vector<StoredDocument> documents(DocumentId after = 0, std::size_t limit = 1000) = 0;
+
+  /// These documents, in this order. Throws OptionError for an id that is not there.
+  virtual std::vector<StoredDocument> documents(std::span<const DocumentId> ids) = 0;
+
+  /// The text of a document. Throws OptionError for an id that is not there.
+  virtual std::string text(DocumentId document) = 0;
+
+  /// These passages, in this order. Throws OptionError for an id that is not there.
+  virtual std::vector<Passage> passages(std::span<const PassageId> ids) = 0;
+
+  /// The passages of a document with first <= order <= last, in order.
+  virtual std::vector<Passage> passages_of(DocumentId document, std::int64_t first = 0,
+                                           std::int64_t last = INT64_MAX) = 0;
+
+  /// Passages of the documents for which `filter` holds, by id.
+  virtual std::vector<PassageId> matching(const Filter& filter) = 0;
+
+  /// The k passages that fit the words of `question` best, by BM25 over stemmed words; a passage needs one of the
+  /// words. `question` is plain text: nothing in it is an operator.
+  virtual std::vector<Scored> search_words(std::string_view question, std::size_t k,
+                                           const Filter* filter = nullptr) = 0;
+
+  /// The passages that have a vector of `space`, by id; none if the store does not have the space.
+  virtual std::vector<PassageId> vector_ids(const VectorSpace& space) = 0;
+
+  /// Vectors of these passages [ids.size(), width]. Throws OptionError for a passage that has none.
+  virtual std::vector<float> vectors(const VectorSpace& space, std::span<const PassageId> ids) = 0;
+};
+
+/// A snapshot that can be changed; the only one of its store, in any process. All changes appear together, on commit();
+/// an object that is destroyed before has changed nothing. After a call that threw, other calls and commit() go on as
+/// if it had not been made.
+class Writer : public Snapshot {
+ public:
+  /// Adds the document, or replaces the one of its uri: cut at `ranges`, in the order of the text, possibly
+  /// overlapping. Gives the ids of the passages; vectors are added with put_vectors(). `cutting` says how the ranges
+  /// were made. Throws OptionError for an empty uri, a text or uri that is not UTF-8 or holds NUL, a text above the
+  /// store's limit, a range outside the text or within a character, metadata that is no object or holds a key "uri" or
+  /// "modified".
+  virtual std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
+                                     std::string_view cutting = "") = 0;
+
+  /// Replaces the metadata of a document; passages and vectors stay. Throws OptionError if it is not there, or as
+  /// put().
+  virtual void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) = 0;
+
+  /// Removes a document with passages and vectors. False if there was none.
+  virtual bool remove(std::string_view uri) = 0;
+
+  /// Makes room for vectors of `space`. Throws OptionError if the store has vectors of that model with another width or
+  /// metric.
+  virtual void add_space(const VectorSpace& space) = 0;
+
+  /// Removes the space with its vectors. False if there was none.
+  virtual bool remove_space(const VectorSpace& space) = 0;
+
+  /// Adds or replaces vectors [ids.size(), width] of these passages. Throws OptionError for a space the store does not
+  /// have, a passage it does not have, a vector that is not finite or, under cosine, zero; ShapeError for another
+  /// width.
+  virtual void put_vectors(const VectorSpace& space, std::span<const PassageId> ids,
+                           std::span<const float> vectors) = 0;
+
+  /// Makes the changes durable: once it returns they survive a kill and a power cut. Nothing can be called after it.
+  /// Throws FileError (a full disk, ...) with the store as it was.
+  virtual void commit() = 0;
+};
+
+/// The record of documents, passages, words and vectors. Indexes are made from it.
+///
+/// Threads: any number may read and write through one Store; each through a snapshot or writer of its own.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  /// Where it is, for messages.
+  virtual std::string name() const = 0;
+
+  virtual std::unique_ptr<Snapshot> read() = 0;
+
+  /// Waits for another writer, as long as the store's options say; then throws StateError.
+  virtual std::unique_ptr<Writer> write() = 0;
+
+  /// Reads everything and throws FormatError, with all that was found wrong, if the store is damaged.
+  virtual void check() = 0;
+};
+
+}  // namespace graft
