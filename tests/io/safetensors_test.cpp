@@ -40,11 +40,8 @@ std::string open_error(std::string_view content, const SafetensorsLimits& limits
   const TemporaryDirectory directory;
   write_file(directory / "f", content);
   const std::string path = (directory / "f").string();
-  std::string error = error_message([&] { SafetensorsFile file(path, limits); });
-  if (error == "(no error)") return "";
-  const std::size_t place = error.find(path);
-  EXPECT_NE(place, error.npos) << error << " does not name the file";
-  return place == error.npos ? error : error.replace(place, path.size(), "f");
+  const std::string error = error_message([&] { SafetensorsFile file(path, limits); });
+  return error == "(no error)" ? "" : replaced(error, path, "f");
 }
 
 struct Row {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "graft/core/error.hpp"
 
@@ -13,4 +14,13 @@ std::string error_message(Call&& call) {
     return error.what();
   }
   return "(no error)";
+}
+
+/// `text` with every `part` replaced, such as a test's directory by a short name.
+inline std::string replaced(std::string_view text, std::string_view part, std::string_view by) {
+  std::string result;
+  for (std::size_t at; (at = text.find(part)) != text.npos; text.remove_prefix(at + part.size())) {
+    result.append(text.substr(0, at)).append(by);
+  }
+  return result.append(text);
 }

@@ -87,6 +87,10 @@ class JsonFields {
   std::string where_;
 };
 
+/// `value` as Python's json.dumps(value, indent=2, sort_keys=True) writes it, which is how Hugging Face's files look:
+/// ASCII only, no line end after the last brace. Throws OptionError if a string is not UTF-8 or a number not finite.
+std::string json_text(const Json& value);
+
 /// A value for a message: a scalar as JSON writes it, at most 120 bytes of it; "an array of 3"; "an object".
 std::string described(const Json& value);
 

@@ -103,6 +103,14 @@ inline Json read_json(const std::filesystem::path& path, const JsonLimits& limit
   return parse_json(read_file(path, limits.bytes), path.native(), limits);
 }
 
+inline std::string json_text(const Json& value) {
+  try {
+    return value.dump(2, ' ', true);
+  } catch (const Json::exception& error) {
+    throw OptionError(message("cannot be written as JSON: ", error.what()));
+  }
+}
+
 inline std::string described(const Json& value) {
   switch (value.type()) {
     case Json::value_t::string:
