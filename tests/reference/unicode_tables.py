@@ -1,0 +1,163 @@
+"""Writes include/graft/text/detail/unicode_tables.hpp from the behaviour of Hugging Face's tokenizers.
+
+Its Unicode tables come from several Rust crates of different ages, so no one version of the Unicode data reproduces them.
+Each code point is therefore put through the library's own components. Run by hand, only when a new release of tokenizers
+changes its tables; takes a minute:
+
+    .deps/peers/bin/python tests/reference/unicode_tables.py
+"""
+
+import pathlib
+import unicodedata
+
+import tokenizers
+from tokenizers import normalizers, pre_tokenizers
+
+CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+SPACE = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
+
+
+def bert(clean=False, chinese=False, strip=False, lower=False):
+    normalizer = normalizers.BertNormalizer(
+        clean_text=clean, handle_chinese_chars=chinese, strip_accents=strip, lowercase=lower)
+    return normalizer.normalize_str
+
+
+def pieces(pre_tokenizer, c):
+    return [text for text, _ in pre_tokenizer.pre_tokenize_str("a" + chr(c) + "b")]
+
+
+def measure():
+    """-> sets of code points, and mappings code point -> code points."""
+    nfd = normalizers.NFD().normalize_str
+    clean, chinese, strip, lower = bert(clean=True), bert(chinese=True), bert(strip=True), bert(lower=True)
+    bert_words, words = pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Whitespace()
+    table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word")}
+    decomposition, lower_case, combining = {}, {}, {}
+
+    references = {}  # combining class -> a code point of it
+    for c in CODE_POINTS:
+        k = unicodedata.combining(chr(c))
+        if k and k not in references and nfd(chr(c)) == chr(c):
+            references[k] = c
+
+    def class_of(c):
+        # The sort is stable: `c` moves behind a mark of a smaller class, and only then.
+        for k in sorted(references):
+            mark = chr(references[k])
+            if nfd("a" + chr(c) + mark) == "a" + chr(c) + mark:
+                return k
+        raise SystemExit(f"U+{c:04X} has a combining class that Python does not know")
+
+    lowest, highest = chr(references[min(references)]), chr(references[max(references)])
+    for c in CODE_POINTS:
+        s = chr(c)
+        if clean("a" + s + "b") == "ab":
+            table["control"].add(c)
+        elif clean("a" + s + "b") != ("a b" if c in SPACE else "a" + s + "b"):
+            raise SystemExit(f"U+{c:04X}: unexpected clean_text")
+        if chinese(s) != s:
+            table["chinese"].add(c)
+        decomposed = nfd(s)
+        if decomposed != s:
+            decomposition[c] = [ord(d) for d in decomposed]
+        elif strip("a" + s + "b") == "ab":
+            table["mark"].add(c)
+        if lower(s) != s:
+            lower_case[c] = [ord(d) for d in lower(s)]
+        got = pieces(bert_words, c)
+        if got == ["a", s, "b"]:
+            table["punctuation"].add(c)
+        elif got != (["a", "b"] if c in SPACE else ["a" + s + "b"]):
+            raise SystemExit(f"U+{c:04X}: unexpected pre-tokenization {got}")
+        if pieces(words, c) == ["a" + s + "b"]:
+            table["word"].add(c)
+        if decomposed == s:
+            behind = nfd("a" + s + lowest) != "a" + s + lowest
+            ahead = nfd("a" + highest + s) != "a" + highest + s
+            if behind or ahead:
+                combining[c] = class_of(c)
+    return table, combining, decomposition, lower_case
+
+
+def runs(codes):
+    """Sorted (first, last, value) of a mapping code point -> value."""
+    out = []
+    for c in sorted(codes):
+        if out and out[-1][1] == c - 1 and out[-1][2] == codes[c]:
+            out[-1] = (out[-1][0], c, codes[c])
+        else:
+            out.append((c, c, codes[c]))
+    return out
+
+
+def lines(items, indent="    "):
+    text, line = [], indent
+    for item in items:
+        if len(line) + len(item) + 2 > 119:
+            text.append(line.rstrip())
+            line = indent
+        line += item + ", "
+    return "\n".join(text + [line.rstrip()])
+
+
+def array(comment, kind, name, items):
+    return f"/// {comment}\ninline constexpr {kind} {name}[] = {{\n{lines(items)}\n}};\n"
+
+
+def main():
+    table, combining, decomposition, lower_case = measure()
+    decomposition = {c: d for c, d in decomposition.items() if not 0xAC00 <= c <= 0xD7A3}  # Hangul is arithmetic
+    comments = {
+        "control": "Deleted by clean_text.",
+        "chinese": "Isolated by handle_chinese_chars.",
+        "mark": "Nonspacing marks, deleted by strip_accents.",
+        "punctuation": "Isolated by BertPreTokenizer.",
+        "word": r"Word characters, \\w of a regular expression.".replace("\\\\", "\\"),
+    }
+    parts = []
+    for name, comment in comments.items():
+        parts.append(array(comment, "CodePointRange", f"{name}_ranges",
+                           [f"{{0x{a:X}, 0x{b:X}}}" for a, b, _ in runs({c: 1 for c in table[name]})]))
+    parts.append(array("Canonical combining classes other than 0.", "CombiningRange", "combining_ranges",
+                       [f"{{0x{a:X}, 0x{b:X}, {k}}}" for a, b, k in runs(combining)]))
+    for name, comment, mapping in (
+            ("decomposition", "Full canonical decompositions, without those of Hangul syllables.", decomposition),
+            ("lower_case", "Lower case, one character at a time.", lower_case)):
+        longest = max(len(to) for to in mapping.values())
+        parts.append(array(comment, f"CodePointMapping<{longest}>", f"{name}_mappings",
+                           ["{0x%X, {%s}}" % (c, ", ".join(f"0x{d:X}" for d in mapping[c])) for c in sorted(mapping)]))
+    body = "\n".join(parts)
+    header = f"""#pragma once
+
+#include <cstdint>
+
+// Generated by tests/reference/unicode_tables.py from tokenizers {tokenizers.__version__}; do not edit.
+// clang-format off
+
+namespace graft::detail {{
+
+struct CodePointRange {{
+  std::uint32_t first, last;
+}};
+
+struct CombiningRange {{
+  std::uint32_t first, last, combining_class;
+}};
+
+/// `to` is filled up with zeros.
+template <int longest>
+struct CodePointMapping {{
+  std::uint32_t from, to[longest];
+}};
+
+{body}
+}}  // namespace graft::detail
+"""
+    target = pathlib.Path(__file__).parents[2] / "include/graft/text/detail/unicode_tables.hpp"
+    target.write_text(header)
+    print({name: len(codes) for name, codes in table.items()}, len(combining), len(decomposition), len(lower_case))
+
+
+if __name__ == "__main__":
+    main()
