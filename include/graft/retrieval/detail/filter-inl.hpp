@@ -268,7 +268,9 @@ inline std::string Filter::text() const {
     for (const Filter& part : parts_) {
       const bool simple = part.parts_.empty();
       if (!out.empty()) out += word;
-      out += simple ? part.text() : "(" + part.text() + ")";
+      if (!simple) out += '(';
+      out += part.text();
+      if (!simple) out += ')';
     }
     return out;
   };

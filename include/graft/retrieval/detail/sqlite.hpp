@@ -40,11 +40,11 @@ class SqliteConnection {
     check(code, "cannot be opened");
     sqlite3_busy_timeout(raw, static_cast<int>(wait.count()));
     for (const auto& [option, value] : {std::pair{SQLITE_DBCONFIG_DEFENSIVE, 1},
-                                       {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
-                                       {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
-                                       {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
-                                       {SQLITE_DBCONFIG_DQS_DML, 0},
-                                       {SQLITE_DBCONFIG_DQS_DDL, 0}})
+                                        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
+                                        {SQLITE_DBCONFIG_ENABLE_TRIGGER, 0},
+                                        {SQLITE_DBCONFIG_ENABLE_VIEW, 0},
+                                        {SQLITE_DBCONFIG_DQS_DML, 0},
+                                        {SQLITE_DBCONFIG_DQS_DDL, 0}})
       sqlite3_db_config(raw, option, value, nullptr);
     sqlite3_limit(raw, SQLITE_LIMIT_ATTACHED, 0);
     run("PRAGMA mmap_size = 0");
