@@ -1,0 +1,377 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "graft/io/adapter_dir.hpp"
+
+namespace graft {
+
+namespace detail {
+
+inline constexpr std::string_view adapter_prefix = "base_model.model.";
+inline constexpr std::int64_t largest_rank = 1'000'000;
+inline constexpr double largest_alpha = 1e9;
+
+inline constexpr std::array<std::string_view, 6> task_types = {"SEQ_CLS",   "SEQ_2_SEQ_LM", "CAUSAL_LM",
+                                                               "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"};
+inline constexpr std::array<std::string_view, 4> initialisations = {"gaussian", "orthogonal", "eva", "mica"};
+
+/// The fields of PEFT that have no member in AdapterConfig, at the values with which they ask for nothing.
+inline const Json& fixed_adapter_fields() {
+  static const Json fields = {
+      {"alora_invocation_tokens", nullptr},
+      {"arrow_config", nullptr},
+      {"corda_config", nullptr},
+      {"ensure_weight_tying", false},
+      {"kasa_config", nullptr},
+      {"layer_replication", nullptr},
+      {"loftq_config", Json::object()},
+      {"lora_ga_config", nullptr},
+      {"megatron_config", nullptr},
+      {"megatron_core", "megatron.core"},
+      {"monteclora_config", nullptr},
+      {"peft_type", "LORA"},
+      {"qalora_group_size", 16},
+      {"target_parameters", nullptr},
+      {"use_bdlora", nullptr},
+      {"use_qalora", false},
+      {"velora_config", nullptr},
+  };
+  return fields;
+}
+
+/// Whether a field with this value asks for nothing, whatever it is called.
+inline bool asks_nothing(const Json& value) {
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
+}
+
+/// Whole numbers as integers, which is how people write them.
+inline Json plain_number(double value) {
+  const bool whole = std::abs(value) <= largest_alpha && value == std::floor(value);
+  return whole ? Json(static_cast<std::int64_t>(value)) : Json(value);
+}
+
+inline Json names_json(const ModuleNames& modules) {
+  if (!modules.pattern.empty()) return modules.pattern;
+  return modules.names.empty() ? Json() : Json(modules.names);
+}
+
+/// Every field that PEFT writes, unchecked.
+inline Json all_adapter_fields(const AdapterConfig& config) {
+  const auto text = [](const std::optional<std::string>& value) { return value ? Json(*value) : Json(); };
+  const auto list = [](const auto& values) { return values.empty() ? Json() : Json(values); };
+  static constexpr std::array<std::string_view, 3> biases = {"none", "all", "lora_only"};
+  Json json = fixed_adapter_fields();
+  json["base_model_name_or_path"] = text(config.base_model_name_or_path);
+  json["revision"] = text(config.revision);
+  json["task_type"] = text(config.task_type);
+  json["auto_mapping"] = config.auto_mapping;
+  json["peft_version"] = config.peft_version;
+  json["inference_mode"] = config.inference_mode;
+  json["r"] = config.r;
+  json["lora_alpha"] = plain_number(config.lora_alpha);
+  json["lora_dropout"] = config.lora_dropout;
+  json["use_rslora"] = config.use_rslora;
+  json["use_dora"] = config.use_dora;
+  json["lora_bias"] = config.lora_bias;
+  json["bias"] = biases[static_cast<std::size_t>(config.bias)];
+  json["fan_in_fan_out"] = config.fan_in_fan_out;
+  const std::string& init = config.init_lora_weights;
+  json["init_lora_weights"] = init == "true" || init == "false" ? Json(init == "true") : Json(init);
+  json["eva_config"] = config.eva_config;
+  json["target_modules"] = names_json(config.target_modules);
+  json["exclude_modules"] = names_json(config.exclude_modules);
+  json["modules_to_save"] = list(config.modules_to_save);
+  json["layers_to_transform"] = config.layers_to_transform ? Json(*config.layers_to_transform) : Json();
+  json["layers_pattern"] = list(config.layers_pattern);
+  json["rank_pattern"] = Json(config.rank_pattern);
+  json["alpha_pattern"] = Json::object();
+  for (const auto& [key, alpha] : config.alpha_pattern) json["alpha_pattern"][key] = plain_number(alpha);
+  const auto& rows = config.trainable_token_indices;
+  const bool input_only = rows.size() == 1 && rows.begin()->first.empty();
+  json["trainable_token_indices"] = input_only ? Json(rows.begin()->second) : list(rows);
+  return json;
+}
+
+/// Reads the fields one by one and collects their faults.
+class AdapterConfigReader {
+ public:
+  AdapterConfigReader(const Json& json, const std::string& where) : fields_(json, where) {}
+
+  AdapterConfig read();
+
+ private:
+  /// Runs `step`; a FormatError of it becomes one more fault.
+  template <class Step>
+  void collect(Step step) {
+    try {
+      step();
+    } catch (const FormatError& error) {
+      faults_.push_back(strip(error.what(), "FormatError: " + fields_.where() + ": "));
+    }
+  }
+
+  static std::string strip(std::string text, const std::string& prefix) {
+    return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+  }
+
+  void read_base(AdapterConfig& config);
+  void read_update(AdapterConfig& config);
+  void read_modules(AdapterConfig& config);
+  void refuse_others();
+  void check_together(const AdapterConfig& config);
+
+  std::optional<std::string> optional_text(std::string_view field) const {
+    return fields_.has(field) ? std::optional(fields_.text(field)) : std::nullopt;
+  }
+  ModuleNames module_names(std::string_view field) const;
+  std::vector<std::string> text_or_texts(std::string_view field) const;
+  std::vector<std::int64_t> integers(const JsonFields& fields, std::string_view field) const;
+  Json structured(std::string_view field) const;
+  void read_token_indices(AdapterConfig& config) const;
+
+  JsonFields fields_;
+  std::vector<std::string> faults_;
+};
+
+inline AdapterConfig AdapterConfigReader::read() {
+  if (!fields_.has("peft_type")) fields_.fail("peft_type", "\"LORA\"");
+  if (fields_.value("peft_type") != "LORA") fields_.fail("peft_type", "\"LORA\", the kind of adapter that graft reads");
+  AdapterConfig config;
+  read_base(config);
+  read_update(config);
+  read_modules(config);
+  refuse_others();
+  if (faults_.empty()) check_together(config);
+  if (faults_.size() == 1) throw FormatError(message(fields_.where(), ": ", faults_[0]));
+  if (faults_.empty()) return config;
+  std::string all =
+      message(fields_.where(), ": ", faults_.size(), " fields are wrong or ask for what graft does not do:");
+  for (const std::string& fault : faults_) all += "\n  " + fault;
+  throw FormatError(all);
+}
+
+inline void AdapterConfigReader::read_base(AdapterConfig& config) {
+  collect([&] { config.base_model_name_or_path = optional_text("base_model_name_or_path"); });
+  collect([&] { config.revision = optional_text("revision"); });
+  collect([&] {
+    config.task_type = optional_text("task_type");
+    if (!config.task_type) return;
+    const bool known = std::find(task_types.begin(), task_types.end(), *config.task_type) != task_types.end();
+    if (!known)
+      fields_.fail("task_type",
+                   "null, SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, TOKEN_CLS, QUESTION_ANS or FEATURE_EXTRACTION");
+  });
+  collect([&] { config.auto_mapping = structured("auto_mapping"); });
+  collect([&] { config.peft_version = fields_.text("peft_version", config.peft_version); });
+  collect([&] { config.inference_mode = fields_.boolean("inference_mode", false); });
+}
+
+inline void AdapterConfigReader::read_update(AdapterConfig& config) {
+  collect([&] { config.r = fields_.integer("r", 1, largest_rank, config.r); });
+  collect([&] { config.lora_alpha = fields_.number("lora_alpha", 0, largest_alpha, config.lora_alpha); });
+  collect([&] {
+    config.lora_dropout = fields_.number("lora_dropout", 0, 1, config.lora_dropout);
+    if (config.lora_dropout == 1) fields_.fail("lora_dropout", "a number from 0 to less than 1");
+  });
+  collect([&] { config.use_rslora = fields_.boolean("use_rslora", false); });
+  collect([&] { config.use_dora = fields_.boolean("use_dora", false); });
+  collect([&] { config.lora_bias = fields_.boolean("lora_bias", false); });
+  collect([&] { config.fan_in_fan_out = fields_.boolean("fan_in_fan_out", false); });
+  collect([&] {
+    const std::string bias = fields_.text("bias", "none");
+    if (bias != "none" && bias != "all" && bias != "lora_only")
+      fields_.fail("bias", "\"none\", \"all\" or \"lora_only\"");
+    config.bias = bias == "none" ? AdapterBias::none : bias == "all" ? AdapterBias::all : AdapterBias::lora_only;
+  });
+  collect([&] {
+    if (!fields_.has("init_lora_weights")) return;
+    const Json& init = fields_.value("init_lora_weights");
+    const bool known =
+        init.is_boolean() || (init.is_string() && std::find(initialisations.begin(), initialisations.end(),
+                                                            init.get<std::string>()) != initialisations.end());
+    if (!known) {
+      fields_.fail("init_lora_weights",
+                   "true, false, \"gaussian\", \"orthogonal\", \"eva\" or \"mica\"; others change the base, and "
+                   "are to be saved as ordinary LoRA (PEFT: path_initial_model_for_weight_conversion)");
+    }
+    config.init_lora_weights = init.is_string() ? init.get<std::string>() : init.dump();
+  });
+  collect([&] { config.eva_config = structured("eva_config"); });
+}
+
+inline void AdapterConfigReader::read_modules(AdapterConfig& config) {
+  collect([&] { config.target_modules = module_names("target_modules"); });
+  collect([&] { config.exclude_modules = module_names("exclude_modules"); });
+  collect([&] { config.modules_to_save = fields_.texts_or_none("modules_to_save"); });
+  collect([&] {
+    if (!fields_.has("layers_to_transform")) return;
+    const bool one = fields_.value("layers_to_transform").is_number();
+    config.layers_to_transform = one ? std::vector{fields_.integer("layers_to_transform", 0, largest_rank)}
+                                     : integers(fields_, "layers_to_transform");
+  });
+  collect([&] { config.layers_pattern = text_or_texts("layers_pattern"); });
+  collect([&] {
+    if (!fields_.has("rank_pattern")) return;
+    const JsonFields ranks = fields_.object("rank_pattern");
+    for (const auto& [key, value] : ranks.json().items())
+      config.rank_pattern[key] = ranks.integer(key, 1, largest_rank);
+  });
+  collect([&] {
+    if (!fields_.has("alpha_pattern")) return;
+    const JsonFields alphas = fields_.object("alpha_pattern");
+    for (const auto& [key, value] : alphas.json().items())
+      config.alpha_pattern[key] = alphas.number(key, 0, largest_alpha);
+  });
+  collect([&] { read_token_indices(config); });
+}
+
+/// Faults for fields that ask for what AdapterConfig cannot express.
+inline void AdapterConfigReader::refuse_others() {
+  static const Json known = all_adapter_fields({});
+  for (const auto& [field, value] : fields_.json().items()) {
+    const bool fixed = fixed_adapter_fields().contains(field);
+    if (fixed ? value == fixed_adapter_fields()[field] : known.contains(field)) continue;
+    // PEFT ignores runtime_config in a file, the group size without use_qalora and the module's name without
+    // megatron_config.
+    if (asks_nothing(value) || field == "runtime_config" || field == "qalora_group_size" || field == "megatron_core")
+      continue;
+    faults_.push_back(message(quoted(field), " is ", described(value), ", which graft does not do"));
+  }
+}
+
+inline void AdapterConfigReader::check_together(const AdapterConfig& config) {
+  if (config.lora_bias && config.use_dora) faults_.push_back("\"lora_bias\" and \"use_dora\" exclude each other");
+  if (!config.target_modules.pattern.empty() && config.layers_to_transform) {
+    faults_.push_back("\"layers_to_transform\" needs \"target_modules\" to be a list");
+  }
+  if (!config.layers_pattern.empty() && !config.layers_to_transform) {
+    faults_.push_back("\"layers_pattern\" is given without \"layers_to_transform\"");
+  }
+}
+
+inline ModuleNames AdapterConfigReader::module_names(std::string_view field) const {
+  if (!fields_.has(field)) return {};
+  if (fields_.value(field).is_string()) return {.pattern = fields_.text(field)};
+  return {.names = fields_.texts(field)};
+}
+
+inline std::vector<std::string> AdapterConfigReader::text_or_texts(std::string_view field) const {
+  if (fields_.has(field) && fields_.value(field).is_string()) return {fields_.text(field)};
+  return fields_.texts_or_none(field);
+}
+
+inline std::vector<std::int64_t> AdapterConfigReader::integers(const JsonFields& fields, std::string_view field) const {
+  std::vector<std::int64_t> result;
+  const Json& list = fields.value(field);
+  const auto fits = [](const Json& n) {
+    return n.is_number_integer() && n.get<double>() >= 0 && n.get<double>() <= INT32_MAX;
+  };
+  if (!list.is_array() || !std::all_of(list.begin(), list.end(), fits)) {
+    fields.fail(field, "an array of integers from 0 to 2147483647");
+  }
+  for (const Json& number : list) result.push_back(number.get<std::int64_t>());
+  return result;
+}
+
+inline Json AdapterConfigReader::structured(std::string_view field) const {
+  if (!fields_.has(field)) return nullptr;
+  return fields_.object(field).json();
+}
+
+inline void AdapterConfigReader::read_token_indices(AdapterConfig& config) const {
+  if (!fields_.has("trainable_token_indices")) return;
+  if (fields_.value("trainable_token_indices").is_array()) {
+    config.trainable_token_indices[""] = integers(fields_, "trainable_token_indices");
+    return;
+  }
+  const JsonFields embeddings = fields_.object("trainable_token_indices");
+  for (const auto& [name, rows] : embeddings.json().items()) {
+    config.trainable_token_indices[name] = integers(embeddings, name);
+  }
+}
+
+}  // namespace detail
+
+inline AdapterConfig parse_adapter_config(const Json& json, const std::string& where) {
+  return detail::AdapterConfigReader(json, where).read();
+}
+
+inline Json adapter_config_json(const AdapterConfig& config) {
+  Json json = detail::all_adapter_fields(config);
+  try {
+    parse_adapter_config(json, "adapter config");
+  } catch (const FormatError& error) {
+    throw OptionError(std::string_view(error.what()).substr(std::string_view("FormatError: ").size()));
+  }
+  return json;
+}
+
+inline std::string adapter_tensor_name(std::string_view name) {
+  return std::string(detail::adapter_prefix).append(name);
+}
+
+/// The weights' file of an adapter's directory that is there and complete.
+inline std::filesystem::path AdapterDir::weights_of(const std::filesystem::path& directory) {
+  namespace fs = std::filesystem;
+  if (!fs::exists(directory)) {
+    throw FileError(message("the adapter's directory ", quoted(directory.native(), 4096), " is not there"));
+  }
+  if (!fs::is_directory(directory)) {
+    throw FileError(
+        message(quoted(directory.native(), 4096), " is a file; name the directory that holds adapter_config.json"));
+  }
+  if (!fs::exists(directory / "adapter_config.json")) {
+    throw FileError(message(directory.native(), ": holds no adapter_config.json; is it an adapter's directory?"));
+  }
+  if (fs::exists(directory / "adapter_model.safetensors")) return directory / "adapter_model.safetensors";
+  throw FileError(message(directory.native(), ": holds no adapter_model.safetensors",
+                          fs::exists(directory / "adapter_model.bin")
+                              ? ", only adapter_model.bin, a pickle that could run code; convert it to safetensors"
+                              : ""));
+}
+
+inline AdapterDir::AdapterDir(std::filesystem::path path, const SafetensorsLimits& limits)
+    : path_(std::move(path)), file_(weights_of(path_), limits) {
+  const std::filesystem::path config = path_ / "adapter_config.json";
+  config_ = parse_adapter_config(read_json(config), config.native());
+  tensors_ = file_.tensors();
+  for (TensorInfo& tensor : tensors_) {
+    if (tensor.name.starts_with(detail::adapter_prefix)) {
+      tensor.name.erase(0, detail::adapter_prefix.size());
+    } else {
+      warnings_.push_back(message(file_.path().native(), ": tensor ", quoted(tensor.name), " is not named ",
+                                  detail::adapter_prefix, "..."));
+    }
+  }
+  std::sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  const auto twice = std::adjacent_find(tensors_.begin(), tensors_.end(),
+                                        [](const auto& a, const auto& b) { return a.name == b.name; });
+  if (twice != tensors_.end()) {
+    throw FormatError(message(file_.path().native(), ": holds tensor ", quoted(twice->name), " with and without ",
+                              detail::adapter_prefix));
+  }
+}
+
+inline const TensorInfo* AdapterDir::find(std::string_view name) const {
+  const auto place = std::lower_bound(tensors_.begin(), tensors_.end(), name,
+                                      [](const TensorInfo& tensor, std::string_view n) { return tensor.name < n; });
+  return place != tensors_.end() && place->name == name ? &*place : nullptr;
+}
+
+inline void write_adapter_dir(const std::filesystem::path& destination, const AdapterConfig& config,
+                              std::span<const TensorBytes> tensors, const AdapterDirOptions& options) {
+  std::vector<TensorBytes> named(tensors.begin(), tensors.end());
+  for (TensorBytes& tensor : named) tensor.name = adapter_tensor_name(tensor.name);
+  std::map<std::string, std::string> metadata = options.metadata;
+  metadata["format"] = "pt";
+  OutputDirectory directory(destination, options.replace ? "adapter_config.json" : "");
+  write_file(directory.path() / "adapter_config.json", json_text(adapter_config_json(config)));
+  write_safetensors(directory.path() / "adapter_model.safetensors", named, metadata);
+  directory.commit();
+}
+
+}  // namespace graft
