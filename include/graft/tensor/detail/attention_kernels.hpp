@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "graft/tensor/detail/gemm_kernels.hpp"
-#include "graft/tensor/detail/random_kernels.hpp"
+#include "graft/tensor/detail/row_kernels.hpp"
 
 namespace graft::detail {
 
