@@ -35,10 +35,10 @@ def measure():
     table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word")}
     decomposition, lower_case, combining = {}, {}, {}
 
-    references = {}  # combining class -> a code point of it
+    references = {1: 0x334}  # combining class -> a code point that the library, too, takes for a combining one
     for c in CODE_POINTS:
         k = unicodedata.combining(chr(c))
-        if k and k not in references and nfd(chr(c)) == chr(c):
+        if k and k not in references and nfd("a" + chr(c) + "\u0334") == "a\u0334" + chr(c):
             references[k] = c
 
     def class_of(c):

@@ -172,6 +172,16 @@ TEST(LoadTokenizer, AddedTokensMustFitTheVocabulary) {
             "to false");
 }
 
+TEST(LoadTokenizer, AddedTokensOfOneNormalFormAreAnError) {
+  Json file = json();
+  Json upper = added_token("Éa", 5), lower = added_token("ea", 6);
+  upper["normalized"] = lower["normalized"] = true;
+  file["added_tokens"] = Json::array({upper, lower});
+  EXPECT_EQ(error_of_json(file),
+            "FormatError: FILE: added tokens \"Éa\" and \"ea\" are equal after normalization; remove one, or set its "
+            "\"normalized\" to false");
+}
+
 TEST(LoadTokenizer, TemplatesAreCheckedAtLoad) {
   Json undefined = json();
   undefined["post_processor"]["special_tokens"].erase("[SEP]");

@@ -28,7 +28,7 @@ class AddedTokenMatcher {
  public:
   AddedTokenMatcher() = default;
 
-  /// `patterns[i]` is what to look for in the place of `tokens[i]`; of equal ones the first counts.
+  /// `patterns[i]` is what to look for in the place of `tokens[i]`; no two are equal.
   AddedTokenMatcher(std::vector<AddedToken> tokens, const std::vector<std::string>& patterns)
       : tokens_(std::move(tokens)) {
     std::vector<std::pair<std::string, std::int32_t>> numbered;

@@ -1,11 +1,14 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -148,7 +151,7 @@ inline std::vector<AddedToken> read_added_tokens(const JsonFields& file, const V
                   message(expected, known >= 0 ? ", which the model's vocabulary gives " : ", the next free one, for ",
                           quoted(token.content)));
     }
-    if (expected >= next) next = expected + 1;
+    next += known < 0;
     tokens.push_back(std::move(token));
   }
   return tokens;
@@ -163,27 +166,31 @@ inline Vocabulary joined(const Vocabulary& model, const std::vector<AddedToken>&
   return Vocabulary(entries, where);
 }
 
+/// Two added tokens with one normal form are an error: which of them the reference then finds is left to chance.
 inline void set_added_tokens(Stages& stages, const std::vector<AddedToken>& tokens, std::string_view where) {
   std::vector<AddedToken> raw, normalized;
   std::vector<std::string> raw_patterns, normalized_patterns;
-  for (const bool special : {true, false}) {  // of two that match the same text a special one counts
-    for (const AddedToken& token : tokens) {
-      if (token.special != special) continue;
-      if (special) stages.special_ids.insert(token.id);
-      if (!token.normalized) {
-        raw.push_back(token);
-        raw_patterns.push_back(token.content);
-        continue;
-      }
-      AlignedText pattern;
-      stages.normalizer->normalize(token.content, 0, pattern);
-      if (pattern.bytes.empty()) {
-        throw FormatError(message(where, ": nothing is left of added token ", quoted(token.content),
-                                  " after normalization; set its \"normalized\" to false"));
-      }
-      normalized.push_back(token);
-      normalized_patterns.push_back(std::move(pattern.bytes));
+  std::unordered_map<std::string, const AddedToken*> first_of;  // by normal form
+  for (const AddedToken& token : tokens) {
+    if (token.special) stages.special_ids.insert(token.id);
+    if (!token.normalized) {
+      raw.push_back(token);
+      raw_patterns.push_back(token.content);
+      continue;
     }
+    AlignedText pattern;
+    stages.normalizer->normalize(token.content, 0, pattern);
+    if (pattern.bytes.empty()) {
+      throw FormatError(message(where, ": nothing is left of added token ", quoted(token.content),
+                                " after normalization; set its \"normalized\" to false"));
+    }
+    const auto [same, fresh] = first_of.emplace(pattern.bytes, &token);
+    if (!fresh) {
+      throw FormatError(message(where, ": added tokens ", quoted(same->second->content), " and ", quoted(token.content),
+                                " are equal after normalization; remove one, or set its \"normalized\" to false"));
+    }
+    normalized.push_back(token);
+    normalized_patterns.push_back(std::move(pattern.bytes));
   }
   stages.raw_tokens = AddedTokenMatcher(std::move(raw), raw_patterns);
   stages.normalized_tokens = AddedTokenMatcher(std::move(normalized), normalized_patterns);
