@@ -1,0 +1,286 @@
+#include "graft/tensor/linear.hpp"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include "support/error_message.hpp"
+#include "support/gradcheck.hpp"
+
+namespace {
+
+using graft::linear_group;
+using graft::LinearPart;
+using graft::LowRankTerm;
+using graft::MatrixBackend;
+using graft::WeightCache;
+using graft::detail::Simd;
+using graft::detail::SimdScope;
+
+struct BackendScope {
+  explicit BackendScope(MatrixBackend backend) : before(graft::matrix_backend()) { graft::set_matrix_backend(backend); }
+  ~BackendScope() { graft::set_matrix_backend(before); }
+  MatrixBackend before;
+};
+
+struct Layer {
+  torch::Tensor x, weight, bias;
+  std::vector<LowRankTerm> terms;
+
+  std::vector<torch::Tensor> leaves() const {
+    std::vector<torch::Tensor> all{x, weight, bias};
+    for (const LowRankTerm& term : terms) all.insert(all.end(), {term.A, term.B});
+    return all;
+  }
+};
+
+torch::Tensor leaf(at::IntArrayRef sizes, torch::ScalarType type, double size = 1.0) {
+  return (torch::randn(sizes, torch::kFloat64) * size).to(type).requires_grad_(true);
+}
+
+Layer random_layer(std::int64_t tokens, std::int64_t in, std::int64_t out, const std::vector<std::int64_t>& ranks,
+                   torch::ScalarType type) {
+  // Rows of about unit size, so that tolerances are units in the last place of 1.
+  const double size = 1.0 / std::sqrt(double(in));
+  Layer layer{leaf({tokens, in}, type), leaf({out, in}, type, size), leaf({out}, type), {}};
+  for (const std::int64_t r : ranks) layer.terms.push_back({leaf({r, in}, type, size), leaf({out, r}, type), 0.7, 0.0});
+  return layer;
+}
+
+/// y = x W^T + b + sum of scale x A^T B^T from LibTorch's operations, in float64.
+torch::Tensor reference(const Layer& layer) {
+  const auto wide = [](const torch::Tensor& t) { return t.to(torch::kFloat64); };
+  torch::Tensor y = torch::linear(wide(layer.x), wide(layer.weight), wide(layer.bias));
+  for (const LowRankTerm& term : layer.terms) {
+    y = y + torch::linear(torch::linear(wide(layer.x), wide(term.A)), wide(term.B)) * term.scale;
+  }
+  return y;
+}
+
+double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
+  return a.numel() == 0 ? 0.0 : (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();
+}
+
+void expect_equal_to_reference(const Layer& layer, double tolerance) {
+  const torch::Tensor expected = reference(layer);
+  const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms);
+  ASSERT_EQ(y.sizes(), expected.sizes());
+  ASSERT_EQ(y.scalar_type(), layer.x.scalar_type());
+  EXPECT_LE(largest_difference(y, expected), tolerance);
+  const torch::Tensor w = torch::randn_like(y);
+  const auto grads = torch::autograd::grad({y}, layer.leaves(), {w});
+  const auto expected_grads = torch::autograd::grad({expected}, layer.leaves(), {w.to(torch::kFloat64)});
+  for (std::size_t i = 0; i < grads.size(); ++i) {
+    const double size = 1 + (expected_grads[i].numel() == 0 ? 0 : expected_grads[i].abs().max().item<double>());
+    EXPECT_LE(largest_difference(grads[i], expected_grads[i]), tolerance * size) << "input " << i;
+  }
+}
+
+class LinearLevels : public ::testing::TestWithParam<Simd> {};
+
+TEST_P(LinearLevels, EqualsFloat64Operations) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(1);
+  for (const auto backend : {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::automatic}) {
+    const BackendScope pin(backend);
+    for (const std::int64_t tokens : {0, 1, 5, 131}) {
+      for (const auto& [in, out] :
+           std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 13}, {64, 96}, {200, 65}}) {
+        const std::vector<std::int64_t> ranks =
+            in == 64 ? std::vector<std::int64_t>{8, 3} : std::vector<std::int64_t>{1};
+        // Sums of a few hundred products of size 1: some units in the last place of each type;
+        // bfloat16 rounds results of up to 8 twice, by up to 0.016 each, and 0.7 x A^T B^T on the way.
+        expect_equal_to_reference(random_layer(tokens, in, out, ranks, torch::kFloat64), 1e-13);
+        expect_equal_to_reference(random_layer(tokens, in, out, ranks, torch::kFloat32), 2e-5);
+        expect_equal_to_reference(random_layer(tokens, in, out, ranks, torch::kBFloat16), 1e-1);
+        expect_equal_to_reference(random_layer(tokens, in, out, {}, torch::kFloat32), 2e-5);
+      }
+    }
+  }
+}
+
+TEST_P(LinearLevels, DropoutEqualsAMaskedInput) {
+  // The mask is read back from a layer whose update is the identity: y = dropout(x).
+  const SimdScope level(GetParam());
+  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+    const std::int64_t tokens = 57, in = 70;
+    const torch::Tensor eye = torch::eye(in, torch::dtype(type)), zero = torch::zeros({in, in}, torch::dtype(type));
+    const torch::Tensor ones = torch::ones({tokens, in}, torch::dtype(type));
+    const LowRankTerm identity{eye, eye, 1.0, 0.3};
+    torch::manual_seed(2);
+    const torch::Tensor mask = graft::linear(ones, zero, {}, {&identity, 1});
+    EXPECT_TRUE(((mask == 0) | ((mask - 1 / 0.7).abs() < 1e-4)).all().item<bool>());
+
+    Layer layer = random_layer(tokens, in, 33, {5}, type);
+    layer.terms[0].dropout = 0.3;
+    torch::manual_seed(2);
+    const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms);
+    const LowRankTerm& term = layer.terms[0];
+    const torch::Tensor expected = torch::linear(layer.x, layer.weight, layer.bias) +
+                                   torch::linear(torch::linear(layer.x * mask.detach(), term.A), term.B) * term.scale;
+    const double tolerance = type == torch::kFloat64 ? 1e-12 : 2e-4;
+    EXPECT_LE(largest_difference(y, expected), tolerance);
+    const torch::Tensor w = torch::randn_like(y);
+    const auto grads = torch::autograd::grad({y}, layer.leaves(), {w});
+    const auto expected_grads = torch::autograd::grad({expected}, layer.leaves(), {w});
+    for (std::size_t i = 0; i < grads.size(); ++i)
+      EXPECT_LE(largest_difference(grads[i], expected_grads[i]), 10 * tolerance);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simd, LinearLevels, ::testing::Values(Simd::baseline, Simd::avx2, Simd::avx512));
+
+TEST(Linear, GradientEqualsDifferences) {
+  torch::manual_seed(3);
+  const Layer layer = random_layer(4, 5, 3, {2, 1}, torch::kFloat64);
+  for (const double dropout : {0.0, 0.4}) {
+    const auto f = [&](const std::vector<torch::Tensor>& in) {
+      torch::manual_seed(4);
+      const std::vector<LowRankTerm> terms{{in[3], in[4], 0.5, dropout}, {in[5], in[6], 2.0, 0.0}};
+      return graft::linear(in[0], in[1], in[2], terms);
+    };
+    EXPECT_EQ(gradient_difference(f, layer.leaves()), "");
+  }
+}
+
+TEST(Linear, GroupEqualsItsLayers) {
+  torch::manual_seed(5);
+  const torch::Tensor x = leaf({2, 6, 10}, torch::kFloat64);
+  std::vector<Layer> layers;
+  std::vector<LinearPart> parts;
+  for (const std::int64_t out : {4, 7, 5}) layers.push_back(random_layer(1, 10, out, {2}, torch::kFloat64));
+  layers[2].terms.clear();
+  for (const Layer& layer : layers) parts.push_back({layer.weight, layer.bias, layer.terms, nullptr});
+  parts[1].bias.reset();
+  const auto ys = linear_group(x, parts);
+  torch::Tensor together, alone;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const torch::Tensor y = graft::linear(x, parts[i].weight, parts[i].bias, parts[i].terms);
+    EXPECT_TRUE(torch::equal(ys[i], y));
+    const torch::Tensor w = torch::randn_like(y);
+    together = i == 0 ? (ys[i] * w).sum() : together + (ys[i] * w).sum();
+    alone = i == 0 ? (y * w).sum() : alone + (y * w).sum();
+  }
+  std::vector<torch::Tensor> leaves{x};
+  for (const LinearPart& part : parts) {
+    leaves.push_back(part.weight);
+    if (part.bias.defined()) leaves.push_back(part.bias);
+    for (const LowRankTerm& term : part.terms) leaves.insert(leaves.end(), {term.A, term.B});
+  }
+  const auto a = torch::autograd::grad({together}, leaves), b = torch::autograd::grad({alone}, leaves);
+  for (std::size_t i = 0; i < leaves.size(); ++i) EXPECT_LE(largest_difference(a[i], b[i]), 1e-13);
+}
+
+TEST(Linear, OutputOfAGroupMayGoUnused) {
+  torch::manual_seed(6);
+  const torch::Tensor x = leaf({3, 4}, torch::kFloat32);
+  const Layer a = random_layer(1, 4, 2, {1}, torch::kFloat32), b = random_layer(1, 4, 2, {1}, torch::kFloat32);
+  const LinearPart parts[] = {{a.weight, a.bias, a.terms, nullptr}, {b.weight, b.bias, b.terms, nullptr}};
+  linear_group(x, parts)[1].sum().backward();
+  EXPECT_FALSE(a.weight.grad().defined());
+  EXPECT_TRUE(b.weight.grad().defined());
+  EXPECT_TRUE(b.terms[0].A.grad().defined());
+}
+
+TEST(Linear, FrozenLayerGetsNoGradientAndKeepsNoGraph) {
+  Layer layer = random_layer(3, 4, 5, {2}, torch::kFloat32);
+  for (torch::Tensor t : {layer.weight, layer.bias}) t.requires_grad_(false);
+  graft::linear(layer.x, layer.weight, layer.bias, layer.terms).sum().backward();
+  EXPECT_FALSE(layer.weight.grad().defined());
+  EXPECT_TRUE(layer.terms[0].B.grad().defined());
+  EXPECT_FALSE(graft::linear(layer.x.detach(), layer.weight, layer.bias).requires_grad());
+  const torch::NoGradGuard no_grad;
+  EXPECT_FALSE(graft::linear(layer.x, layer.weight, layer.bias, layer.terms).requires_grad());
+}
+
+TEST(Linear, Float32FactorsOfABfloat16LayerGetFloat32Gradients) {
+  torch::manual_seed(7);
+  Layer layer = random_layer(40, 64, 48, {8}, torch::kBFloat16);
+  layer.terms[0].A = leaf({8, 64}, torch::kFloat32, 0.125);
+  layer.terms[0].B = leaf({48, 8}, torch::kFloat32);
+  expect_equal_to_reference(layer, 5e-2);
+  graft::linear(layer.x, layer.weight, layer.bias, layer.terms).sum().backward();
+  EXPECT_EQ(layer.terms[0].A.grad().scalar_type(), torch::kFloat32);
+}
+
+TEST(Linear, TakesStridedInput) {
+  const Layer layer = random_layer(1, 6, 4, {2}, torch::kFloat32);
+  const torch::Tensor x = torch::randn({6, 9}).t();
+  EXPECT_TRUE(torch::equal(graft::linear(x, layer.weight, layer.bias, layer.terms),
+                           graft::linear(x.contiguous(), layer.weight, layer.bias, layer.terms)));
+}
+
+TEST(Linear, NoticesAnInputChangedBeforeBackward) {
+  const Layer layer = random_layer(3, 4, 5, {1}, torch::kFloat32);
+  torch::Tensor x = layer.x.detach().clone();
+  const torch::Tensor y = graft::linear(x, layer.weight, layer.bias, layer.terms);
+  x.add_(1);
+  EXPECT_THROW(y.sum().backward(), c10::Error);
+}
+
+TEST(WeightCache, FollowsTheWeight) {
+  const BackendScope pin(MatrixBackend::onednn);
+  torch::manual_seed(8);
+  torch::Tensor weight = torch::randn({48, 32}) / 6;
+  const torch::Tensor x = leaf({5, 32}, torch::kFloat32);
+  const auto cache = std::make_shared<WeightCache>();
+  const auto check = [&](const torch::Tensor& w) {
+    const torch::Tensor y = graft::linear(x, w, {}, {}, cache);
+    EXPECT_LE(largest_difference(y, x.mm(w.t())), 1e-5);
+    const auto grad = torch::autograd::grad({y.sum()}, {x})[0];
+    EXPECT_LE(largest_difference(grad, w.sum(0).expand_as(x)), 1e-4);
+  };
+  EXPECT_EQ(cache->bytes(), 0);
+  check(weight);
+  const std::int64_t bytes = cache->bytes();
+  EXPECT_GE(bytes, 2 * 48 * 32 * 4);
+  weight.add_(1);  // the version counter moves
+  check(weight);
+  check(torch::randn({48, 32}) / 6);  // another storage
+  EXPECT_EQ(cache->bytes(), bytes);
+  cache->clear();
+  EXPECT_EQ(cache->bytes(), 0);
+  check(weight.requires_grad_(true));
+  EXPECT_EQ(cache->bytes(), 0) << "a trained weight changes at every step and is not copied";
+}
+
+TEST(MatrixBackend, ReportNamesWhatWasMeasured) {
+  const Layer layer = random_layer(30, 24, 40, {}, torch::kFloat32);
+  graft::linear(layer.x, layer.weight, layer.bias);
+  if (at::hasMKLDNN()) {
+    EXPECT_NE(graft::matrix_backend_report().find("tokens <= 32, 24 -> 40, Float, trained"), std::string::npos)
+        << graft::matrix_backend_report();
+  }
+}
+
+TEST(Linear, RefusesWhatDoesNotFit) {
+  const Layer layer = random_layer(3, 4, 5, {2}, torch::kFloat32);
+  const LowRankTerm& term = layer.terms[0];
+  EXPECT_EQ(
+      error_message([&] {
+        graft::linear(torch::ones({3, 5}), layer.weight, layer.bias);
+      }),
+      "ShapeError: input of a linear layer is [3, 5], its weight [5, 4], its bias [5]; the last size of the input "
+      "must be the last of the weight");
+  EXPECT_EQ(error_message([&] { graft::linear(layer.x.to(torch::kFloat64), layer.weight); }),
+            "ShapeError: input of a linear layer is of type Double, its weight Float; convert one of them");
+  const LowRankTerm wrong{term.B, term.A, 1.0, 0.0};
+  EXPECT_EQ(error_message([&] {
+              graft::linear(layer.x, layer.weight, layer.bias, {&wrong, 1});
+            }),
+            "ShapeError: a low-rank update has A [5, 2] and B [2, 4] for a weight [5, 4]; it wants A [r, in] and B "
+            "[out, r]");
+  const LowRankTerm certain{term.A, term.B, 1.0, 1.0};
+  EXPECT_EQ(error_message([&] {
+              graft::linear(layer.x, layer.weight, layer.bias, {&certain, 1});
+            }),
+            "OptionError: dropout is 1; choose a chance from 0 up to, but not, 1");
+}
+
+TEST(Linear, RefusesASecondDerivative) {
+  const Layer layer = random_layer(3, 4, 5, {1}, torch::kFloat64);
+  const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms).sum();
+  EXPECT_EQ(error_message([&] { torch::autograd::grad({y}, {layer.x}, {}, true, /*create_graph=*/true); }),
+            "StateError: linear has no second derivative; run backward with create_graph = false");
+}
+
+}  // namespace
