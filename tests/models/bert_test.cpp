@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "graft/models/heads.hpp"
+#include "support/error_message.hpp"
 
 namespace graft {
 namespace {
@@ -27,16 +28,6 @@ PackedBatch texts() {
 }
 
 double difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
-
-template <class F>
-std::string error_of(F&& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(BertModel, NamesItsParametersAsTransformersDoes) {
   const BertForSequenceClassification model(tiny());
@@ -113,7 +104,7 @@ TEST(BertModel, StartsWithTheDeviationOfItsConfiguration) {
 TEST(BertModel, RefusesABatchThatDoesNotFit) {
   BertModel model(tiny());
   const auto run = [&](std::vector<std::vector<std::int32_t>> ids, std::vector<std::vector<std::int32_t>> types) {
-    return error_of([&] { model->forward(pack(ids, types)); });
+    return error_message([&] { model->forward(pack(ids, types)); });
   };
   EXPECT_EQ(run({{2, 3}, {2, 50, 3}}, {}),
             "OptionError: token id 50 at token 3 of the batch; the model has 0 to 49. Was the text encoded with this "
@@ -127,21 +118,21 @@ TEST(BertModel, RefusesABatchThatDoesNotFit) {
   EXPECT_EQ(run({std::vector<std::int32_t>(17, 5)}, {}),
             "ShapeError: sequence 0 of the batch has 17 tokens; the model takes 16. Truncate when encoding");
   EXPECT_EQ(run({{2, 3}, {}}, {}), "ShapeError: sequence 1 of the batch has no token; leave it out");
-  EXPECT_EQ(error_of([] { BertModel(tiny(), false)->pooled(texts()); }),
+  EXPECT_EQ(error_message([] { BertModel(tiny(), false)->pooled(texts()); }),
             "StateError: this model was made without a pooler");
 }
 
 TEST(BertModel, RefusesAConfigurationThatIsNone) {
   BertConfig config = tiny();
   config.num_attention_heads = 5;
-  EXPECT_EQ(error_of([&] { BertModel{config}; }),
+  EXPECT_EQ(error_message([&] { BertModel{config}; }),
             "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");
   config = tiny();
-  EXPECT_EQ(error_of([&] { BertForQuestionAnswering{config}; }),
+  EXPECT_EQ(error_message([&] { BertForQuestionAnswering{config}; }),
             "OptionError: question answering has a start and an end, but the configuration has 3 labels; set two");
   config.tie_word_embeddings = false;
   EXPECT_EQ(
-      error_of([&] { BertForMaskedLM{config}; }),
+      error_message([&] { BertForMaskedLM{config}; }),
       "OptionError: tie_word_embeddings is false; graft's masked language model decodes with the word embeddings");
 }
 

@@ -7,7 +7,7 @@
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/error.hpp"
-#include "graft/layers/detail/plain_attention.hpp"
+#include "graft/tensor/attention.hpp"
 
 namespace graft {
 
@@ -48,8 +48,8 @@ inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
 
 inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets) {
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
-  const double dropout = is_training() ? options_.dropout : 0.0;
-  return detail::plain_attention(split(query_(x)), split(key_(x)), split(value_(x)), offsets, dropout).flatten(-2);
+  const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
+  return attention(split(query_(x)), split(key_(x)), split(value_(x)), offsets, options).flatten(-2);
 }
 
 }  // namespace graft

@@ -11,7 +11,7 @@
 namespace graft {
 namespace detail {
 
-inline constexpr std::int64_t max_size = std::int64_t{1} << 20;
+inline constexpr std::int64_t max_config_size = std::int64_t{1} << 20;
 
 struct SizeField {
   std::string_view name;
@@ -22,12 +22,12 @@ struct SizeField {
 /// Limits that no real model reaches and that keep every product of two below 2^63.
 inline constexpr std::array<SizeField, 7> size_fields{{
     {"vocab_size", &BertConfig::vocab_size, std::int64_t{1} << 24},
-    {"hidden_size", &BertConfig::hidden_size, max_size},
+    {"hidden_size", &BertConfig::hidden_size, max_config_size},
     {"num_hidden_layers", &BertConfig::num_hidden_layers, 1024},
-    {"num_attention_heads", &BertConfig::num_attention_heads, max_size},
-    {"intermediate_size", &BertConfig::intermediate_size, max_size},
+    {"num_attention_heads", &BertConfig::num_attention_heads, max_config_size},
+    {"intermediate_size", &BertConfig::intermediate_size, max_config_size},
     {"max_position_embeddings", &BertConfig::max_position_embeddings, std::int64_t{1} << 22},
-    {"type_vocab_size", &BertConfig::type_vocab_size, max_size},
+    {"type_vocab_size", &BertConfig::type_vocab_size, max_config_size},
 }};
 
 inline void require_fields(const JsonFields& fields) {
@@ -49,7 +49,7 @@ inline void refuse_unsupported(const JsonFields& fields) {
     fields.fail("position_embedding_type", "\"absolute\"; graft has no other");
   for (const auto* name : {"is_decoder", "add_cross_attention", "is_encoder_decoder"})
     if (fields.boolean(name, false)) fields.fail(name, "false; graft's BERT is an encoder");
-  if (fields.integer("chunk_size_feed_forward", 0, max_size, 0) != 0)
+  if (fields.integer("chunk_size_feed_forward", 0, max_config_size, 0) != 0)
     fields.fail("chunk_size_feed_forward", "0; graft does not cut the feed-forward layers");
   if (fields.has("pruned_heads") && !fields.value("pruned_heads").empty())
     fields.fail("pruned_heads", "empty; graft does not prune heads");
@@ -59,7 +59,7 @@ inline void refuse_unsupported(const JsonFields& fields) {
 
 /// The labels in the order of their ids, from id2label, label2id or num_labels, which must not contradict each other.
 inline std::vector<std::string> read_labels(const JsonFields& fields) {
-  const std::int64_t count = fields.integer("num_labels", 1, max_size, 0);
+  const std::int64_t count = fields.integer("num_labels", 1, max_config_size, 0);
   std::vector<std::string> labels;
   if (fields.has("id2label")) {
     const JsonFields names = fields.object("id2label");
@@ -104,7 +104,7 @@ inline std::vector<std::string> read_labels(const JsonFields& fields) {
 inline constexpr std::array<std::string_view, 3> problem_types{"regression", "single_label_classification",
                                                                "multi_label_classification"};
 
-inline std::string listed(const auto& names) {
+inline std::string comma_separated(const auto& names) {
   std::string text;
   for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
   return text;
@@ -129,14 +129,14 @@ inline std::string fault_of(const BertConfig& config) {
     return message("max_position_embeddings is ", config.max_position_embeddings,
                    ", which leaves no room for RoBERTa's positions; they start at ",
                    config.pad_token_id.value_or(1) + 1);
-  if (config.labels.empty() || config.num_labels() > max_size)
-    return message(config.labels.size(), " labels; choose 1 to ", max_size);
+  if (config.labels.empty() || config.num_labels() > max_config_size)
+    return message(config.labels.size(), " labels; choose 1 to ", max_config_size);
   std::vector<std::string> labels = config.labels;
   std::ranges::sort(labels);
   if (const auto twice = std::ranges::adjacent_find(labels); twice != labels.end())
     return message("label ", quoted(*twice), " has two ids");
   if (config.problem_type && std::ranges::find(problem_types, *config.problem_type) == problem_types.end())
-    return message("problem_type is ", quoted(*config.problem_type), "; choose ", listed(problem_types));
+    return message("problem_type is ", quoted(*config.problem_type), "; choose ", comma_separated(problem_types));
   return {};
 }
 
@@ -178,10 +178,11 @@ inline BertConfig BertConfig::from_json(const Json& json, const std::string& whe
   if (fields.has("problem_type")) {
     config.problem_type = fields.text("problem_type");
     if (std::ranges::find(detail::problem_types, *config.problem_type) == detail::problem_types.end())
-      fields.fail("problem_type", detail::listed(detail::problem_types));
+      fields.fail("problem_type", detail::comma_separated(detail::problem_types));
   }
   config.other = json;
-  for (const auto& [name, value] : config.to_json("", "").items()) config.other.erase(name);
+  const Json known = config.to_json("", "");
+  for (const auto& [name, value] : known.items()) config.other.erase(name);
   config.other.erase("torch_dtype");  // the older name of dtype
   config.other.erase("num_labels");   // implied by id2label
   if (const std::string fault = detail::fault_of(config); !fault.empty()) throw FormatError(where + ": " + fault);

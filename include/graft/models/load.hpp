@@ -1,0 +1,86 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "graft/io/model_dir.hpp"
+#include "graft/models/detail/checkpoint_names.hpp"
+#include "graft/models/detail/meta.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+
+/// What a loaded model shall be like.
+struct PretrainedOptions {
+  torch::ScalarType dtype = torch::kFloat32;  ///< of the weights: float32, float64, bfloat16 or float16
+  torch::Device device = torch::kCPU;
+  std::vector<std::string> labels{};  ///< what the outputs of a classifier mean; empty: as config.json says
+};
+
+/// A model in evaluation mode, and what loading it came to. `report.lacking` names the weights that the files do not
+/// have: a head for another task than the files', drawn afresh and worthless before it is trained. `report.ignored`
+/// names the tensors of the files that this model has no use for.
+template <class Model>
+struct Pretrained {
+  Model model;
+  LoadReport report;
+};
+
+/// Loads a Hugging Face model directory: config.json and model.safetensors, single or sharded, of any float type.
+///
+///     auto [model, report] = load_pretrained<BertForSequenceClassification>("bert-base-uncased", {.labels = {"no",
+///     "yes"}});
+///
+/// Names may have the encoder's prefix ("bert.") or not, and the norms their old names (gamma, beta). A head that the
+/// files wholly lack is drawn as a new model's is. Nothing else may differ: see load_tensors(). Left unread, and
+/// reported, are the heads of other tasks, the buffers position_ids and token_type_ids, and copies of tied weights.
+///
+/// Throws FileError or FormatError as ModelDir, Model::Config::from_json() and load_tensors() do; all names that do not
+/// fit are in one error. Memory for weights is taken only when every name and shape fits.
+template <class Model>
+Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const PretrainedOptions& options = {});
+
+/// The configuration of a model directory for the model's class, to be looked at or changed before loading.
+template <class Model>
+typename Model::ContainedType::Config load_config(const ModelDir& directory) {
+  return Model::ContainedType::Config::from_json(directory.config(), (directory.path() / "config.json").string());
+}
+
+/// The same with a configuration of the caller's, such as one with other dropouts.
+template <class Model>
+Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& config,
+                                  const PretrainedOptions& options = {});
+
+template <class Model>
+Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const PretrainedOptions& options) {
+  const ModelDir files(directory);
+  return load_pretrained<Model>(files, load_config<Model>(files), options);
+}
+
+template <class Model>
+Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& given,
+                                  const PretrainedOptions& options) {
+  auto config = given;
+  if (!options.labels.empty()) config.labels = options.labels;
+
+  const auto shape_of_it = [&] {
+    const detail::MetaScope no_memory;
+    return Model(config);
+  }();
+  const NamedTensors expected = named_tensors(*shape_of_it);
+  const detail::CheckpointNames names(directory, expected, config.base_name(), config.head_names(),
+                                      config.tied_names());
+  load_tensors(expected, detail::HeadersOnly(directory), names.rules());
+  names.check_tied_copies(directory);
+
+  Pretrained<Model> result{Model(config), {}};
+  result.model->to(options.device, options.dtype);
+  result.model->eval();
+  result.report = load_state(*result.model, directory, names.rules());
+  return result;
+}
+
+}  // namespace graft

@@ -1,0 +1,111 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "graft/adapters/adaptable.hpp"
+#include "graft/core/json.hpp"
+#include "graft/io/model_dir.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+
+/// How a model's directory is written.
+struct SavePretrainedOptions {
+  std::filesystem::path tokenizer_from{};     ///< a model directory whose tokenizer files are copied along; empty: none
+  bool replace = false;                       ///< whether a directory with a config.json may be replaced, all of it
+  std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into several files
+};
+
+/// Writes a directory that transformers and load_pretrained() load: config.json, the weights in their own type, and the
+/// tokenizer's files. It appears whole or not at all. Merged adapters are part of the weights.
+///
+/// Throws StateError if adapters are active that are not merged, since the directory has no place for them; OptionError
+/// if weights are of several types, if `tokenizer_from` has no tokenizer file, or if `directory` holds something that
+/// may not be replaced; FileError where the system refuses.
+template <class Model>
+void save_pretrained(const std::filesystem::path& directory, const Model& model,
+                     const SavePretrainedOptions& options = {});
+
+namespace detail {
+
+/// The tensors of a model without what its adapters hold. Throws as save_pretrained() does.
+inline NamedTensors tensors_to_save(const torch::nn::Module& model) {
+  std::set<std::string> adapters;
+  std::string unmerged;
+  for (const auto& module : model.named_modules("", /*include_self=*/false)) {
+    const auto* layer = dynamic_cast<const Adaptable*>(module.value().get());
+    if (layer == nullptr) continue;
+    if (!layer->active().empty() && !layer->merged()) unmerged += (unmerged.empty() ? "" : ", ") + module.key();
+    for (const std::string& name : layer->adapters()) adapters.insert(module.key() + ".adapters." + name + ".");
+  }
+  if (!unmerged.empty())
+    throw StateError(
+        "adapters are active that are not merged into the weights; merge them, or save them as an adapter. "
+        "Layers: " +
+        unmerged);
+  NamedTensors tensors = named_tensors(model);
+  std::erase_if(tensors, [&](const auto& tensor) {
+    const auto after = adapters.upper_bound(tensor.first);
+    return after != adapters.begin() && tensor.first.starts_with(*std::prev(after));
+  });
+  return tensors;
+}
+
+/// What config.json calls the type that all of `tensors` have.
+inline std::string common_dtype(const NamedTensors& tensors) {
+  const torch::ScalarType type = tensors.front().second.scalar_type();
+  for (const auto& [name, tensor] : tensors)
+    if (tensor.scalar_type() != type)
+      throw OptionError(message(quoted(name), " is ", c10::toString(tensor.scalar_type()), ", ",
+                                quoted(tensors.front().first), " is ", c10::toString(type),
+                                "; a model is saved in one type: convert it with model->to(...)"));
+  switch (type) {
+    case torch::kFloat32:
+      return "float32";
+    case torch::kFloat64:
+      return "float64";
+    case torch::kBFloat16:
+      return "bfloat16";
+    case torch::kFloat16:
+      return "float16";
+    default:
+      throw OptionError(message("a model of type ", c10::toString(type), " cannot be saved"));
+  }
+}
+
+}  // namespace detail
+
+template <class Model>
+void save_pretrained(const std::filesystem::path& directory, const Model& model, const SavePretrainedOptions& options) {
+  const NamedTensors tensors = detail::tensors_to_save(*model);
+  const Json config = model->config().to_json(model->class_name(), detail::common_dtype(tensors));
+  ModelDirOptions files{.shard_bytes = options.shard_bytes, .replace = options.replace};
+  if (!options.tokenizer_from.empty()) {
+    files.files = tokenizer_files(options.tokenizer_from);
+    if (files.files.empty()) {
+      throw OptionError(message(quoted(options.tokenizer_from.string()),
+                                " has no tokenizer file, such as tokenizer.json or vocab.txt"));
+    }
+  }
+  std::vector<TensorInfo> infos;
+  for (const auto& [name, tensor] : tensors) {
+    infos.push_back({.name = name, .type = element_type(tensor.scalar_type()), .shape = tensor.sizes().vec()});
+  }
+  torch::Tensor kept;  // alive until the next call, as write_model_dir() asks
+  const auto bytes_of = [&](std::size_t i) -> std::span<const std::byte> {
+    kept = tensors[i].second.detach().to(torch::kCPU).contiguous();
+    return detail::bytes_of(kept);
+  };
+  write_model_dir(directory, config, infos, bytes_of, files);
+}
+
+}  // namespace graft
