@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
@@ -52,6 +53,27 @@ TEST(ReadFile, RefusesMoreThanItsLimit) {
   EXPECT_EQ(read_file(directory / "a", 10), "0123456789");
   EXPECT_EQ(error_message([&] { read_file(directory / "a", 9); }),
             "FormatError: " + (directory / "a").string() + ": has 10 bytes, more than the limit of 9");
+}
+
+TEST(ListDirectory, SortsAndSaysWhatIsWrong) {
+  const TemporaryDirectory directory;
+  write_file(directory / "b", "");
+  fs::create_directory(directory / "a");
+  EXPECT_EQ(list_directory(directory.path()), (std::vector<fs::path>{directory / "a", directory / "b"}));
+  EXPECT_EQ(error_message([&] { list_directory(directory / "b"); }),
+            "FileError: cannot list \"" + (directory / "b").string() + "\": Not a directory");
+}
+
+TEST(PathExists, FollowsLinksAndThrowsWhereItCannotSay) {
+  const TemporaryDirectory directory;
+  fs::create_symlink("gone", directory / "link");
+  EXPECT_FALSE(path_exists(directory / "link"));
+  EXPECT_TRUE(path_exists(directory.path()));
+  EXPECT_TRUE(directory_exists(directory.path()));
+  EXPECT_FALSE(directory_exists(directory / "gone"));
+  const std::string name(300, 'x');
+  EXPECT_EQ(error_message([&] { path_exists(name); }),
+            "FileError: cannot examine \"" + name + "\": File name too long");
 }
 
 TEST(OutputFile, AppearsOnlyOnCommit) {
@@ -143,6 +165,11 @@ TEST(OutputDirectory, ReplacesOnlyWhatItWasToldTo) {
   EXPECT_EQ(entries(directory.path()), 1u);
   EXPECT_EQ(error_message([&] { OutputDirectory again(model / "config.json"); }),
             "OptionError: \"" + (model / "config.json").string() + "\" is a file; name a directory");
+}
+
+TEST(OutputDirectory, WantsAName) {
+  EXPECT_EQ(error_message([] { OutputDirectory out(""); }), "OptionError: the name of the directory to write is empty");
+  EXPECT_THROW(OutputDirectory out("/"), OptionError);
 }
 
 TEST(OutputDirectory, KeepsWhatAppearedWhileItWasFilled) {

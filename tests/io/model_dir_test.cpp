@@ -182,7 +182,7 @@ TEST(WriteModelDir, ReplacesOnlyOnRequestAndFailsWhole) {
             "OptionError: the config is an array of 0, but must be an object");
   EXPECT_EQ(error_message(
                 [&] { write_model_dir(directory / "n", Json::object(), tensors, {.files = {directory / "gone"}}); }),
-            "FileError: cannot copy \"" + (directory / "gone").string() + "\": No such file or directory");
+            "FileError: cannot open \"" + (directory / "gone").string() + "\": No such file or directory");
   EXPECT_EQ(ModelDir(directory / "m").config()["version"], 2);
   EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), {}), 1);
 }

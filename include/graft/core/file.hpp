@@ -16,6 +16,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "graft/core/error.hpp"
 
@@ -71,6 +72,13 @@ class InputFile {
 /// Throws FileError as InputFile does, and FormatError, before any memory is asked for, if the file is longer.
 std::string read_file(const std::filesystem::path& path, std::uint64_t limit);
 
+/// Whether something, or a directory, is at `path`, links followed. Throws FileError where the system cannot say.
+bool path_exists(const std::filesystem::path& path);
+bool directory_exists(const std::filesystem::path& path);
+
+/// The paths of a directory's entries, sorted. Throws FileError.
+std::vector<std::filesystem::path> list_directory(const std::filesystem::path& path);
+
 /// A file that appears whole or not at all: written beside its place under another name, flushed to the disk, then
 /// renamed over whatever was there. Until commit() a reader sees the old file; without commit() the old file stays. The
 /// umask decides who may read it.
@@ -123,10 +131,12 @@ class OutputDirectory {
   const std::filesystem::path& destination() const { return destination_; }
 
   /// Flushes all files to the disk and puts the directory in its place. Call it once, last.
+  /// One that is replaced is exchanged in one step, or, where the file system has no such step, is away for a moment.
   void commit();
 
  private:
-  void check_destination() const;
+  bool check_destination() const;
+  void exchange();
 
   std::filesystem::path destination_;
   std::string replaces_;

@@ -43,6 +43,28 @@ inline void flush_to_disk(const std::filesystem::path& path) {
   if (retry([&] { return ::fsync(descriptor.number()); }) != 0 && errno != EINVAL) throw_system_error("flush", path);
 }
 
+inline std::filesystem::file_status status_of(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path, error);
+  if (!std::filesystem::status_known(status)) throw_system_error("examine", path, error.value());
+  return status;
+}
+
+/// Flushes a directory and all in it. Links are left alone.
+inline void flush_tree_to_disk(const std::filesystem::path& directory) {
+  for (const std::filesystem::path& entry : list_directory(directory)) {
+    std::error_code error;
+    const auto status = std::filesystem::symlink_status(entry, error);
+    if (std::filesystem::is_directory(status)) flush_tree_to_disk(entry);
+    if (std::filesystem::is_regular_file(status)) flush_to_disk(entry);
+  }
+  flush_to_disk(directory);
+}
+
+inline void rename_path(const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) throw_system_error("create", to);
+}
+
 }  // namespace detail
 
 inline InputFile::InputFile(std::filesystem::path path)
@@ -84,8 +106,24 @@ inline std::string read_file(const std::filesystem::path& path, std::uint64_t li
   return content;
 }
 
+inline bool path_exists(const std::filesystem::path& path) { return std::filesystem::exists(detail::status_of(path)); }
+
+inline bool directory_exists(const std::filesystem::path& path) {
+  return std::filesystem::is_directory(detail::status_of(path));
+}
+
+inline std::vector<std::filesystem::path> list_directory(const std::filesystem::path& path) {
+  std::error_code error;
+  std::vector<std::filesystem::path> entries;
+  std::filesystem::directory_iterator place(path, error);
+  for (; !error && place != std::filesystem::directory_iterator(); place.increment(error)) entries.push_back(*place);
+  if (error) detail::throw_system_error("list", path, error.value());
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
 inline OutputFile::OutputFile(std::filesystem::path path) : path_(std::move(path)) {
-  if (!path_.has_filename() || std::filesystem::is_directory(path_)) {
+  if (!path_.has_filename() || directory_exists(path_)) {
     throw FileError(message("cannot write ", quoted(path_.native(), 4096), ": it is a directory"));
   }
   do {
@@ -124,19 +162,20 @@ inline void write_file(const std::filesystem::path& path, std::string_view text)
 }
 
 inline OutputDirectory::OutputDirectory(std::filesystem::path destination, std::string replaces)
-    : destination_(std::filesystem::absolute(destination).lexically_normal()), replaces_(std::move(replaces)) {
+    : replaces_(std::move(replaces)) {
+  if (destination.empty()) throw OptionError("the name of the directory to write is empty");
+  destination_ = std::filesystem::absolute(destination).lexically_normal();
   if (!destination_.has_filename()) destination_ = destination_.parent_path();  // "model/" names "model"
   check_destination();
   const std::filesystem::path parent = detail::parent_of(destination_);
   std::error_code error;
   std::filesystem::create_directories(parent, error);
   if (error) detail::throw_system_error("create", parent, error.value());
-  std::filesystem::path place;
-  do {
+  std::filesystem::path place = detail::sibling_name(destination_);
+  while (::mkdir(place.c_str(), 0777) != 0) {
+    if (errno != EEXIST) detail::throw_system_error("create a directory beside", destination_);
     place = detail::sibling_name(destination_);
-    if (::mkdir(place.c_str(), 0777) == 0) break;
-  } while (errno == EEXIST);
-  if (!std::filesystem::is_directory(place)) detail::throw_system_error("create a directory beside", destination_);
+  }
   temporary_ = place;
 }
 
@@ -145,40 +184,46 @@ inline OutputDirectory::~OutputDirectory() {
   if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
 }
 
-inline void OutputDirectory::check_destination() const {
-  std::error_code error;
-  const auto status = std::filesystem::status(destination_, error);
-  if (!std::filesystem::exists(status)) return;
-  if (!std::filesystem::is_directory(status)) {
+/// Whether there is something to replace. Throws if it may not be replaced.
+inline bool OutputDirectory::check_destination() const {
+  if (!path_exists(destination_)) return false;
+  if (!directory_exists(destination_)) {
     throw OptionError(message(quoted(destination_.native(), 4096), " is a file; name a directory"));
   }
-  const bool empty = std::filesystem::is_empty(destination_, error);
-  if (error) detail::throw_system_error("list", destination_, error.value());
-  if (empty || (!replaces_.empty() && std::filesystem::exists(destination_ / replaces_))) return;
+  if (list_directory(destination_).empty()) return false;  // rename() replaces an empty directory by itself
+  if (!replaces_.empty() && path_exists(destination_ / replaces_)) return true;
   throw OptionError(message("the directory ", quoted(destination_.native(), 4096), " is not empty",
                             replaces_.empty() ? "" : " and holds no " + replaces_, "; name a new one or empty it"));
 }
 
 inline void OutputDirectory::commit() {
-  namespace fs = std::filesystem;
   if (temporary_.empty()) throw StateError(message("the directory ", quoted(destination_.native()), " is committed"));
-  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
-    if (!entry.is_symlink() && (entry.is_directory() || entry.is_regular_file())) detail::flush_to_disk(entry.path());
+  detail::flush_tree_to_disk(temporary_);
+  const bool replace = check_destination();
+  if (replace) {
+    exchange();
+  } else {
+    detail::rename_path(temporary_, destination_);
   }
-  detail::flush_to_disk(temporary_);
-  check_destination();
-  if (fs::exists(destination_) && !fs::is_empty(destination_)) {
-    // Exchanged in one step, so that a reader finds the old directory or the new one at any moment.
-    if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) != 0) {
-      detail::throw_system_error("replace", destination_);
-    }
-    detail::flush_to_disk(detail::parent_of(destination_));
-    fs::remove_all(std::exchange(temporary_, {}));
-    return;
-  }
-  if (std::rename(temporary_.c_str(), destination_.c_str()) != 0) detail::throw_system_error("create", destination_);
-  temporary_.clear();
+  const std::filesystem::path old = std::exchange(temporary_, {});
   detail::flush_to_disk(detail::parent_of(destination_));
+  std::error_code error;
+  if (replace) std::filesystem::remove_all(old, error);
+  if (error) detail::throw_system_error("delete what was replaced,", old, error.value());
+}
+
+/// Afterwards the new directory is at destination_ and the old one at temporary_.
+inline void OutputDirectory::exchange() {
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) == 0) return;
+  if (errno != EINVAL && errno != ENOSYS) detail::throw_system_error("replace", destination_);
+  const std::filesystem::path aside = detail::sibling_name(destination_);
+  detail::rename_path(destination_, aside);
+  if (std::rename(temporary_.c_str(), destination_.c_str()) != 0) {
+    const int code = errno;
+    std::rename(aside.c_str(), destination_.c_str());
+    detail::throw_system_error("replace", destination_, code);
+  }
+  temporary_ = aside;
 }
 
 }  // namespace graft

@@ -316,20 +316,19 @@ inline std::string adapter_tensor_name(std::string_view name) {
 
 /// The weights' file of an adapter's directory that is there and complete.
 inline std::filesystem::path AdapterDir::weights_of(const std::filesystem::path& directory) {
-  namespace fs = std::filesystem;
-  if (!fs::exists(directory)) {
+  if (!path_exists(directory)) {
     throw FileError(message("the adapter's directory ", quoted(directory.native(), 4096), " is not there"));
   }
-  if (!fs::is_directory(directory)) {
+  if (!directory_exists(directory)) {
     throw FileError(
         message(quoted(directory.native(), 4096), " is a file; name the directory that holds adapter_config.json"));
   }
-  if (!fs::exists(directory / "adapter_config.json")) {
+  if (!path_exists(directory / "adapter_config.json")) {
     throw FileError(message(directory.native(), ": holds no adapter_config.json; is it an adapter's directory?"));
   }
-  if (fs::exists(directory / "adapter_model.safetensors")) return directory / "adapter_model.safetensors";
+  if (path_exists(directory / "adapter_model.safetensors")) return directory / "adapter_model.safetensors";
   throw FileError(message(directory.native(), ": holds no adapter_model.safetensors",
-                          fs::exists(directory / "adapter_model.bin")
+                          path_exists(directory / "adapter_model.bin")
                               ? ", only adapter_model.bin, a pickle that could run code; convert it to safetensors"
                               : ""));
 }

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <map>
-#include <numeric>
 #include <set>
 #include <utility>
 
@@ -70,12 +68,12 @@ inline std::string no_weights(const std::filesystem::path& directory) {
   static constexpr std::array<std::string_view, 7> pickles = {".bin", ".pt", ".pth",    ".ckpt",
                                                               ".pkl", ".h5", ".msgpack"};
   std::vector<std::string> found;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
-    const std::string extension = entry.path().extension().string();
-    if (std::find(pickles.begin(), pickles.end(), extension) != pickles.end())
-      found.push_back(quoted(entry.path().filename().native()));
+  for (const std::filesystem::path& file : list_directory(directory)) {
+    const std::string extension = file.extension().string();
+    if (std::find(pickles.begin(), pickles.end(), extension) != pickles.end()) {
+      found.push_back(quoted(file.filename().native()));
+    }
   }
-  std::sort(found.begin(), found.end());
   const std::string start = message(directory.native(), ": holds no ", single_weights);
   if (found.empty()) return message(start, " and no ", weights_index, "; is it a model's directory?");
   return message(
@@ -85,19 +83,18 @@ inline std::string no_weights(const std::filesystem::path& directory) {
 }  // namespace detail
 
 inline ModelDir::ModelDir(std::filesystem::path path, const SafetensorsLimits& limits) : path_(std::move(path)) {
-  namespace fs = std::filesystem;
-  if (!fs::exists(path_))
+  if (!path_exists(path_))
     throw FileError(message("the model's directory ", quoted(path_.native(), 4096), " is not there"));
-  if (!fs::is_directory(path_)) {
+  if (!directory_exists(path_)) {
     throw FileError(message(quoted(path_.native(), 4096), " is a file; name the directory that holds config.json"));
   }
-  if (!fs::exists(path_ / "config.json")) {
+  if (!path_exists(path_ / "config.json")) {
     throw FileError(message(path_.native(), ": holds no config.json; is it a model's directory?"));
   }
   config_ = read_json(path_ / "config.json");
   config_fields();  // an object
-  const bool single = fs::exists(path_ / detail::single_weights);
-  const bool sharded = fs::exists(path_ / detail::weights_index);
+  const bool single = path_exists(path_ / detail::single_weights);
+  const bool sharded = path_exists(path_ / detail::weights_index);
   if (single && sharded) {
     throw FormatError(message(path_.native(), ": holds both ", detail::single_weights, " and ", detail::weights_index,
                               "; take away the one that is out of date"));
@@ -119,7 +116,7 @@ inline void ModelDir::open_shards(const SafetensorsLimits& limits) {
   std::vector<std::string> absent;
   std::vector<std::string> faults;
   for (const std::string& shard : detail::shard_names(map)) {
-    if (!std::filesystem::exists(path_ / shard)) {
+    if (!path_exists(path_ / shard)) {
       absent.push_back(shard);
       continue;
     }
@@ -225,12 +222,16 @@ inline void write_weights(const std::filesystem::path& directory, std::span<cons
 inline void copy_files(const std::vector<std::filesystem::path>& files, const std::filesystem::path& directory) {
   for (const std::filesystem::path& file : files) {
     const std::filesystem::path copy = directory / file.filename();
-    std::error_code error;
-    if (std::filesystem::exists(copy, error)) {
-      throw OptionError(message("two files would be named ", quoted(copy.filename().native())));
+    if (path_exists(copy)) throw OptionError(message("two files would be named ", quoted(copy.filename().native())));
+    const InputFile in(file);
+    OutputFile out(copy);
+    std::vector<std::byte> piece(1 << 20);
+    for (std::uint64_t at = 0; at < in.size(); at += piece.size()) {
+      piece.resize(static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), in.size() - at)));
+      in.read_at(at, piece);
+      out.write(piece);
     }
-    std::filesystem::copy_file(file, copy, error);
-    if (error) throw_system_error("copy", file, error.value());
+    out.commit();
   }
 }
 
@@ -271,7 +272,7 @@ inline std::vector<std::filesystem::path> tokenizer_files(const std::filesystem:
                                                             "chat_template.jinja"};
   std::vector<std::filesystem::path> files;
   for (const std::string_view name : names) {
-    if (std::filesystem::exists(directory / name)) files.push_back(directory / name);
+    if (path_exists(directory / name)) files.push_back(directory / name);
   }
   return files;
 }
