@@ -58,6 +58,19 @@ TEST(Tokenizer, IdsOfKnownTexts) {
   for (const auto& [text, ids] : known) EXPECT_EQ(inner(minilm().encode(text)), ids) << text;
 }
 
+TEST(Tokenizer, EveryCallOfTheDocument) {
+  const std::string model_directory = GRAFT_DEPS "/model";
+  const std::vector<std::string> texts{"one", "two"};
+  const Tokenizer tokenizer = Tokenizer::load(model_directory);
+  const Encoding one = tokenizer.encode("Unaffable, isn't he?", {.max_length = 128});
+  const Encoding pair = tokenizer.encode("a question", "its passage", {.max_length = 256});
+  const std::vector<Encoding> many = tokenizer.encode_batch(texts, {.max_length = 128});
+  const std::string text = tokenizer.decode(one.ids);
+  EXPECT_EQ(text, "unaffable, isn ' t he?");
+  EXPECT_EQ(pair.sequences.back(), -1);
+  EXPECT_EQ(many.size(), 2u);
+}
+
 TEST(Tokenizer, PairGetsBothTypesAndItsSeparators) {
   const Encoding pair = minilm().encode("first one", "second two");
   EXPECT_EQ(pair.ids, (Ids{101, 2034, 2028, 102, 2117, 2048, 102}));
