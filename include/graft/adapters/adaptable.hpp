@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -104,8 +105,16 @@ class AdaptableImpl : public Impl, public Adaptable {
 
   /// The layer's output plus that of every active adapter. Shapes of Impl::forward.
   torch::Tensor forward(const torch::Tensor& x) {
-    if (current()) return LowRank<Impl>::forward(*this, x, terms(slots_.get()));
-    return LowRank<Impl>::forward(*this, x, terms(slots().get()));
+    if (current()) return output(x, terms(slots_.get()));
+    const auto found = slots();
+    return output(x, terms(found.get()));
+  }
+
+  /// A linear layer as linear_group() wants it: for layers that read the same x, such as query, key and value. Valid
+  /// until an adapter is added, removed, chosen or merged.
+  LinearPart part() const requires std::same_as<Impl, torch::nn::LinearImpl> {
+    const auto found = slots();
+    return {this->weight, this->bias, terms(found.get()), cache_};
   }
 
   /// A copy of the layer and of its adapters that shares no storage with this one. LibTorch's own would drop the
@@ -138,12 +147,21 @@ class AdaptableImpl : public Impl, public Adaptable {
     return slots->terms();
   }
 
+  torch::Tensor output(const torch::Tensor& x, std::span<const LowRankTerm> terms) {
+    if constexpr (requires { LowRank<Impl>::forward(*this, x, terms, cache_); }) {
+      return LowRank<Impl>::forward(*this, x, terms, cache_);
+    } else {
+      return LowRank<Impl>::forward(*this, x, terms);
+    }
+  }
+
   // LibTorch's clone() of a parent assigns this layer's LibTorch part and nothing of what is below: `weight` is then
   // another tensor, and the registered child holds the adapters, not slots_.
   bool current() const { return seen_weight_._unsafe_get_target() == this->weight.unsafeGetTensorImpl(); }
 
   using WeakTensor = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
 
+  std::shared_ptr<WeightCache> cache_ = std::make_shared<WeightCache>();
   std::shared_ptr<detail::AdapterSlots> slots_;
   WeakTensor seen_weight_{this->weight.getIntrusivePtr()};  // of the layer whose child slots_ is
 };

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <utility>
 
@@ -18,6 +19,11 @@ class Full : public torch::nn::ModuleHolder<AdaptableImpl<typename Layer::Contai
  public:
   using Impl = AdaptableImpl<typename Layer::ContainedType>;
   using torch::nn::ModuleHolder<Impl>::ModuleHolder;
+
+  /// For such nets: takes the options that Lora<Layer> takes, and has no use for them.
+  template <class LayerOptions>
+  requires std::constructible_from<Impl, LayerOptions&&> Full(LayerOptions&& layer, const LoraOptions&)
+      : torch::nn::ModuleHolder<Impl>(std::make_shared<Impl>(std::forward<LayerOptions>(layer))) {}
 };
 
 }  // namespace graft

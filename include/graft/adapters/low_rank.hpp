@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <variant>
 #include <vector>
@@ -15,6 +16,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/linear.hpp"
 
 namespace graft {
 
@@ -24,12 +26,25 @@ enum class LowRankStart {
   gaussian,  ///< A normal with deviation 1 / r; B zero
 };
 
+/// What alpha is divided by.
+enum class LowRankScale {
+  rank,          ///< alpha / r: Hu et al., LoRA, arXiv:2106.09685
+  root_of_rank,  ///< alpha / sqrt(r), rsLoRA: Kalajdzievski, arXiv:2312.03732
+};
+
 /// Size and regularisation of a low-rank update: LoraOptions{.rank = 4, .alpha = 8.0}.
 struct LoraOptions {
   std::int64_t rank = 8;                       ///< r, from 1 to what the layer's shape allows
   double alpha = 16.0;                         ///< the update is multiplied by alpha / r; finite
   double dropout = 0.0;                        ///< chance in [0, 1) that an input of A is zeroed in training
   LowRankStart start = LowRankStart::kaiming;  ///< initial values
+  LowRankScale divisor = LowRankScale::rank;   ///< r, or its root
+
+  /// What B A is multiplied by before it joins the layer's weight.
+  double scale() const {
+    const auto r = static_cast<double>(rank);
+    return alpha / (divisor == LowRankScale::rank ? r : std::sqrt(r));
+  }
 };
 
 /// Shapes of the two factors that a layer wants for one rank.
@@ -37,14 +52,6 @@ struct LowRankShape {
   std::vector<std::int64_t> A;
   std::vector<std::int64_t> B;
   std::int64_t largest_rank;  ///< above it the factors would hold more than the weight's own rank
-};
-
-/// One adapter in a forward pass: the layer's output grows by scale * B(A(dropout(x))).
-struct LowRankTerm {
-  torch::Tensor A;
-  torch::Tensor B;
-  double scale;    ///< alpha / r, times the adapter's weight
-  double dropout;  ///< 0 unless the layer is in training mode
 };
 
 /// What differs between layer types. A layer type becomes adaptable by a specialisation with these static members:
@@ -89,8 +96,9 @@ concept LowRankAdaptable = requires(Impl& layer, const torch::Tensor& x, torch::
 template <>
 struct LowRank<torch::nn::LinearImpl> : LowRankDefault {
   static LowRankShape shape(const torch::nn::LinearImpl& layer, std::int64_t rank);
-  static torch::Tensor forward(torch::nn::LinearImpl& layer, const torch::Tensor& x,
-                               std::span<const LowRankTerm> terms);
+  /// `cache` holds copies of the weight that speed up its products while it is frozen; see linear().
+  static torch::Tensor forward(torch::nn::LinearImpl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms,
+                               const std::shared_ptr<WeightCache>& cache = nullptr);
   static torch::Tensor update(const torch::nn::LinearImpl& layer, const torch::Tensor& A, const torch::Tensor& B);
 };
 
@@ -144,22 +152,9 @@ inline LowRankShape LowRank<torch::nn::LinearImpl>::shape(const torch::nn::Linea
 }
 
 inline torch::Tensor LowRank<torch::nn::LinearImpl>::forward(torch::nn::LinearImpl& layer, const torch::Tensor& x,
-                                                             std::span<const LowRankTerm> terms) {
-  const std::int64_t in = layer.weight.size(1);
-  if (x.dim() == 0 || x.size(-1) != in) {
-    throw ShapeError(message("input of a linear layer is ", x.sizes(), ", its weight ", layer.weight.sizes(),
-                             "; the last size must be ", in));
-  }
-  if (terms.empty()) return torch::linear(x, layer.weight, layer.bias);
-  const torch::Tensor rows = x.reshape({-1, in});
-  torch::Tensor y = torch::linear(rows, layer.weight, layer.bias);
-  for (const LowRankTerm& term : terms) {
-    const torch::Tensor h = torch::linear(detail::dropped(rows, term.dropout), term.A.to(y.scalar_type()));
-    y.addmm_(h, term.B.to(y.scalar_type()).t(), 1, term.scale);
-  }
-  std::vector<std::int64_t> sizes = x.sizes().vec();
-  sizes.back() = layer.weight.size(0);
-  return y.view(sizes);
+                                                             std::span<const LowRankTerm> terms,
+                                                             const std::shared_ptr<WeightCache>& cache) {
+  return graft::linear(x, layer.weight, layer.bias, terms, cache);
 }
 
 inline torch::Tensor LowRank<torch::nn::LinearImpl>::update(const torch::nn::LinearImpl&, const torch::Tensor& A,

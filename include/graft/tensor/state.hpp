@@ -32,13 +32,13 @@ inline NamedTensors named_tensors(const torch::nn::Module& module) {
 /// How names of a module and names of a file meet. Left empty, they must be the same set.
 struct LoadOptions {
   /// The file's name for a tensor of the module.
-  std::function<std::string(const std::string& name)> name_in_file;
+  std::function<std::string(const std::string& name)> name_in_file = {};
 
   /// True for a tensor of the module that may lack in the file: it keeps its value and is reported.
-  std::function<bool(const std::string& name)> may_lack;
+  std::function<bool(const std::string& name)> may_lack = {};
 
   /// True for a name of the file that the module may leave unread: it is reported.
-  std::function<bool(const std::string& name_in_file)> may_ignore;
+  std::function<bool(const std::string& name_in_file)> may_ignore = {};
 };
 
 /// What load_tensors() did.

@@ -208,6 +208,7 @@ std::shared_ptr<torch::nn::Module> AdaptableImpl<Impl>::clone(const std::optiona
 
   auto copy = std::make_shared<AdaptableImpl>(bare);
   static_cast<Impl&>(*copy) = dynamic_cast<const Impl&>(*plain);
+  copy->cache_ = std::make_shared<WeightCache>();
   const auto own = this->named_parameters(/*recurse=*/false);
   for (auto& parameter : copy->named_parameters(/*recurse=*/false)) {
     parameter.value().set_requires_grad(own[parameter.key()].requires_grad());

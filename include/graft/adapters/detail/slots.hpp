@@ -20,8 +20,8 @@ class LowRankAdapter : public torch::nn::Module {
         lora_A(register_parameter("lora_A", std::move(A))),
         lora_B(register_parameter("lora_B", std::move(B))) {}
 
-  /// alpha / r: what B A is multiplied by before it joins the layer's weight.
-  double scale() const { return options.alpha / static_cast<double>(options.rank); }
+  /// What B A is multiplied by before it joins the layer's weight.
+  double scale() const { return options.scale(); }
 
   const LoraOptions options;
   torch::Tensor lora_A;  ///< shape by LowRank<Impl>::shape

@@ -1,0 +1,63 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "graft/adapters/adaptable.hpp"
+#include "graft/adapters/targets.hpp"
+
+namespace graft {
+
+// What Adaptable does for one layer, done for every layer of a model. A call that throws has changed nothing.
+// "An adapter" is here all slots of one name. Threads: none of the other functions while forward() runs.
+
+/// Every adaptable layer of `module` with its path, each once, in the module's order. The module itself counts, as "".
+std::vector<std::pair<std::string, Adaptable*>> adaptable_layers(torch::nn::Module& module);
+
+/// What match() needs to know of a module.
+std::vector<TargetCandidate> target_candidates(torch::nn::Module& module);
+
+/// Puts an adapter on the layers that `targets` takes, makes it the active one, and leaves only it and the heads
+/// requiring gradients: every other parameter of the module, other adapters included, is frozen.
+/// The values of A are drawn from LibTorch's generator in the module's order.
+/// Throws OptionError if targets or options do not fit (every fault of every layer at once), StateError while merged.
+TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                    const std::string& name = "default");
+
+/// The same with options for each layer by path, as an adapter's file may ask. `heads` are paths of modules.
+void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
+            const std::vector<std::string>& heads, const std::string& name = "default");
+
+/// Names of the adapters that any layer has, in the order they were first met.
+std::vector<std::string> adapters(torch::nn::Module& module);
+
+/// The adapters that forward() sums from now on, each with its weight; none is the base. A layer ignores a chosen
+/// adapter that it does not carry. What is trained does not change. Throws OptionError for a name that no layer has.
+void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active);
+void choose(torch::nn::Module& module, const std::string& name);
+
+/// Changes the weight of an active adapter. Throws OptionError if it is active nowhere.
+void weigh(torch::nn::Module& module, const std::string& name, double weight);
+
+/// Makes exactly these adapters require gradients. Parameters that belong to no adapter stay as they are.
+void train_only(torch::nn::Module& module, const std::vector<std::string>& names);
+
+/// Folds the active adapters into the weights of every layer that has any; unmerge() gives back the very bits.
+/// Throws StateError if no layer has an active adapter, or if a result would not be finite (nothing is then merged).
+void merge(torch::nn::Module& module);
+void unmerge(torch::nn::Module& module);
+
+/// Throws OptionError if no layer has `from`, or any that has it also has `to`.
+void rename(torch::nn::Module& module, const std::string& from, const std::string& to);
+
+/// Takes an adapter off every layer. The base stays frozen. Throws OptionError if no layer has it, StateError if
+/// merged.
+void detach(torch::nn::Module& module, const std::string& name);
+
+}  // namespace graft
+
+#include "graft/adapters/detail/attach-inl.hpp"

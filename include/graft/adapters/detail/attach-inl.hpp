@@ -1,0 +1,216 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "graft/adapters/attach.hpp"
+
+namespace graft {
+namespace detail {
+
+[[noreturn]] inline void unknown_adapter(torch::nn::Module& module, const std::string& name) {
+  const auto known = adapters(module);
+  throw OptionError(message("no layer has an adapter called ", quoted(name), "; there ",
+                            known.empty() ? std::string("is none") : "are: " + joined(known, ", ")));
+}
+
+inline void require_unmerged(torch::nn::Module& module, std::string_view what) {
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->merged()) {
+      throw StateError(message("cannot ", what, " while adapters are merged into ", quoted(path), "; unmerge first"));
+    }
+  }
+}
+
+inline void require_adapter(torch::nn::Module& module, const std::string& name) {
+  const auto known = adapters(module);
+  if (std::find(known.begin(), known.end(), name) == known.end()) unknown_adapter(module, name);
+}
+
+}  // namespace detail
+
+inline std::vector<std::pair<std::string, Adaptable*>> adaptable_layers(torch::nn::Module& module) {
+  std::vector<std::pair<std::string, Adaptable*>> layers;
+  if (auto* self = dynamic_cast<Adaptable*>(&module)) layers.emplace_back("", self);
+  std::set<const Adaptable*> seen;
+  for (const auto& child : module.named_modules("", /*include_self=*/false)) {
+    auto* layer = dynamic_cast<Adaptable*>(child.value().get());
+    if (layer && seen.insert(layer).second) layers.emplace_back(child.key(), layer);
+  }
+  return layers;
+}
+
+inline std::vector<TargetCandidate> target_candidates(torch::nn::Module& module) {
+  std::vector<TargetCandidate> candidates;
+  std::set<const torch::nn::Module*> seen;
+  for (const auto& child : module.named_modules("", /*include_self=*/false)) {
+    const torch::nn::Module* layer = child.value().get();
+    if (dynamic_cast<const detail::AdapterSlots*>(layer) || dynamic_cast<const LowRankAdapter*>(layer)) continue;
+    if (!seen.insert(layer).second) continue;
+    candidates.push_back({child.key(), dynamic_cast<const Adaptable*>(layer) != nullptr,
+                          dynamic_cast<const torch::nn::LinearImpl*>(layer) != nullptr});
+  }
+  return candidates;
+}
+
+inline TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                           const std::string& name) {
+  TargetReport report = match(targets, target_candidates(module));
+  std::map<std::string, LoraOptions> layers;
+  for (const std::string& path : report.layers) layers.emplace(path, options);
+  attach(module, layers, report.heads, name);
+  return report;
+}
+
+inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
+                   const std::vector<std::string>& heads, const std::string& name) {
+  detail::require_unmerged(module, "attach an adapter");
+  std::vector<std::string> faults;
+  std::vector<std::pair<Adaptable*, const LoraOptions*>> chosen;
+  std::set<std::string> lacking;
+  for (const auto& [path, options] : layers) lacking.insert(path);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    const auto found = layers.find(path);
+    if (found == layers.end()) continue;
+    lacking.erase(path);
+    chosen.emplace_back(layer, &found->second);
+    for (std::string& fault : layer->adapter_faults(name, found->second, "layer " + quoted(path))) {
+      faults.push_back(std::move(fault));
+    }
+  }
+  for (const std::string& path : lacking) faults.push_back(quoted(path) + " is not a layer that takes an adapter");
+
+  std::vector<std::shared_ptr<torch::nn::Module>> full;
+  const auto modules = module.named_modules("", /*include_self=*/false);
+  for (const std::string& path : heads) {
+    if (const auto* head = modules.find(path)) {
+      full.push_back(*head);
+    } else {
+      faults.push_back("the model has no head " + quoted(path));
+    }
+  }
+  if (!faults.empty()) {
+    throw OptionError(faults.size() == 1 ? faults.front()
+                                         : message(faults.size(), " faults:\n  ", detail::joined(faults, "\n  ")));
+  }
+
+  for (torch::Tensor& parameter : module.parameters()) parameter.set_requires_grad(false);
+  for (const auto& [layer, options] : chosen) layer->add_adapter(name, *options);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (!layers.count(path)) layer->choose({});
+  }
+  for (const auto& head : full) {
+    for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
+  }
+}
+
+inline std::vector<std::string> adapters(torch::nn::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    for (const std::string& name : layer->adapters()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+inline void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
+  std::set<std::string> seen;
+  for (const ActiveAdapter& adapter : active) {
+    detail::require_adapter(module, adapter.name);
+    if (!std::isfinite(adapter.weight)) {
+      throw OptionError(
+          message("the weight of adapter ", quoted(adapter.name), " is ", adapter.weight, "; give a finite number"));
+    }
+    if (!seen.insert(adapter.name).second) {
+      throw OptionError(message("adapter ", quoted(adapter.name), " is chosen twice; give it one weight"));
+    }
+  }
+  detail::require_unmerged(module, "choose adapters");
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    std::vector<ActiveAdapter> here;
+    for (const ActiveAdapter& adapter : active) {
+      if (layer->adapter(adapter.name)) here.push_back(adapter);
+    }
+    layer->choose(std::move(here));
+  }
+}
+
+inline void choose(torch::nn::Module& module, const std::string& name) {
+  choose(module, std::vector<ActiveAdapter>{{name, 1.0}});
+}
+
+inline void weigh(torch::nn::Module& module, const std::string& name, double weight) {
+  detail::require_adapter(module, name);
+  if (!std::isfinite(weight)) {
+    throw OptionError(message("the weight of adapter ", quoted(name), " is ", weight, "; give a finite number"));
+  }
+  detail::require_unmerged(module, "weigh adapters");
+  std::vector<std::pair<Adaptable*, std::vector<ActiveAdapter>>> changed;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    std::vector<ActiveAdapter> active = layer->active();
+    const auto found = std::find_if(active.begin(), active.end(), [&](const auto& a) { return a.name == name; });
+    if (found == active.end()) continue;
+    found->weight = weight;
+    changed.emplace_back(layer, std::move(active));
+  }
+  if (changed.empty()) throw OptionError(message("adapter ", quoted(name), " is not active; choose it first"));
+  for (auto& [layer, active] : changed) layer->choose(std::move(active));
+}
+
+inline void train_only(torch::nn::Module& module, const std::vector<std::string>& names) {
+  for (const std::string& name : names) detail::require_adapter(module, name);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    for (const std::string& name : layer->adapters()) {
+      const bool trained = std::find(names.begin(), names.end(), name) != names.end();
+      for (torch::Tensor& factor : layer->adapter(name)->parameters()) factor.set_requires_grad(trained);
+    }
+  }
+}
+
+inline void merge(torch::nn::Module& module) {
+  std::vector<Adaptable*> done;
+  bool any = false;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->active().empty()) continue;
+    any = true;
+    if (layer->merged()) continue;
+    try {
+      layer->merge();
+    } catch (const StateError& error) {
+      for (Adaptable* merged : done) merged->unmerge();
+      throw StateError(message("layer ", quoted(path), ": ",
+                               std::string_view(error.what()).substr(std::string_view("StateError: ").size())));
+    }
+    done.push_back(layer);
+  }
+  if (!any) throw StateError("no layer has an active adapter to merge; attach or choose one first");
+}
+
+inline void unmerge(torch::nn::Module& module) {
+  for (const auto& [path, layer] : adaptable_layers(module)) layer->unmerge();
+}
+
+inline void rename(torch::nn::Module& module, const std::string& from, const std::string& to) {
+  detail::require_adapter(module, from);
+  if (from == to) return;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->adapter(from) && layer->adapter(to)) {
+      throw OptionError(message("adapter name ", quoted(to), " is taken in layer ", quoted(path), "; choose another"));
+    }
+  }
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->adapter(from)) layer->rename_adapter(from, to);
+  }
+}
+
+inline void detach(torch::nn::Module& module, const std::string& name) {
+  detail::require_adapter(module, name);
+  detail::require_unmerged(module, "detach an adapter");
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->adapter(name)) layer->remove_adapter(name);
+  }
+}
+
+}  // namespace graft

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <iomanip>
+#include <set>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "graft/adapters/attach.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+
+/// Elements of one layer, or of a whole model.
+struct ParameterCount {
+  std::int64_t trained = 0;  ///< in parameters that require gradients
+  std::int64_t frozen = 0;   ///< in parameters that do not
+  std::int64_t stored = 0;   ///< what saving writes: see count_parameters()
+
+  std::int64_t total() const { return trained + frozen; }
+  /// Share of the parameters that is trained, in [0, 1]; 0 for a model without any.
+  double share() const { return total() == 0 ? 0.0 : static_cast<double>(trained) / static_cast<double>(total()); }
+};
+
+/// Counts by layer, in the model's order, and in all.
+struct ParameterReport {
+  std::vector<std::pair<std::string, ParameterCount>> layers;  ///< modules that own parameters, by path
+  ParameterCount all;
+
+  /// Columns layer, trained, frozen, stored; the last line is the sum, with the share that is trained.
+  std::string table() const;
+};
+
+/// Counts the parameters of a model. A tensor shared by two layers counts once, where it comes first. An adapter's
+/// factors count with their layer. Stored: the whole model if it carries no adapter; else what an adapter's directory
+/// holds, that is the factors of every adapter and whatever else is trained (heads).
+inline ParameterReport count_parameters(torch::nn::Module& module);
+
+/// Parameters and buffers of a model less those of its adapters: what a checkpoint of the plain model holds. While
+/// merged, the weights are the merged ones.
+inline NamedTensors base_tensors(torch::nn::Module& module);
+
+namespace detail {
+
+/// Every factor of every adapter.
+inline std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& module) {
+  std::set<const c10::TensorImpl*> factors;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    for (const std::string& name : layer->adapters()) {
+      for (const torch::Tensor& factor : layer->adapter(name)->parameters())
+        factors.insert(factor.unsafeGetTensorImpl());
+    }
+  }
+  return factors;
+}
+
+/// 22713986 -> "22,713,986".
+inline std::string grouped(std::int64_t value) {
+  const std::string digits = std::to_string(value);
+  std::string text;
+  for (std::size_t i = 0; i < digits.size(); ++i) {
+    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
+    text += digits[i];
+  }
+  return text;
+}
+
+}  // namespace detail
+
+inline NamedTensors base_tensors(torch::nn::Module& module) {
+  const auto factors = detail::factor_tensors(module);
+  NamedTensors tensors = named_tensors(module);
+  std::erase_if(tensors, [&](const auto& named) { return factors.count(named.second.unsafeGetTensorImpl()) > 0; });
+  return tensors;
+}
+
+inline ParameterReport count_parameters(torch::nn::Module& module) {
+  const auto factors = detail::factor_tensors(module);
+  ParameterReport report;
+  std::set<const c10::TensorImpl*> seen;
+  for (const auto& parameter : module.named_parameters()) {
+    const torch::Tensor& tensor = parameter.value();
+    if (!seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
+    const bool is_factor = factors.count(tensor.unsafeGetTensorImpl()) > 0;
+    std::string owner = parameter.key();
+    for (int parts = is_factor ? 3 : 1; parts > 0; --parts) {  // "...query.adapters.NAME.lora_A" belongs to "...query"
+      const std::size_t dot = owner.rfind('.');
+      owner.resize(dot == std::string::npos ? 0 : dot);
+    }
+    const auto same = std::find_if(report.layers.begin(), report.layers.end(),
+                                   [&](const auto& layer) { return layer.first == owner; });
+    ParameterCount& count =
+        same != report.layers.end() ? same->second : report.layers.emplace_back(owner, ParameterCount{}).second;
+    (tensor.requires_grad() ? count.trained : count.frozen) += tensor.numel();
+    if (factors.empty() || is_factor || tensor.requires_grad()) count.stored += tensor.numel();
+  }
+  for (const auto& [name, count] : report.layers) {
+    report.all.trained += count.trained;
+    report.all.frozen += count.frozen;
+    report.all.stored += count.stored;
+  }
+  return report;
+}
+
+inline std::string ParameterReport::table() const {
+  std::size_t width = 5;
+  for (const auto& [name, count] : layers) width = std::max(width, name.size());
+  std::ostringstream out;
+  const auto line = [&](const std::string& name, const std::string& a, const std::string& b, const std::string& c) {
+    out << std::left << std::setw(static_cast<int>(width)) << name << std::right;
+    for (const std::string* text : {&a, &b, &c}) out << std::setw(18) << *text;
+  };
+  line("layer", "trained", "frozen", "stored");
+  out << '\n';
+  for (const auto& [name, count] : layers) {
+    line(name, detail::grouped(count.trained), detail::grouped(count.frozen), detail::grouped(count.stored));
+    out << '\n';
+  }
+  line("all", detail::grouped(all.trained), detail::grouped(all.frozen), detail::grouped(all.stored));
+  out << "  trained " << std::fixed << std::setprecision(4) << 100.0 * all.share() << " %\n";
+  return out.str();
+}
+
+}  // namespace graft

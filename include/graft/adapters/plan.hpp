@@ -1,0 +1,83 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graft/adapters/low_rank.hpp"
+#include "graft/adapters/parameters.hpp"
+#include "graft/adapters/targets.hpp"
+#include "graft/core/checked.hpp"
+#include "graft/core/error.hpp"
+
+namespace graft {
+
+/// A layer of a model that need not exist: the shapes of what it would hold.
+struct LayerShape {
+  enum class Kind { linear, embedding, convolution, other };  ///< no adapter goes on `other`
+
+  std::string name;  ///< path in the model
+  Kind kind = Kind::linear;
+  std::vector<std::int64_t> weight;  ///< linear [out, in]; embedding [rows, dim]; convolution [out, in, k...]
+  bool bias = true;                  ///< as long as the weight's first size
+  std::string parameter = "weight";  ///< what the parameter of that shape is called
+};
+
+/// The layers of a model, in its order.
+using ModelShape = std::vector<LayerShape>;
+
+/// BERT with a classifier of `labels` outputs (0: the bare encoder with its pooler). `config` has the fields of a BERT
+/// config.json: vocab_size, hidden_size, num_hidden_layers, intermediate_size, max_position_embeddings,
+/// type_vocab_size.
+template <class Config>
+ModelShape bert_shape(const Config& config, std::int64_t labels);
+
+/// The shape of a module that is there, without its adapters. Made on the meta device, it takes no memory.
+ModelShape shape_of(torch::nn::Module& module);
+
+/// Sizes of a GPT-like decoder; the defaults are GPT-3's (Brown et al., arXiv:2005.14165, table 2.1).
+struct GptSizes {
+  std::int64_t layers = 96;
+  std::int64_t width = 12288;
+  std::int64_t feed_forward = 4 * 12288;
+  std::int64_t vocabulary = 50257;
+  std::int64_t positions = 2048;
+};
+
+/// A GPT-like decoder with separate query, key, value and output matrices ("h.0.attn.q_proj", "k_proj", "v_proj",
+/// "o_proj", "h.0.mlp.up", "down"), and the word embeddings as its output layer too.
+ModelShape gpt_shape(const GptSizes& sizes = {});
+
+/// How a model is to be trained. Without `lora` it is trained in full.
+struct PlanOptions {
+  std::optional<LoraOptions> lora = std::nullopt;
+  Targets targets = {};
+  std::int64_t weight_bytes = 4;     ///< an element of the frozen weights, and of the whole model when trained in full
+  std::int64_t gradient_bytes = 4;   ///< an element of the gradients
+  std::int64_t optimizer_bytes = 8;  ///< state for a trained element; AdamW holds two float32
+  std::int64_t factor_bytes = 4;     ///< an element of the adapter
+};
+
+/// What a training run needs, beside activations. Bytes are exact for what is named; an allocator may round up.
+struct Plan {
+  ParameterReport parameters;
+  TargetReport targets;  ///< empty when trained in full
+  std::int64_t weight_bytes = 0;
+  std::int64_t gradient_bytes = 0;
+  std::int64_t optimizer_bytes = 0;
+  std::int64_t file_bytes = 0;  ///< of the saved weights, with the file's header
+
+  std::int64_t bytes() const { return weight_bytes + gradient_bytes + optimizer_bytes; }
+
+  /// One line each: parameters, weights, gradients, optimizer, saved file.
+  std::string summary() const;
+};
+
+/// The counts and bytes of a training run, by arithmetic on shapes: no tensor is made.
+/// Throws OptionError as attach() would: targets that match nothing, a rank outside a layer's range.
+Plan plan(const ModelShape& model, const PlanOptions& options = {});
+
+}  // namespace graft
+
+#include "graft/adapters/detail/plan-inl.hpp"

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "graft/adapters/attach.hpp"
+#include "graft/io/adapter_dir.hpp"
+
+namespace graft {
+
+/// What an adapter's directory says beside its weights.
+struct AdapterInfo {
+  std::optional<std::string> base_model = {};  ///< what it was trained on; a label
+  std::optional<std::string> task_type = {};   ///< SEQ_CLS, TOKEN_CLS, QUESTION_ANS, ...
+
+  /// Paths of the modules to store in full. Not set: those that are trained as a whole, and `classifier`, `score` and
+  /// `qa_outputs` where the model has them.
+  std::optional<std::vector<std::string>> heads = {};
+
+  std::map<std::string, std::string> metadata = {};  ///< for the weights' file, beside "format": "pt"
+  bool replace = false;                              ///< whether another adapter's directory may be replaced
+};
+
+/// Writes the adapter called `name` and the heads as a directory that PEFT opens: adapter_config.json and
+/// adapter_model.safetensors. It appears whole or not at all. Merged or not, the file is the same.
+///
+/// Throws OptionError if no layer has the adapter, if a trained parameter would be lost because it is of no head and no
+/// adapter, if the layers' dropouts or divisors differ (the config has room for one), or as write_adapter_dir() does.
+inline void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
+                         const std::string& name = "default", const AdapterInfo& info = {});
+
+/// What load_adapter() put on the model.
+struct LoadedAdapter {
+  std::vector<std::string> layers;    ///< with an adapter now
+  std::vector<std::string> heads;     ///< whose parameters were read
+  AdapterConfig config;               ///< as in the file
+  std::vector<std::string> warnings;  ///< of AdapterDir
+};
+
+/// Puts the adapter in `directory`, graft's or PEFT's, on a model, under `name`, and reads the heads. Then it is as
+/// after attach(): the active adapter, and with the heads all that requires gradients. Ranks come from the weights'
+/// shapes and must be those of the config; alpha from the config.
+///
+/// Throws FormatError that lists every fault, before anything is changed: a layer that the config names without weights
+/// in the file, half a pair, a head that lacks, a tensor that the model has no place for, another shape or type, a rank
+/// that is not the config's, a setting that graft does not have (DoRA, biases, trained token rows). Which layers the
+/// config names is checked unless it does so by a regular expression. Throws OptionError and StateError as attach()
+/// does, FileError where the system refuses.
+inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
+                                  const std::string& name = "default");
+
+}  // namespace graft
+
+#include "graft/adapters/detail/save-inl.hpp"

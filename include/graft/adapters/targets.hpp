@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graft/core/error.hpp"
+
+namespace graft {
+
+/// Which layers of a model get an adapter, and which modules are trained in full beside them.
+///
+///   Targets{.layers = {"query", "value"}}                     every layer of that name
+///   Targets{.layers = {"output.dense"}, .layer_numbers = {10, 11}}
+///   Targets{.layers = {"all-linear"}, .excluded = {"pooler.dense"}}
+struct Targets {
+  /// A pattern takes the layers whose path is the pattern or ends with ".pattern". "all-linear" takes every linear
+  /// layer that is not an output embedding (`lm_head`, `embed_out`, `predictions.decoder`). Heads are never taken.
+  std::vector<std::string> layers = {};
+
+  /// Matched the same way; wins over `layers`.
+  std::vector<std::string> excluded = {};
+
+  /// Not empty: only layers inside these members of the model's layer list, counted from 0.
+  std::vector<std::int64_t> layer_numbers = {};
+
+  /// The name of that list ("layer", "h"); empty: the first number in a path counts.
+  std::string layer_list = {};
+
+  /// Modules trained and saved in full, matched as `layers` are. Not set: those named `classifier`, `score` or
+  /// `qa_outputs`, if the model has any. PEFT calls them modules_to_save.
+  std::optional<std::vector<std::string>> heads = std::nullopt;
+};
+
+/// A module as target names see it.
+struct TargetCandidate {
+  std::string name;        ///< path in the model
+  bool adaptable = false;  ///< can carry an adapter
+  bool linear = false;     ///< "all-linear" takes it
+};
+
+/// What Targets took.
+struct TargetReport {
+  struct Pattern {
+    std::string pattern;
+    std::vector<std::string> layers;  ///< also those that an earlier pattern took
+  };
+  std::vector<Pattern> patterns;      ///< in the order of Targets::layers
+  std::vector<std::string> layers;    ///< each once, in the model's order
+  std::vector<std::string> excluded;  ///< layers that a pattern would have taken
+  std::vector<std::string> heads;
+
+  /// One line a pattern: its name, how many layers, the first and the last of them.
+  std::string table() const;
+};
+
+/// Applies `targets` to the modules of a model, given in its order.
+///
+/// Throws OptionError if there is no pattern, or if any pattern, exclusion, layer number or head takes nothing: all of
+/// them in one message, each with the nearest names that the model has.
+TargetReport match(const Targets& targets, std::span<const TargetCandidate> modules);
+
+/// True if `name` is `pattern` or ends with ".pattern".
+inline bool matches_suffix(std::string_view name, std::string_view pattern) {
+  if (name == pattern) return true;
+  return name.size() > pattern.size() && name.ends_with(pattern) && name[name.size() - pattern.size() - 1] == '.';
+}
+
+}  // namespace graft
+
+#include "graft/adapters/detail/targets-inl.hpp"
