@@ -37,7 +37,7 @@ struct StepRecord {
 struct EvaluationRecord {
   std::int64_t step = 0;   ///< steps finished before it
   std::int64_t epoch = 0;  ///< from 1
-  Scores scores;
+  Scores scores = {};
   bool best = false;  ///< better than every one before
   double seconds = 0.0;
 };
@@ -56,8 +56,8 @@ struct TrainingResult {
   std::int64_t tokens = 0;
   double training_seconds = 0.0;  ///< in steps: without evaluations and checkpoints
   double seconds = 0.0;           ///< in all
-  std::optional<EvaluationRecord> best;
-  std::optional<EvaluationRecord> last;
+  std::optional<EvaluationRecord> best = std::nullopt;
+  std::optional<EvaluationRecord> last = std::nullopt;
 };
 
 /// Told what happens in a run: derive from it and override what is of interest. An exception ends the run.

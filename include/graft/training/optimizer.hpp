@@ -22,7 +22,7 @@ NamedTensors trained_parameters(const torch::nn::Module& module);
 
 /// Parameters that share a learning rate and a weight decay.
 struct ParameterGroup {
-  NamedTensors parameters;
+  NamedTensors parameters = {};
   double lr = 5e-5;           ///< finite, >= 0; a schedule multiplies it
   double weight_decay = 0.0;  ///< finite, >= 0
 };

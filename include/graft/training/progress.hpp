@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <string>
 
@@ -77,13 +78,14 @@ inline void ProgressBar::on_step(const StepRecord& step) {
   seconds_ += step.seconds;
   tokens_ += static_cast<double>(step.tokens);
   ++steps_;
+  const std::int64_t steps = std::max<std::int64_t>(1, plan_.steps);
   const bool last = step.step == plan_.steps;
   if (terminal_) {
     const auto now = Clock::now();
     if (!last && now - drawn_ < std::chrono::milliseconds(100)) return;
     drawn_ = now;
     print(line(step), false);
-  } else if (last || step.step * 10 / plan_.steps != (step.step - 1) * 10 / plan_.steps) {
+  } else if (last || step.step * 10 / steps != (step.step - 1) * 10 / steps) {
     print(line(step), true);
   }
 }

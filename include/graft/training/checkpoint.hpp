@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "graft/core/json.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+
+/// All that a run needs to go on as if it had never stopped.
+///
+/// A directory: "checkpoint.json" with the state, and a file NAME.safetensors for each entry of `tensors`. It appears
+/// whole or not at all, and a 64-bit hash of every tensor and of the state shows any later damage.
+struct Checkpoint {
+  Json state;                                   ///< an object: numbers and texts
+  std::map<std::string, NamedTensors> tensors;  ///< by file name without its ending
+};
+
+/// Writes `checkpoint` to the directory `path`, in place of a checkpoint that is there already.
+/// Throws FileError if the system refuses; what was there then stays. OptionError if `path` is a directory of another
+/// kind.
+void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
+
+/// Reads a checkpoint and all its tensors (on the CPU), and checks every hash.
+/// Throws FormatError that says what is damaged or missing, FileError if the system refuses.
+Checkpoint load_checkpoint(const std::filesystem::path& path);
+
+/// The directory of the checkpoint after `step` steps: "step-000100".
+std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step);
+
+/// What find_checkpoint() found.
+struct FoundCheckpoint {
+  std::filesystem::path path;
+  Checkpoint checkpoint;
+  std::vector<std::string> passed_over;  ///< newer ones, and what is wrong with each
+};
+
+/// The newest sound checkpoint in `directory`, by the step in its name; nothing if there is none at all.
+/// Throws FormatError if there are checkpoints and none is sound: never a silent start from nothing.
+std::optional<FoundCheckpoint> find_checkpoint(const std::filesystem::path& directory);
+
+/// The steps of the checkpoints in `directory`, sound or not, rising.
+std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& directory);
+
+}  // namespace graft
+
+#include "graft/training/detail/checkpoint-inl.hpp"

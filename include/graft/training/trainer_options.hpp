@@ -1,0 +1,129 @@
+#pragma once
+
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "graft/core/error.hpp"
+#include "graft/training/optimizer.hpp"
+#include "graft/training/sampler.hpp"
+#include "graft/training/schedule.hpp"
+
+namespace graft {
+
+/// Passes over the data.
+struct Epochs {
+  std::int64_t count = 0;
+};
+
+/// Optimizer steps.
+struct Steps {
+  std::int64_t count = 0;
+};
+
+/// A share of the run's steps, in [0, 1].
+struct Share {
+  double of_run = 0.0;
+};
+
+/// The score by which evaluations are compared.
+struct BestBy {
+  std::string score = "loss";
+  bool higher_is_better = false;
+  double min_gain = 0.0;  ///< what a score must be better by to count as better, >= 0
+};
+
+/// Which of the checks of guards.hpp the trainer makes. Those that cost nothing are always made: something is trained,
+/// and the optimizer holds exactly that.
+struct Guards {
+  bool finite = true;        ///< the loss and the gradients, in every step and before anything is changed
+  bool learning = true;      ///< every trained parameter gets a gradient and moves
+  bool frozen = true;        ///< no frozen parameter changes: looked at with `learning`, and at the end
+  std::int64_t watched = 5;  ///< steps with a learning rate above 0 after which `learning` is judged, >= 3
+};
+
+/// Where and how often the state of a run is saved.
+struct CheckpointOptions {
+  std::filesystem::path directory = {};  ///< gets "step-000100" and so on; a fresh run wants none in it
+  std::variant<Epochs, Steps> every = Epochs{1};
+  std::int64_t keep = 2;  ///< the newest so many stay, >= 1, and the one resumed from
+};
+
+/// Settings of a training run. TrainerOptions{} fine-tunes as transformers does, but in batches grouped by length.
+struct TrainerOptions {
+  std::variant<Epochs, Steps> length = Epochs{3};
+  BatchSize batch = Sequences{8};  ///< rows of one forward pass
+  std::int64_t accumulate = 1;     ///< batches of one optimizer step, >= 1
+  Sampler sampler = GroupedByLength{};
+
+  double lr = 5e-5;  ///< > 0
+  std::variant<Share, Steps> warmup = Steps{0};
+  Schedule schedule = LinearDecay{};
+  double weight_decay = 0.0;  ///< of matrices; see decay_groups()
+  AdamWOptions adamw = {};
+  double clip_norm = 1.0;  ///< > 0; infinity clips nothing
+
+  std::variant<Epochs, Steps> evaluate_every = Epochs{1};  ///< and always at the end
+  BestBy best_by = {};
+  bool keep_best = false;     ///< end with the parameters of the best evaluation, not of the last step
+  std::int64_t patience = 0;  ///< stop after so many evaluations in a row that were no better; 0 never stops
+
+  std::uint64_t seed = 42;  ///< of the order of rows, and of everything random in forward passes
+  Guards guards = {};
+  std::optional<CheckpointOptions> checkpoints = std::nullopt;
+  const std::atomic<bool>* stop = nullptr;  ///< once true, the run ends after the step it is in
+};
+
+namespace detail {
+
+inline std::int64_t count_of(const std::variant<Epochs, Steps>& length) {
+  return std::visit([](const auto& l) { return l.count; }, length);
+}
+
+inline std::int64_t warmup_steps(const std::variant<Share, Steps>& warmup, std::int64_t total) {
+  if (const auto* steps = std::get_if<Steps>(&warmup)) return steps->count;
+  return static_cast<std::int64_t>(std::ceil(std::get<Share>(warmup).of_run * static_cast<double>(total)));
+}
+
+/// The options as they are, or an OptionError that lists every one out of range.
+inline TrainerOptions checked(TrainerOptions options) {
+  std::string faults;
+  const auto require = [&](bool good, const char* name, auto value, const char* rule) {
+    if (!good) faults += message(faults.empty() ? "" : "; ", name, " is ", value, ", it must be ", rule);
+  };
+  const auto batch = std::visit([](const auto& size) { return size.count; }, options.batch);
+  require(count_of(options.length) >= 1, "length", count_of(options.length), "at least 1");
+  require(batch >= 1, "batch", batch, "at least 1");
+  require(options.accumulate >= 1, "accumulate", options.accumulate, "at least 1");
+  require(options.lr > 0.0 && std::isfinite(options.lr), "lr", options.lr, "finite and above 0");
+  if (const auto* share = std::get_if<Share>(&options.warmup)) {
+    require(share->of_run >= 0.0 && share->of_run <= 1.0, "warmup", share->of_run, "a share in [0, 1]");
+  } else {
+    require(std::get<Steps>(options.warmup).count >= 0, "warmup", std::get<Steps>(options.warmup).count, "at least 0");
+  }
+  require(options.weight_decay >= 0.0 && std::isfinite(options.weight_decay), "weight_decay", options.weight_decay,
+          "finite and at least 0");
+  require(options.clip_norm > 0.0, "clip_norm", options.clip_norm, "above 0 (infinity to clip nothing)");
+  require(count_of(options.evaluate_every) >= 1, "evaluate_every", count_of(options.evaluate_every), "at least 1");
+  require(options.best_by.min_gain >= 0.0, "best_by.min_gain", options.best_by.min_gain, "at least 0");
+  require(options.patience >= 0, "patience", options.patience, "at least 0");
+  require(options.guards.watched >= 3, "guards.watched", options.guards.watched, "at least 3");
+  if (options.checkpoints) {
+    require(!options.checkpoints->directory.empty(), "checkpoints.directory", "empty", "a path");
+    require(count_of(options.checkpoints->every) >= 1, "checkpoints.every", count_of(options.checkpoints->every),
+            "at least 1");
+    require(options.checkpoints->keep >= 1, "checkpoints.keep", options.checkpoints->keep, "at least 1");
+  }
+  require(options.sampler != nullptr, "sampler", "empty", "a callable");
+  require(options.schedule != nullptr, "schedule", "empty", "a callable");
+  if (!faults.empty()) throw OptionError("TrainerOptions: " + faults);
+  return options;
+}
+
+}  // namespace detail
+
+}  // namespace graft

@@ -1,0 +1,88 @@
+#include "graft/training/progress.hpp"
+
+#include <fcntl.h>
+#include <termios.h>
+
+#include <cstdlib>
+
+#include <gtest/gtest.h>
+
+namespace graft {
+namespace {
+
+void tell_a_run(TrainingCallback& callback, std::int64_t steps) {
+  callback.on_begin({.rows = 40, .epochs = 2, .steps = steps});
+  for (std::int64_t step = 1; step <= steps; ++step) {
+    callback.on_step({.step = step, .epoch = 1 + 2 * (step - 1) / steps, .loss = 0.5, .tokens = 300, .seconds = 0.25});
+  }
+  callback.on_evaluation({.step = steps, .epoch = 2, .scores = {{"accuracy", 0.75}}, .best = true});
+  callback.on_end({.steps = steps, .seconds = 3675.0});
+}
+
+std::string in_a_file(std::int64_t steps) {
+  std::FILE* file = std::tmpfile();
+  ProgressBar bar("full", file);
+  tell_a_run(bar, steps);
+  std::string text(static_cast<std::size_t>(std::ftell(file)), '\0');
+  std::rewind(file);
+  EXPECT_EQ(std::fread(text.data(), 1, text.size(), file), text.size());
+  std::fclose(file);
+  return text;
+}
+
+/// What arrives in a terminal of `columns` columns.
+std::string in_a_terminal(std::int64_t steps, unsigned short columns) {
+  const int master = posix_openpt(O_RDWR | O_NOCTTY);
+  EXPECT_EQ(grantpt(master), 0);
+  EXPECT_EQ(unlockpt(master), 0);
+  const int slave = open(ptsname(master), O_RDWR | O_NOCTTY);
+  const winsize size{.ws_row = 24, .ws_col = columns, .ws_xpixel = 0, .ws_ypixel = 0};
+  EXPECT_EQ(ioctl(slave, TIOCSWINSZ, &size), 0);
+  std::FILE* terminal = fdopen(slave, "w");
+  ProgressBar bar("", terminal);
+  tell_a_run(bar, steps);
+  std::fflush(terminal);
+  char text[16384];
+  const auto length = read(master, text, sizeof(text));
+  std::fclose(terminal);
+  close(master);
+  return std::string(text, static_cast<std::size_t>(length));
+}
+
+TEST(ProgressBar, WritesPlainLinesToAFile) {
+  EXPECT_EQ(in_a_file(4),
+            "full  epoch 1/2 [=====               ]  25 %  loss 0.5000  1200 tokens/s  0:01 left\n"
+            "full  epoch 1/2 [==========          ]  50 %  loss 0.5000  1200 tokens/s  0:01 left\n"
+            "full  epoch 2/2 [===============     ]  75 %  loss 0.5000  1200 tokens/s  0:00 left\n"
+            "full  epoch 2/2 [====================] 100 %  loss 0.5000  1200 tokens/s  0:00 left\n"
+            "full  step 4:  accuracy 0.7500  (best)\n"
+            "full  finished after 4 steps, 1:01:15\n");
+}
+
+TEST(ProgressBar, KeepsAFileShort) {
+  const std::string text = in_a_file(1000);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 12);
+}
+
+TEST(ProgressBar, RedrawsOneLineOfATerminal) {
+  const std::string text = in_a_terminal(4, 100);
+  EXPECT_NE(text.find("\repoch 2/2 [====================] 100 %  loss 0.5000  1200 tokens/s  0:00 left\x1b[K\r"),
+            std::string::npos)
+      << text;
+  EXPECT_NE(text.find("\rstep 4:  accuracy 0.7500  (best)\x1b[K\r\n"), std::string::npos) << text;
+}
+
+TEST(ProgressBar, StaysWithinTheColumnsOfATerminal) {
+  const std::string text = in_a_terminal(4, 30);
+  EXPECT_NE(text.find("\repoch 2/2 [==================\x1b[K\r"), std::string::npos) << text;
+}
+
+TEST(ClockText, ShowsHoursFromAnHourOn) {
+  EXPECT_EQ(detail::clock_text(0.4), "0:00");
+  EXPECT_EQ(detail::clock_text(75.0), "1:15");
+  EXPECT_EQ(detail::clock_text(3599.6), "1:00:00");
+  EXPECT_EQ(detail::clock_text(-1.0), "0:00");
+}
+
+}  // namespace
+}  // namespace graft
