@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <random>
 #include <string>
 
 #include "support/error_message.hpp"
@@ -62,6 +63,34 @@ TEST(ParseJson, StopsAtDepthAndLength) {
 
 TEST(ParseJson, MessageStaysShortForAHugeToken) {
   EXPECT_LT(parse_error("[\"" + std::string(1'000'000, 'x') + "\x01\"]").size(), 300u);
+}
+
+TEST(ParseJson, DamagedTextNeverCrashes) {
+  const std::string sound =
+      R"({"a":[1,-2.5e3,"x\u00e9\n"],"b":{"c":null,"d":[true,false,{}]},"e":18446744073709551615})";
+  std::mt19937_64 random(3);
+  int refused = 0;
+  for (int round = 0; round < 20000; ++round) {
+    std::string damaged = sound;
+    for (int i = round % 3; i >= 0; --i) damaged[random() % damaged.size()] = static_cast<char>(random());
+    if (round % 5 == 0) damaged.resize(random() % damaged.size());
+    try {
+      json_text(parse_json(damaged, "a"));
+    } catch (const FormatError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 10000);
+}
+
+TEST(JsonText, LooksAsPythonWritesIt) {
+  // python3 -c 'import json; print(json.dumps({"b": [1, 0.1, 1e-05, 0.0], "a": {}, "é": "ü\n\u007f", "n": None},
+  // indent=2, sort_keys=True))'
+  EXPECT_EQ(
+      json_text({{"b", {1, 0.1, 1e-05, 0.0}}, {"a", Json::object()}, {"\xC3\xA9", "\xC3\xBC\n\x7F"}, {"n", nullptr}}),
+      "{\n  \"a\": {},\n  \"b\": [\n    1,\n    0.1,\n    1e-05,\n    0.0\n  ],\n  \"n\": null,\n  \"\\u00e9\": "
+      "\"\\u00fc\\n\\u007f\"\n}");
+  EXPECT_EQ(error_message([] { json_text("\xFF"); }).find("OptionError: cannot be written as JSON: "), 0u);
 }
 
 TEST(ReadJson, NamesTheFile) {

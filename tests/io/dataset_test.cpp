@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -168,6 +170,34 @@ TEST(ReadDataset, SkipsAndCountsBadRows) {
   EXPECT_EQ(data.skipped, 3u);
   ASSERT_EQ(data.faults.size(), 3u);
   EXPECT_NE(data.faults[0].find("line 3: has 1 fields, the first row has 2"), std::string::npos);
+}
+
+TEST(ReadDataset, DamagedFilesNeverCrash) {
+  const struct {
+    DatasetFormat format;
+    std::string sound;
+  } files[] = {
+      {DatasetFormat::csv, "a,b\r\n\"x, \"\"y\"\"\",1\n\"two\nlines\",2\n\xC3\xA9,3\n"},
+      {DatasetFormat::tsv, "a\tb\n1\t2\r\n\xE2\x82\xAC\t4\n"},
+      {DatasetFormat::jsonl, "{\"a\":1,\"b\":\"x\"}\n{\"b\":\"\\u00e9\",\"a\":true}\n"},
+  };
+  const TemporaryDirectory directory;
+  std::mt19937_64 random(4);
+  std::uint64_t sound_rows = 0, bad_rows = 0;
+  for (int round = 0; round < 3000; ++round) {
+    const auto& [format, sound] = files[round % 3];
+    std::string damaged = sound;
+    for (int i = round % 4; i > 0; --i) damaged[random() % damaged.size()] = ",\"\n\r\t{}[]\\x\xFF"[random() % 12];
+    std::ofstream(directory / "a", std::ios::binary) << damaged;
+    try {
+      const Dataset data = read_dataset(directory / "a", {"a", "b"}, {.format = format, .skip_bad_rows = true});
+      sound_rows += data.rows.size();
+      bad_rows += data.skipped;
+    } catch (const Error&) {
+    }
+  }
+  EXPECT_GT(sound_rows, 1000u);
+  EXPECT_GT(bad_rows, 500u);
 }
 
 TEST(DatasetReader, GoesOnBehindABadRow) {

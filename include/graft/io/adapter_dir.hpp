@@ -33,9 +33,9 @@ enum class AdapterBias { none, all, lora_only };
 struct AdapterConfig {
   std::optional<std::string> base_model_name_or_path = {};  ///< a label: no path is ever opened because of it
   std::optional<std::string> revision = {};
-  std::optional<std::string> task_type =
-      {};                       ///< SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, TOKEN_CLS, QUESTION_ANS, FEATURE_EXTRACTION
-  Json auto_mapping = nullptr;  ///< kept as it is
+  /// SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, TOKEN_CLS, QUESTION_ANS or FEATURE_EXTRACTION.
+  std::optional<std::string> task_type = {};
+  Json auto_mapping = nullptr;          ///< kept as it is
   std::string peft_version = "0.21.2";  ///< whose files these are
   bool inference_mode = true;
 
@@ -47,8 +47,8 @@ struct AdapterConfig {
   bool lora_bias = false;  ///< a bias on B
   AdapterBias bias = AdapterBias::none;
   bool fan_in_fan_out = false;  ///< the base stores its weights [in, out]
-  std::string init_lora_weights =
-      "true";  ///< "true", "false", "gaussian", "orthogonal", "eva", "mica": what leaves the base as it is
+  /// "true", "false", "gaussian", "orthogonal", "eva" or "mica": those that leave the base as it is.
+  std::string init_lora_weights = "true";
   Json eva_config = nullptr;  ///< kept as it is
 
   ModuleNames target_modules = {};

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <set>
+#include <map>
 #include <utility>
 
 #include "graft/core/checked.hpp"
@@ -27,38 +27,38 @@ inline std::string listed(const std::vector<std::string>& names) {
 
 /// FormatError if `name`, from an index, is not the plain name of a safetensors file.
 inline void check_shard_name(const std::string& name, const std::string& tensor, const std::string& where) {
-  const bool control =
-      std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
-  if (name.find_first_of("/\\") == name.npos && !control && name.ends_with(".safetensors") && name.size() <= 255)
-    return;
+  const auto is_separator = [](char c) { return c == '/' || c == '\\' || static_cast<unsigned char>(c) < 0x20; };
+  const bool plain = std::none_of(name.begin(), name.end(), is_separator);
+  if (plain && name.ends_with(".safetensors") && name.size() <= 255) return;
   throw FormatError(
       message(where, ": tensor ", quoted(tensor), " is said to be in ", quoted(name),
               "; a shard is a file beside the index, its name without a path and ending in .safetensors"));
 }
 
-/// The files that the index names, each once, sorted.
-inline std::set<std::string> shard_names(const JsonFields& weight_map) {
-  std::set<std::string> names;
+/// The files that the index names, each with the tensors said to be in it.
+inline std::map<std::string, std::vector<std::string>> tensors_by_shard(const JsonFields& weight_map) {
+  std::map<std::string, std::vector<std::string>> shards;
   for (const auto& [tensor, file] : weight_map.json().items()) {
     const std::string shard = weight_map.text(tensor);
     check_shard_name(shard, tensor, weight_map.where());
-    names.insert(shard);
+    shards[shard].push_back(tensor);
   }
-  return names;
+  return shards;
 }
 
 /// Adds to `faults` what the index and the shard `name` say differently.
-inline void compare_shard(const SafetensorsFile& shard, const std::string& name, const Json& weight_map,
+inline void compare_shard(const SafetensorsFile& shard, const std::string& name,
+                          const std::vector<std::string>& tensors, const Json& weight_map,
                           std::vector<std::string>& faults) {
-  for (const auto& [tensor, file] : weight_map.items()) {
-    if (file == name && !shard.find(tensor)) faults.push_back(message(quoted(tensor), " is not in ", name));
+  for (const std::string& tensor : tensors) {
+    if (!shard.find(tensor)) faults.push_back(message(quoted(tensor), " is not in ", name));
   }
   for (const TensorInfo& tensor : shard.tensors()) {
     const auto mapped = weight_map.find(tensor.name);
     if (mapped == weight_map.end()) {
       faults.push_back(message(quoted(tensor.name), " is in ", name, " and not in the index"));
-    } else if (*mapped != name) {
-      faults.push_back(message(quoted(tensor.name), " is in ", name, ", by the index in ", mapped->get<std::string>()));
+    } else if (const auto& other = mapped->get_ref<const std::string&>(); other != name) {
+      faults.push_back(message(quoted(tensor.name), " is in ", name, ", by the index in ", other));
     }
   }
 }
@@ -83,8 +83,9 @@ inline std::string no_weights(const std::filesystem::path& directory) {
 }  // namespace detail
 
 inline ModelDir::ModelDir(std::filesystem::path path, const SafetensorsLimits& limits) : path_(std::move(path)) {
-  if (!path_exists(path_))
+  if (!path_exists(path_)) {
     throw FileError(message("the model's directory ", quoted(path_.native(), 4096), " is not there"));
+  }
   if (!directory_exists(path_)) {
     throw FileError(message(quoted(path_.native(), 4096), " is a file; name the directory that holds config.json"));
   }
@@ -115,12 +116,12 @@ inline void ModelDir::open_shards(const SafetensorsLimits& limits) {
   const JsonFields map = fields.object("weight_map");
   std::vector<std::string> absent;
   std::vector<std::string> faults;
-  for (const std::string& shard : detail::shard_names(map)) {
+  for (const auto& [shard, tensors] : detail::tensors_by_shard(map)) {
     if (!path_exists(path_ / shard)) {
       absent.push_back(shard);
       continue;
     }
-    detail::compare_shard(shards_.emplace_back(path_ / shard, limits), shard, map.json(), faults);
+    detail::compare_shard(shards_.emplace_back(path_ / shard, limits), shard, tensors, map.json(), faults);
   }
   if (!absent.empty()) throw FileError(message(where, ": names shards that are not there:", detail::listed(absent)));
   if (!faults.empty()) throw FormatError(message(where, ": disagrees with the shards:", detail::listed(faults)));
