@@ -25,7 +25,7 @@ struct WordPieceOptions {
 /// Source: Wu et al., arXiv:1609.08144, section 4.1; Devlin et al., arXiv:1810.04805.
 class WordPiece final : public SubwordModel {
  public:
-  /// Throws FormatError if the vocabulary lacks the unknown token.
+  /// Throws FormatError if the vocabulary lacks the unknown token, OptionError if max_characters_a_word is negative.
   explicit WordPiece(Vocabulary vocabulary, WordPieceOptions options = {});
 
   void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
@@ -46,6 +46,9 @@ class WordPiece final : public SubwordModel {
 
 inline WordPiece::WordPiece(Vocabulary vocabulary, WordPieceOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)) {
+  if (options_.max_characters_a_word < 0) {
+    throw OptionError(message("max_characters_a_word is ", options_.max_characters_a_word, "; choose 0 or more"));
+  }
   unknown_ = vocabulary_.find(options_.unknown_token);
   if (unknown_ < 0) {
     throw FormatError(message("the vocabulary has no token ", quoted(options_.unknown_token),
