@@ -26,13 +26,13 @@ namespace graft::detail {
 inline constexpr std::int64_t largest_token_id = (1 << 24) - 1;
 
 /// What tokenizer_config.json says about BERT's normalizer; empty where it says nothing.
-struct BertConfig {
+struct BertTextSettings {
   std::optional<bool> lowercase, strip_accents, chinese;
   std::string where;
 };
 
-inline BertConfig read_bert_config(const std::filesystem::path& directory) {
-  BertConfig config;
+inline BertTextSettings read_bert_config(const std::filesystem::path& directory) {
+  BertTextSettings config;
   const std::filesystem::path path = directory / "tokenizer_config.json";
   if (!std::filesystem::exists(path)) return config;
   config.where = path.string();
@@ -52,7 +52,7 @@ inline BertConfig read_bert_config(const std::filesystem::path& directory) {
   throw FormatError(message(component.where(), ": ", quoted(type), " is not supported; ", supported));
 }
 
-inline std::unique_ptr<const Normalizer> read_normalizer(const JsonFields& file, const BertConfig& config) {
+inline std::unique_ptr<const Normalizer> read_normalizer(const JsonFields& file, const BertTextSettings& config) {
   if (!file.has("normalizer")) return std::make_unique<PlainNormalizer>();
   const JsonFields fields = file.object("normalizer");
   const std::string type = fields.text("type");
@@ -287,7 +287,7 @@ inline Template read_post_processor(const JsonFields& file, const Vocabulary& vo
   return {read_template(fields, "single", vocabulary), read_template(fields, "pair", vocabulary)};
 }
 
-inline Stages load_tokenizer_json(const std::filesystem::path& path, const BertConfig& config) {
+inline Stages load_tokenizer_json(const std::filesystem::path& path, const BertTextSettings& config) {
   const Json json = read_json(path);
   const JsonFields file(json, path.string());
   if (file.text("version", "1.0") != "1.0") file.fail("version", "\"1.0\"");
@@ -332,7 +332,7 @@ inline Vocabulary read_vocab_txt(const std::filesystem::path& path) {
   return Vocabulary(entries, path.string());
 }
 
-inline Stages load_vocab_txt(const std::filesystem::path& path, const BertConfig& config) {
+inline Stages load_vocab_txt(const std::filesystem::path& path, const BertTextSettings& config) {
   Vocabulary vocabulary = read_vocab_txt(path);
   std::string missing;
   for (const std::string_view token : {"[UNK]", "[CLS]", "[SEP]"}) {
@@ -368,7 +368,7 @@ inline Stages load_vocab_txt(const std::filesystem::path& path, const BertConfig
 
 inline Stages load_tokenizer(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
-    const BertConfig config = read_bert_config(path);
+    const BertTextSettings config = read_bert_config(path);
     if (std::filesystem::exists(path / "tokenizer.json")) return load_tokenizer_json(path / "tokenizer.json", config);
     if (std::filesystem::exists(path / "vocab.txt")) return load_vocab_txt(path / "vocab.txt", config);
     throw FileError(message(path.string(),
