@@ -127,6 +127,10 @@ TEST(BertModel, RefusesAConfigurationThatIsNone) {
   config.num_attention_heads = 5;
   EXPECT_EQ(error_message([&] { BertModel{config}; }),
             "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");
+  config = tiny("roberta");
+  config.pad_token_id.reset();
+  EXPECT_EQ(error_message([&] { BertModel{config}; }),
+            "OptionError: pad_token_id is not set; RoBERTa counts its positions from there");
   config = tiny();
   EXPECT_EQ(error_message([&] { BertForQuestionAnswering{config}; }),
             "OptionError: question answering has a start and an end, but the configuration has 3 labels; set two");

@@ -99,7 +99,7 @@ class MiniLM : public testing::Test {
   static void expect_losses(const torch::Tensor& ours, const torch::Tensor& theirs, double tolerance) {
     // Each loss against its own, not against the largest.
     const double error = ((ours - theirs).abs() / theirs).max().item<double>();
-    RecordProperty("error", std::to_string(error));
+    std::cout << "largest relative error of a loss: " << error << "\n";
     EXPECT_LT(error, tolerance) << ours << theirs;
     EXPECT_LT(theirs[-1].item<double>(), theirs[0].item<double>()) << "nothing was learnt";
   }
@@ -151,28 +151,24 @@ TEST_F(MiniLM, EveryGradientIsThatOfTransformers) {
 }
 
 TEST_F(MiniLM, TwentyStepsInFullFollowTransformers) {
-  for (const auto& [type, prefix, tolerance] : types) {
-    BertForSequenceClassification model = load(type);
-    expect_losses(train(model, 1e-4), expected_.at(prefix + "full"), 1e-5);
-  }
+  BertForSequenceClassification model = load(torch::kFloat32);
+  expect_losses(train(model, 1e-4), expected_.at("float32.full"), 1e-5);
 }
 
 TEST_F(MiniLM, TwentyStepsOfLoraFollowPeft) {
-  for (const auto& [type, prefix, tolerance] : types) {
-    BertForSequenceClassification model = load(type);
-    for (torch::Tensor& parameter : model->parameters()) parameter.set_requires_grad(false);
-    for (const auto& module : model->named_modules("", false)) {
-      const torch::NoGradGuard no_grad;
-      if (module.key() == "classifier") {
-        for (torch::Tensor& parameter : module.value()->parameters()) parameter.set_requires_grad(true);
-      }
-      if (!module.key().ends_with(".query") && !module.key().ends_with(".value")) continue;
-      auto& layer = dynamic_cast<Adaptable&>(*module.value());
-      layer.add_adapter("default", LoraOptions{.rank = 8, .alpha = 16});
-      layer.adapter("default")->lora_A.copy_(expected_.at("lora_A." + module.key()));
+  BertForSequenceClassification model = load(torch::kFloat32);
+  for (torch::Tensor& parameter : model->parameters()) parameter.set_requires_grad(false);
+  for (const auto& module : model->named_modules("", false)) {
+    const torch::NoGradGuard no_grad;
+    if (module.key() == "classifier") {
+      for (torch::Tensor& parameter : module.value()->parameters()) parameter.set_requires_grad(true);
     }
-    expect_losses(train(model, 1e-3), expected_.at(prefix + "lora"), 1e-5);
+    if (!module.key().ends_with(".query") && !module.key().ends_with(".value")) continue;
+    auto& layer = dynamic_cast<Adaptable&>(*module.value());
+    layer.add_adapter("default", LoraOptions{.rank = 8, .alpha = 16});
+    layer.adapter("default")->lora_A.copy_(expected_.at("lora_A." + module.key()));
   }
+  expect_losses(train(model, 1e-3), expected_.at("float32.lora"), 1e-5);
 }
 
 // ------------------------------------------------------------------------------------------- small models of every

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/gelu.hpp"
 
 namespace graft {
 
@@ -46,7 +47,7 @@ inline Activation activation_named(std::string_view name) {
 inline torch::Tensor activate(Activation activation, const torch::Tensor& x) {
   switch (activation) {
     case Activation::gelu:
-      return torch::gelu(x);
+      return graft::gelu(x);
     case Activation::gelu_tanh:
       return torch::gelu(x, "tanh");
     case Activation::relu:

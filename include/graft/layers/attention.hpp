@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
@@ -49,7 +50,9 @@ inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
 inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets) {
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
   const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
-  return attention(split(query_(x)), split(key_(x)), split(value_(x)), offsets, options).flatten(-2);
+  const LinearPart parts[] = {query_->part(), key_->part(), value_->part()};
+  const std::vector<torch::Tensor> projected = linear_group(x, parts);
+  return attention(split(projected[0]), split(projected[1]), split(projected[2]), offsets, options).flatten(-2);
 }
 
 }  // namespace graft

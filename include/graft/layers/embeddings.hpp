@@ -8,6 +8,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
+#include "graft/tensor/dropout.hpp"
 
 namespace graft {
 
@@ -61,7 +62,7 @@ inline TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptions& op
 inline torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
                                                   const torch::Tensor& positions) {
   const torch::Tensor sum = words_(ids) + types_(type_ids) + positions_(positions);
-  return torch::dropout(norm_(sum), dropout_, is_training());
+  return dropout(norm_(sum), is_training() ? dropout_ : 0.0);
 }
 
 }  // namespace graft

@@ -7,6 +7,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
+#include "graft/tensor/layer_norm.hpp"
 
 namespace graft {
 
@@ -17,14 +18,15 @@ namespace graft {
 /// Source: Vaswani et al., Attention Is All You Need, arXiv:1706.03762, section 3.1.
 class AddNormImpl : public torch::nn::Module {
  public:
-  /// `dropout` is a chance in [0, 1]; `eps` is added to the variance.
+  /// `dropout` is a chance in [0, 1); `eps` is added to the variance.
   AddNormImpl(std::int64_t in, std::int64_t out, double dropout, double eps)
       : dense_(register_module("dense", Linear(in, out))),
         norm_(register_module("LayerNorm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({out}).eps(eps)))),
         dropout_(dropout) {}
 
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual) {
-    return norm_(residual + torch::dropout(dense_(x), dropout_, is_training()));
+    return add_norm(dense_(x), residual, norm_->weight, norm_->bias, norm_->options.eps(),
+                    is_training() ? dropout_ : 0.0);
   }
 
  private:

@@ -56,7 +56,7 @@ struct BertConfig {
   double head_dropout() const { return classifier_dropout.value_or(hidden_dropout_prob); }
   /// Longest text that the position table serves.
   std::int64_t max_tokens() const {
-    return max_position_embeddings - (is_roberta() ? pad_token_id.value_or(1) + 1 : 0);
+    return max_position_embeddings - (is_roberta() ? pad_token_id.value_or(0) + 1 : 0);
   }
 
   // What models/load.hpp asks of a configuration.
@@ -64,7 +64,7 @@ struct BertConfig {
   const std::string& base_name() const { return model_type; }
   /// "BertForX" as RoBERTa calls it, if it is one.
   std::string class_name(const std::string& bert_name) const;
-  /// Top-level modules (encoder's name left out) that one task has and another has not.
+  /// Modules (encoder's name left out) that one task has and another has not.
   static const std::vector<std::string>& head_names();
   /// Names under which a file may hold a copy of a weight that the model ties to another: {copy, its original}.
   static const std::vector<std::pair<std::string, std::string>>& tied_names();

@@ -125,10 +125,11 @@ inline std::string fault_of(const BertConfig& config) {
     if (!(dropout >= 0.0 && dropout < 1.0)) return message("dropout is ", dropout, "; choose 0 to below 1");
   if (config.pad_token_id && (*config.pad_token_id < 0 || *config.pad_token_id >= config.vocab_size))
     return message("pad_token_id is ", *config.pad_token_id, ", but vocab_size is ", config.vocab_size);
+  if (config.is_roberta() && !config.pad_token_id)
+    return "pad_token_id is not set; RoBERTa counts its positions from there";
   if (config.max_tokens() < 1)
     return message("max_position_embeddings is ", config.max_position_embeddings,
-                   ", which leaves no room for RoBERTa's positions; they start at ",
-                   config.pad_token_id.value_or(1) + 1);
+                   ", which leaves no room for RoBERTa's positions; they start at ", *config.pad_token_id + 1);
   if (config.labels.empty() || config.num_labels() > max_config_size)
     return message(config.labels.size(), " labels; choose 1 to ", max_config_size);
   std::vector<std::string> labels = config.labels;
@@ -180,8 +181,8 @@ inline BertConfig BertConfig::from_json(const Json& json, const std::string& whe
     if (std::ranges::find(detail::problem_types, *config.problem_type) == detail::problem_types.end())
       fields.fail("problem_type", detail::comma_separated(detail::problem_types));
   }
-  config.other = json;
   const Json known = config.to_json("", "");
+  config.other = json;
   for (const auto& [name, value] : known.items()) config.other.erase(name);
   config.other.erase("torch_dtype");  // the older name of dtype
   config.other.erase("num_labels");   // implied by id2label
@@ -223,7 +224,8 @@ inline std::string BertConfig::class_name(const std::string& bert_name) const {
 }
 
 inline const std::vector<std::string>& BertConfig::head_names() {
-  static const std::vector<std::string> names{"pooler", "classifier", "qa_outputs", "cls", "lm_head"};
+  static const std::vector<std::string> names{"pooler",          "classifier",           "qa_outputs",
+                                              "cls.predictions", "cls.seq_relationship", "lm_head"};
   return names;
 }
 

@@ -64,8 +64,7 @@ class CheckpointNames {
                   const auto found = in_files_.find(common(name));
                   return found == in_files_.end() ? name : found->second;
                 },
-            .may_lack =
-                [this](const std::string& name) { return is_head(common(name)) && !has_part(in_files_, common(name)); },
+            .may_lack = [this](const std::string& name) { return may_lack(common(name)); },
             .may_ignore = [this](const std::string& name_in_file) { return may_ignore(common(name_in_file)); }};
   }
 
@@ -73,7 +72,7 @@ class CheckpointNames {
   template <TensorSource Source>
   void check_tied_copies(const Source& source) const {
     for (const auto& [copy, original] : copies_) {
-      if (!has_part(in_model_, copy)) continue;
+      if (!model_has(head_of(copy))) continue;
       const std::string &copy_name = in_files_.at(copy), &original_name = in_files_.at(original);
       if (!std::ranges::equal(content(source, copy_name), content(source, original_name)))
         throw FormatError(message(source.path().string(), ": ", quoted(copy_name), " differs from ",
@@ -93,24 +92,33 @@ class CheckpointNames {
     return name;
   }
 
-  static std::string_view part(std::string_view name) { return name.substr(0, name.find('.')); }
+  /// The head that a tensor of this common form belongs to; empty if it is the encoder's.
+  std::string_view head_of(std::string_view name) const {
+    const auto found = std::ranges::find_if(heads_, [&](const std::string& head) { return is_below(name, head); });
+    return found == heads_.end() ? std::string_view() : *found;
+  }
 
-  bool is_head(std::string_view name) const { return std::ranges::find(heads_, part(name)) != heads_.end(); }
+  static bool is_below(std::string_view name, std::string_view head) {
+    return name.size() > head.size() && name.starts_with(head) && name[head.size()] == '.';
+  }
 
-  /// Whether any name of `names` begins with the same part.
-  static bool has_part(const auto& names, std::string_view name) {
-    return std::ranges::any_of(names, [&](const auto& other) {
-      if constexpr (requires { other.first; })
-        return part(other.first) == part(name);
-      else
-        return part(other) == part(name);
-    });
+  bool files_have(std::string_view head) const {
+    return std::ranges::any_of(in_files_, [&](const auto& entry) { return is_below(entry.first, head); });
+  }
+  bool model_has(std::string_view head) const {
+    return std::ranges::any_of(in_model_, [&](const std::string& name) { return is_below(name, head); });
+  }
+
+  bool may_lack(std::string_view name) const {
+    const std::string_view head = head_of(name);
+    return !head.empty() && !files_have(head);
   }
 
   bool may_ignore(std::string_view name) const {
     if (name == "embeddings.position_ids" || name == "embeddings.token_type_ids") return true;
     if (std::ranges::any_of(copies_, [&](const auto& tie) { return tie.first == name; })) return true;
-    return is_head(name) && !has_part(in_model_, name);
+    const std::string_view head = head_of(name);
+    return !head.empty() && !model_has(head);
   }
 
   template <class Source>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "graft/models/heads.hpp"
+#include "graft/tensor/dropout.hpp"
 
 namespace graft {
 
@@ -11,8 +12,8 @@ inline RobertaClassificationHeadImpl::RobertaClassificationHeadImpl(const BertCo
 }
 
 inline torch::Tensor RobertaClassificationHeadImpl::forward(const torch::Tensor& first) {
-  const torch::Tensor mixed = torch::tanh(dense_(torch::dropout(first, dropout_, is_training())));
-  return out_proj_(torch::dropout(mixed, dropout_, is_training()));
+  const double p = is_training() ? dropout_ : 0.0;
+  return out_proj_(dropout(torch::tanh(dense_(dropout(first, p))), p));
 }
 
 inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(const BertConfig& config) {
@@ -28,7 +29,7 @@ inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(cons
 
 inline torch::Tensor BertForSequenceClassificationImpl::forward(const PackedBatch& batch) {
   if (roberta_classifier_) return roberta_classifier_(encoder_->first(batch));
-  return classifier_(torch::dropout(encoder_->pooled(batch), config().head_dropout(), is_training()));
+  return classifier_(dropout(encoder_->pooled(batch), is_training() ? config().head_dropout() : 0.0));
 }
 
 inline BertForTokenClassificationImpl::BertForTokenClassificationImpl(const BertConfig& config) {
@@ -38,7 +39,7 @@ inline BertForTokenClassificationImpl::BertForTokenClassificationImpl(const Bert
 }
 
 inline torch::Tensor BertForTokenClassificationImpl::forward(const PackedBatch& batch) {
-  return classifier_(torch::dropout(encoder_->hidden(batch), config().head_dropout(), is_training()));
+  return classifier_(dropout(encoder_->hidden(batch), is_training() ? config().head_dropout() : 0.0));
 }
 
 inline BertForQuestionAnsweringImpl::BertForQuestionAnsweringImpl(const BertConfig& config) {

@@ -5,8 +5,8 @@
 
 namespace graft::detail {
 
-/// While it lives, tensors that this thread makes have a shape and a type but no memory (LibTorch's meta device), whatever
-/// device the maker asks for. A module made so tells its names and shapes at once, however large it is.
+/// While it lives, tensors that this thread makes have a shape and a type but no memory (LibTorch's meta device),
+/// whatever device the maker asks for. A module made so tells its names and shapes at once, however large it is.
 class MetaScope {
  private:
   static c10::impl::LocalDispatchKeySet keys() {
