@@ -56,6 +56,21 @@ TEST(DotKernels, EveryInstructionSetScoresLikeDoublePrecision) {
         }
 }
 
+TEST(DotKernels, PairsScoreLikeDoublePrecision) {
+  for (const std::size_t width : {16, 48, 64, 80, 384}) {
+    const auto data = test::random_vectors(2, static_cast<std::int64_t>(width), width);
+    for (const Named& set : runnable()) {
+      const auto wide = static_cast<std::int64_t>(width);
+      EXPECT_NEAR(set.kernels.inner_pair(&data[0], &data[width], width),
+                  test::score(Metric::inner_product, &data[0], &data[width], wide), 1e-4)
+          << set.name;
+      EXPECT_NEAR(set.kernels.euclidean_pair(&data[0], &data[width], width),
+                  -test::score(Metric::euclidean, &data[0], &data[width], wide), 1e-3)
+          << set.name;
+    }
+  }
+}
+
 TEST(DotKernels, WidenEqualsFromHalfForEveryNumber) {
   std::vector<std::uint16_t> halves(0x10000);
   for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);

@@ -148,8 +148,11 @@ TEST_F(SqliteStoreTest, SeveralModelsLieSideBySide) {
   writer->put_vectors(other, std::vector{id}, std::vector<float>{0, 0});
   EXPECT_EQ(writer->spaces(), (std::vector<VectorSpace>{kSpace, other}));
   EXPECT_EQ(writer->vectors(other, std::vector{id}), (std::vector<float>{0, 0}));
-  writer->put_vectors(other, std::vector{id}, std::vector<float>{7, 8});
-  EXPECT_EQ(writer->vectors(other, std::vector{id}), (std::vector<float>{7, 8}));
+  expect_error<OptionError>(
+      [&] {
+        writer->put_vectors(other, std::vector{id}, std::vector<float>{7, 8});
+      },
+      "passage 1 has a vector of this model already");
   EXPECT_TRUE(writer->remove_space(kSpace));
   EXPECT_FALSE(writer->remove_space(kSpace));
   EXPECT_TRUE(writer->vector_ids(kSpace).empty());
@@ -172,7 +175,9 @@ TEST_F(SqliteStoreTest, RefusesAVectorThatDoesNotBelong) {
                            "1 vector rows of model \"model-a\" need 1 x 3 numbers, but 2 were given");
   expect_error<OptionError>(put(kSpace, {id}, {1, NAN, 2}), "not finite");
   expect_error<OptionError>(put(kSpace, {id}, {0, 0, 0}), "is zero, which has no cosine");
-  expect_error<OptionError>(put(kSpace, {id, 77}, {9, 9, 9, 1, 2, 3}), "there is no passage 77");
+  const PassageId bare = writer->put({.uri = "b", .text = "x"}, whole("x"))[0];
+  expect_error<OptionError>(put(kSpace, {bare, 77}, {9, 9, 9, 1, 2, 3}), "there is no passage 77");
+  EXPECT_EQ(writer->vector_ids(kSpace), std::vector<PassageId>{id}) << "a failed call changed something";
   expect_error<OptionError>([&] { writer->add_space({"model-a", 9, Metric::cosine}); }, "not 9 wide");
   EXPECT_EQ(writer->vectors(kSpace, std::vector{id}), (std::vector<float>{1, 0, 0}))
       << "a failed call changed something";
@@ -197,6 +202,21 @@ TEST_F(SqliteStoreTest, NothingShowsBeforeCommitAndNothingStaysWithoutIt) {
   EXPECT_EQ(store.read()->generation(), before->generation() + 1);
   expect_error<StateError>([&] { writer->remove("a"); }, "this writer has ended");
   expect_error<StateError>([&] { writer->commit(); }, "this writer has ended");
+}
+
+TEST_F(SqliteStoreTest, StampsNameStatesAndTellWhatFollowsWhat) {
+  SqliteStore store(path), other(directory / "other.db");
+  const std::string empty = store.read()->stamp();
+  EXPECT_NE(empty, other.read()->stamp());
+  EXPECT_FALSE(store.read()->follows(other.read()->stamp()));
+  auto writer = store.write();
+  add(*writer, "a", "one");
+  writer->commit();
+  EXPECT_NE(store.read()->stamp(), empty);
+  EXPECT_TRUE(store.read()->follows(empty));
+  const std::string now = store.read()->stamp();
+  store.write()->commit();
+  EXPECT_EQ(store.read()->stamp(), now) << "a commit of nothing made another state";
 }
 
 TEST_F(SqliteStoreTest, ASnapshotOutlivesItsStore) {
@@ -448,7 +468,8 @@ TEST_F(SqliteStoreTest, ATruncatedOrDamagedFileIsAnErrorAndNeverACrash) {
   }
   const std::string whole_file = test::read_bytes(path);
   ASSERT_GT(whole_file.size(), 20'000u);
-  for (std::size_t size = 2 /* SQLite takes a file of one byte for empty */; size < whole_file.size(); size += whole_file.size() / 37) {
+  for (std::size_t size = 2 /* SQLite takes a file of one byte for empty */; size < whole_file.size();
+       size += whole_file.size() / 37) {
     test::write_bytes(path, whole_file.substr(0, size));
     SCOPED_TRACE(size);
     expect_error<FormatError>([&] { SqliteStore(path).check(); }, "store.db");

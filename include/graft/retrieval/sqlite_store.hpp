@@ -36,6 +36,7 @@ class SqliteStore : public Store {
   const std::filesystem::path& path() const { return path_; }
   std::string name() const override { return path_.string(); }
 
+  void check_document(const Document& document) const override;
   std::unique_ptr<Snapshot> read() override;
   std::unique_ptr<Writer> write() override;
 

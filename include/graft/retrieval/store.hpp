@@ -39,6 +39,13 @@ class Snapshot {
 
   /// Grows with every commit: two snapshots of one generation hold the same.
   virtual std::uint64_t generation() = 0;
+
+  /// Names this state: no other state, of this or another store, has the same stamp.
+  virtual std::string stamp() = 0;
+
+  /// Whether the store once was in the state of that stamp and came from there to this one.
+  virtual bool follows(std::string_view stamp) = 0;
+
   virtual StoreSize size() = 0;
   virtual std::vector<VectorSpace> spaces() = 0;
 
@@ -50,8 +57,9 @@ class Snapshot {
   /// These documents, in this order. Throws OptionError for an id that is not there.
   virtual std::vector<StoredDocument> documents(std::span<const DocumentId> ids) = 0;
 
-  /// The text of a document. Throws OptionError for an id that is not there.
-  virtual std::string text(DocumentId document) = 0;
+  /// The bytes [begin, end) of a document's text. Throws OptionError for an id that is not there or an end before
+  /// begin; an end past the text is that of the text.
+  virtual std::string text(DocumentId document, std::size_t begin = 0, std::size_t end = SIZE_MAX) = 0;
 
   /// These passages, in this order. Throws OptionError for an id that is not there.
   virtual std::vector<Passage> passages(std::span<const PassageId> ids) = 0;
@@ -70,6 +78,9 @@ class Snapshot {
 
   /// The passages that have a vector of `space`, by id; none if the store does not have the space.
   virtual std::vector<PassageId> vector_ids(const VectorSpace& space) = 0;
+
+  /// Those of `ids` that have no vector of `space`, in their order.
+  virtual std::vector<PassageId> without_vectors(const VectorSpace& space, std::span<const PassageId> ids) = 0;
 
   /// Vectors of these passages [ids.size(), width]. Throws OptionError for a passage that has none.
   virtual std::vector<float> vectors(const VectorSpace& space, std::span<const PassageId> ids) = 0;
@@ -122,6 +133,9 @@ class Store {
 
   /// Where it is, for messages.
   virtual std::string name() const = 0;
+
+  /// Throws OptionError for a document that Writer::put() refuses whatever its passages are.
+  virtual void check_document(const Document& document) const = 0;
 
   virtual std::unique_ptr<Snapshot> read() = 0;
 

@@ -28,7 +28,9 @@ struct DotKernels {
   PanelKernel<float> euclidean;
   PanelKernel<std::uint16_t> inner_half;
   PanelKernel<std::uint16_t> euclidean_half;
-  void (*widen)(const std::uint16_t* from, std::size_t count, float* to);  ///< count: a multiple of kRowStep
+  float (*inner_pair)(const float* a, const float* b, std::size_t width);      ///< width: a multiple of kRowStep
+  float (*euclidean_pair)(const float* a, const float* b, std::size_t width);  ///< the squared distance itself
+  void (*widen)(const std::uint16_t* from, std::size_t count, float* to);      ///< count: a multiple of kRowStep
 };
 
 /// The nearest float16, ties to even, as its bits; beyond 65504 infinity.

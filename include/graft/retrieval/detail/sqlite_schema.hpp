@@ -19,6 +19,10 @@ inline constexpr std::array kMigrations = {
     R"(
 CREATE TABLE store(one INTEGER PRIMARY KEY CHECK(one = 1), generation INTEGER NOT NULL);
 INSERT INTO store VALUES(1, 0);
+CREATE TABLE history(
+  generation INTEGER PRIMARY KEY,
+  stamp TEXT NOT NULL);
+INSERT INTO history VALUES(0, lower(hex(randomblob(16))));
 CREATE TABLE documents(
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   uri TEXT NOT NULL UNIQUE,

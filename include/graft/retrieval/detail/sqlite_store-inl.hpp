@@ -14,6 +14,7 @@
 #include "graft/retrieval/detail/metadata.hpp"
 #include "graft/retrieval/detail/sha256.hpp"
 #include "graft/retrieval/detail/sqlite_schema.hpp"
+#include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/index.hpp"
 
 namespace graft {
@@ -54,6 +55,36 @@ class SqlitePool {
   std::vector<std::unique_ptr<SqliteConnection>> idle_;
 };
 
+inline void check_text(std::string_view what, std::string_view text) {
+  if (const auto at = invalid_utf8(text))
+    throw OptionError(message(what, " is not UTF-8 at byte ", *at, "; convert it first"));
+  if (const std::size_t at = text.find('\0'); at != std::string_view::npos)
+    throw OptionError(message(what, " holds a NUL at byte ", at, "; it seems to be no text"));
+}
+
+/// As JSON. Throws OptionError for more than a document may have.
+inline std::string metadata_text(const Json& metadata) {
+  std::string out = metadata.dump();
+  if (out.size() > kMetadataBytes)
+    throw OptionError(message("metadata has ", out.size(), " bytes as JSON; a document may have ", kMetadataBytes));
+  return out;
+}
+
+/// Throws OptionError for a document that no store takes, or one above `limit` bytes.
+inline void check_document(const Document& document, std::size_t limit) {
+  if (document.uri.empty()) throw OptionError("a document has an empty uri; give it a name");
+  if (document.uri.size() > 4096)
+    throw OptionError(
+        message("the uri ", quoted(document.uri, 60), " has ", document.uri.size(), " bytes; at most 4096 are kept"));
+  check_text(message("the uri ", quoted(document.uri, 60)), document.uri);
+  if (document.text.size() > limit)
+    throw OptionError(message("document ", quoted(document.uri), " has ", document.text.size(), " bytes, the limit is ",
+                              limit, "; split it, or raise the option \"document_bytes\""));
+  check_text(message("document ", quoted(document.uri)), document.text);
+  attributes(document.uri, document.metadata, document.modified);
+  metadata_text(document.metadata);
+}
+
 /// The words of a question as an FTS5 expression: each a quoted string, so that none is an operator, joined by OR.
 inline std::string word_query(std::string_view question) {
   std::set<std::string, std::less<>> words;
@@ -88,6 +119,18 @@ class SqliteReading : public Interface {
 
   std::uint64_t generation() override { return static_cast<std::uint64_t>(count("SELECT generation FROM store")); }
 
+  std::string stamp() override {
+    SqliteRows rows(db(), "SELECT stamp FROM history JOIN store ON store.generation = history.generation");
+    if (!rows.next())
+      throw FormatError(message(db().name(), ": has lost the stamp of its generation; the store is damaged"));
+    return rows.text(0);
+  }
+
+  bool follows(std::string_view stamp) override {
+    SqliteRows rows(db(), "SELECT 1 FROM history WHERE stamp = ?1", stamp);
+    return rows.next();
+  }
+
   StoreSize size() override {
     return {static_cast<std::size_t>(count("SELECT count(*) FROM documents")),
             static_cast<std::size_t>(count("SELECT count(*) FROM passages"))};
@@ -120,11 +163,13 @@ class SqliteReading : public Interface {
     return out;
   }
 
-  std::string text(DocumentId id) override {
-    SqliteRows rows(db(), "SELECT text FROM documents WHERE id = ?1", id);
-    if (!rows.next()) no_document(id);
-    const auto bytes = rows.bytes(0);
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  std::string text(DocumentId id, std::size_t begin, std::size_t end) override {
+    if (end < begin) throw OptionError(message("bytes ", begin, " to ", end, " of a text are asked for"));
+    if (!has_document(id)) no_document(id);
+    const SqliteHandle<sqlite3_blob> blob = open_text(id);
+    const auto size = static_cast<std::size_t>(sqlite3_blob_bytes(blob.get()));
+    begin = std::min(begin, size);
+    return read_text(blob.get(), begin, std::min(end, size));
   }
 
   std::vector<Passage> passages(std::span<const PassageId> ids) override {
@@ -168,11 +213,12 @@ class SqliteReading : public Interface {
     const FilterSql sql = filter ? filter_sql(*filter) : FilterSql{"1", {}};
     const std::string among = filter ? " AND rowid IN (SELECT id FROM passages WHERE " + sql.condition + ")" : "";
     SqliteRows rows(db(),
-                    "SELECT rowid, rank FROM words WHERE words MATCH ?" + among + " ORDER BY rank, rowid LIMIT ?");
+                    "SELECT rowid, rank FROM words WHERE words MATCH ?" + among + " ORDER BY rank LIMIT ?");
     rows.bind(query);
     sql.bind_to(rows);
     rows.bind(std::min<std::size_t>(k, INT64_MAX));
     while (rows.next()) out.push_back({rows.integer(0), -rows.real(1)});
+    std::stable_sort(out.begin(), out.end(), before);  // equal scores by id
     return out;
   }
 
@@ -180,6 +226,16 @@ class SqliteReading : public Interface {
     std::vector<PassageId> out;
     SqliteRows rows(db(), "SELECT passage FROM vectors WHERE space = ?1 ORDER BY passage", space_id(space));
     while (rows.next()) out.push_back(rows.integer(0));
+    return out;
+  }
+
+  std::vector<PassageId> without_vectors(const VectorSpace& space, std::span<const PassageId> ids) override {
+    const std::int64_t in_store = space_id(space);
+    std::vector<PassageId> out;
+    for (const PassageId id : ids) {
+      SqliteRows rows(db(), "SELECT 1 FROM vectors WHERE space = ?1 AND passage = ?2", in_store, id);
+      if (!rows.next()) out.push_back(id);
+    }
     return out;
   }
 
@@ -269,28 +325,42 @@ class SqliteReading : public Interface {
     return out;
   }
 
+  bool has_document(DocumentId id) {
+    SqliteRows rows(db(), "SELECT 1 FROM documents WHERE id = ?1", id);
+    return rows.next();
+  }
+
+  SqliteHandle<sqlite3_blob> open_text(DocumentId id) {
+    sqlite3_blob* raw = nullptr;
+    const int code = sqlite3_blob_open(db().get(), "main", "documents", "text", id, 0, &raw);
+    SqliteHandle<sqlite3_blob> blob(raw);
+    db().check(code, "cannot be read");
+    return blob;
+  }
+
+  std::string read_text(sqlite3_blob* blob, std::size_t begin, std::size_t end) {
+    std::string out(end - begin, '\0');
+    db().check(sqlite3_blob_read(blob, out.data(), static_cast<int>(out.size()), static_cast<int>(begin)),
+               "cannot be read");
+    return out;
+  }
+
   /// Reads only the bytes of the passages, however long their documents are.
   void read_texts(std::vector<Passage>& passages) {
     SqliteHandle<sqlite3_blob> blob;
     DocumentId open = 0;
     for (Passage& passage : passages) {
       if (open != passage.document) {
-        sqlite3_blob* raw = nullptr;
-        const int code = sqlite3_blob_open(db().get(), "main", "documents", "text", passage.document, 0, &raw);
-        blob.reset(raw);
-        if ((code & 0xff) == SQLITE_ERROR)
+        if (!has_document(passage.document))
           throw FormatError(message(db().name(), ": passage ", passage.id, " belongs to document ", passage.document,
                                     ", which is not there; the store is damaged"));
-        db().check(code, "cannot be read");
+        blob = open_text(passage.document);
         open = passage.document;
       }
       if (passage.range.end > static_cast<std::size_t>(sqlite3_blob_bytes(blob.get())))
         throw FormatError(message(db().name(), ": passage ", passage.id, " ends at byte ", passage.range.end,
                                   " of a text of ", sqlite3_blob_bytes(blob.get()), "; the store is damaged"));
-      passage.text.resize(passage.range.end - passage.range.begin);
-      db().check(sqlite3_blob_read(blob.get(), passage.text.data(), static_cast<int>(passage.text.size()),
-                                   static_cast<int>(passage.range.begin)),
-                 "cannot be read");
+      passage.text = read_text(blob.get(), passage.range.begin, passage.range.end);
     }
   }
 
@@ -311,7 +381,7 @@ class SqliteWriter : public SqliteReading<Writer> {
 
   std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
                              std::string_view cutting) override {
-    check_document(document);
+    check_document(document, options().document_bytes);
     check_ranges(document, ranges);
     const std::vector<Attribute> fields = attributes(document.uri, document.metadata, document.modified);
     const std::string metadata = metadata_text(document.metadata);
@@ -394,19 +464,21 @@ class SqliteWriter : public SqliteReading<Writer> {
     const auto width = static_cast<std::size_t>(space.width);
     change([&] {
       for (std::size_t i = 0; i < ids.size(); ++i) {
-        SqliteRows rows(db(),
-                        "INSERT INTO vectors(space, passage, numbers) SELECT ?1, id, ?3 FROM passages WHERE id = ?2 "
-                        "ON CONFLICT(space, passage) DO UPDATE SET numbers = excluded.numbers",
-                        to, ids[i], std::as_bytes(vectors.subspan(i * width, width)));
-        rows.run();
-        if (sqlite3_changes(db().get()) == 0) throw OptionError(message(db().name(), ": there is no passage ", ids[i]));
+        check_needs_vector(to, ids[i]);
+        SqliteRows(db(), "INSERT INTO vectors(space, passage, numbers) VALUES(?1, ?2, ?3)", to, ids[i],
+                   std::as_bytes(vectors.subspan(i * width, width)))
+            .run();
       }
     });
   }
 
   void commit() override {
     check_open();
-    if (changed_) SqliteRows(db(), "UPDATE store SET generation = generation + 1").run();
+    if (changed_) {
+      SqliteRows(db(), "UPDATE store SET generation = generation + 1").run();
+      SqliteRows(db(), "INSERT INTO history SELECT generation, lower(hex(randomblob(16))) FROM store").run();
+      SqliteRows(db(), "DELETE FROM history WHERE generation < (SELECT generation FROM store) - 10000").run();
+    }
     db().run("COMMIT");
   }
 
@@ -434,26 +506,6 @@ class SqliteWriter : public SqliteReading<Writer> {
     changed_ = true;
   }
 
-  static void check_text(std::string_view what, std::string_view text) {
-    if (const auto at = invalid_utf8(text))
-      throw OptionError(message(what, " is not UTF-8 at byte ", *at, "; convert it first"));
-    if (const std::size_t at = text.find('\0'); at != std::string_view::npos)
-      throw OptionError(message(what, " holds a NUL at byte ", at, "; it seems to be no text"));
-  }
-
-  void check_document(const Document& document) const {
-    if (document.uri.empty()) throw OptionError("a document has an empty uri; give it a name");
-    if (document.uri.size() > 4096)
-      throw OptionError(
-          message("the uri ", quoted(document.uri, 60), " has ", document.uri.size(), " bytes; at most 4096 are kept"));
-    check_text(message("the uri ", quoted(document.uri, 60)), document.uri);
-    if (document.text.size() > options().document_bytes)
-      throw OptionError(message("document ", quoted(document.uri), " has ", document.text.size(),
-                                " bytes, the limit is ", options().document_bytes,
-                                "; split it, or raise the option \"document_bytes\""));
-    check_text(message("document ", quoted(document.uri)), document.text);
-  }
-
   static void check_ranges(const Document& document, std::span<const PassageRange> ranges) {
     for (std::size_t i = 0; i < ranges.size(); ++i) {
       const PassageRange& range = ranges[i];
@@ -466,11 +518,13 @@ class SqliteWriter : public SqliteReading<Writer> {
     }
   }
 
-  static std::string metadata_text(const Json& metadata) {
-    const std::string out = metadata.dump();
-    if (out.size() > kMetadataBytes)
-      throw OptionError(message("metadata has ", out.size(), " bytes as JSON; a document may have ", kMetadataBytes));
-    return out;
+  void check_needs_vector(std::int64_t space, PassageId id) {
+    SqliteRows rows(
+        db(), "SELECT (SELECT count(*) FROM vectors WHERE space = ?1 AND passage = ?2) FROM passages WHERE id = ?2",
+        space, id);
+    if (!rows.next()) throw OptionError(message(db().name(), ": there is no passage ", id));
+    if (rows.integer(0) != 0)
+      throw OptionError(message(db().name(), ": passage ", id, " has a vector of this model already"));
   }
 
   std::optional<DocumentId> find_id(std::string_view uri) {
@@ -553,6 +607,10 @@ inline SqliteStore::SqliteStore(std::filesystem::path path, SqliteStoreOptions o
 }
 
 inline SqliteStore::~SqliteStore() = default;
+
+inline void SqliteStore::check_document(const Document& document) const {
+  detail::check_document(document, pool_->options().document_bytes);
+}
 
 inline std::unique_ptr<Snapshot> SqliteStore::read() { return std::make_unique<detail::SqliteSnapshot>(pool_); }
 

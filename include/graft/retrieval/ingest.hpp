@@ -1,0 +1,64 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graft/retrieval/chunker.hpp"
+#include "graft/retrieval/index.hpp"
+#include "graft/retrieval/store.hpp"
+
+namespace graft {
+
+/// Texts to vectors [texts.size(), width], laid end to end.
+using EmbedFunction = std::function<std::vector<float>(std::span<const std::string> texts)>;
+
+/// What makes vectors of passages, and the space they live in.
+struct PassageModel {
+  VectorSpace space;
+  EmbedFunction embed;
+};
+
+/// What an ingest has done so far. A document counts once it is durable.
+struct IngestReport {
+  std::size_t added = 0;
+  std::size_t changed = 0;    ///< cut and embedded again
+  std::size_t completed = 0;  ///< same passages, but vectors of this model or newer metadata were missing
+  std::size_t unchanged = 0;
+  std::size_t refused = 0;
+  std::size_t passages = 0;  ///< cut
+  std::size_t embedded = 0;  ///< passages that the model was called for
+  bool stopped = false;      ///< by IngestOptions::stop
+};
+
+struct IngestOptions {
+  std::size_t batch = 256;  ///< passages, and at most as many documents, that are embedded and committed together
+
+  std::function<bool()> stop = {};  ///< asked before each document; true ends the ingest. What was not
+                                    ///< committed is as if never seen, and the next run does it
+  std::function<void(const IngestReport&)> progress = {};  ///< called after each commit
+  std::function<void(const Document&, const OptionError&)> refused =
+      {};  ///< takes a document that the store does not
+           ///< take; without it that error ends the ingest
+};
+
+/// Brings documents into the store, cut by `chunker` and, with a `model`, embedded. `next` gives the documents one by
+/// one and then nothing. Documents of the store that `next` does not give stay as they are.
+///
+/// A document whose text is in the store, cut the same way, is not cut again, and its passages are embedded only if
+/// they have no vector of this model yet. Nothing is locked while documents are read, cut and embedded; each batch is
+/// one transaction. Throws what `next`, the length function, the model and the store throw; batches before are kept.
+IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
+                    const std::function<std::optional<Document>()>& next, const IngestOptions& options = {});
+
+/// The same for documents in memory.
+IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
+                    std::span<const Document> documents, const IngestOptions& options = {});
+
+}  // namespace graft
+
+#include "graft/retrieval/detail/ingest-inl.hpp"

@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graft/retrieval/exact.hpp"
+#include "graft/retrieval/filter.hpp"
+#include "graft/retrieval/hnsw.hpp"
+#include "graft/retrieval/index.hpp"
+#include "graft/retrieval/store.hpp"
+
+namespace graft {
+
+/// How well each passage answers the question, larger is better: a cross-encoder, for one.
+using RerankFunction =
+    std::function<std::vector<double>(const std::string& question, std::span<const std::string> passages)>;
+
+/// A question. With a text it searches words, with a vector vectors, with both it joins the two rankings.
+struct Query {
+  std::string text = {};
+  std::vector<float> vector = {};  ///< [width], made by the model of the retriever's space
+  std::optional<Filter> filter = {};
+  std::size_t top = 10;     ///< hits wanted
+  std::size_t depth = 100;  ///< candidates taken from each ranking; at least `top` are
+
+  double vector_weight = 1.0;  ///< in the reciprocal rank fusion of both rankings, 0 or more
+  double word_weight = 1.0;
+
+  std::optional<double> least_similarity = {};  ///< leaves out candidates whose vector is less near
+  RerankFunction rerank = {};  ///< gives the first `rerank_depth` candidates their scores; others fall out
+  std::size_t rerank_depth = 50;
+  std::optional<double> least_score = {};  ///< leaves out candidates below it; of the last stage that gave scores
+
+  std::optional<double> diversity = {};  ///< lambda of MMR in [0, 1]: 1 is plain similarity, less avoids repetition
+  std::size_t per_document = 0;          ///< hits that one document may have; 0: any number
+  std::int64_t neighbours = 0;           ///< passages before and after a hit that Hit::context takes in
+};
+
+/// A passage that was found.
+struct Hit {
+  Passage passage;
+  StoredDocument document;
+  double score = 0;                       ///< of the last stage: similarity, BM25, their fusion, or the reranker's
+  std::optional<double> similarity = {};  ///< by vector, if it was among those candidates
+  std::optional<double> word_score = {};  ///< by BM25, likewise
+  std::string context;                    ///< the passage with its neighbours, as it stands in the document
+  std::size_t context_begin = 0;          ///< bytes of the document that `context` is
+  std::size_t context_end = 0;
+};
+
+struct RetrieverOptions {
+  std::optional<VectorSpace> space = {};           ///< whose vectors are searched; without it only words are
+  VectorStorage storage = VectorStorage::float32;  ///< of an exact index
+  unsigned threads = 0;                            ///< of one search, as ExactOptions say
+
+  std::size_t exact_up_to = 200'000;  ///< with more vectors than this a graph is searched instead of all of them
+  HnswOptions hnsw = {};
+  std::filesystem::path index_file = {};  ///< where save_index() keeps the graph; empty: it is built at each start
+};
+
+/// Answers questions from a store.
+///
+/// Every answer is made of one snapshot of the store: the newest there was when it began. The vectors are kept in an
+/// index in memory, which follows the store by itself: before a search it takes in what was added and drops what was
+/// removed. Threads: search() may run on many at once.
+class Retriever {
+ public:
+  /// Reads the vectors of `options.space` from the store, which must outlive this. Throws OptionError if the store does
+  /// not have the space, naming those it has.
+  explicit Retriever(Store& store, RetrieverOptions options = {});
+
+  /// The best hits, best first; under `diversity` in the order they were chosen: each the candidate with the largest
+  ///   lambda cos(query, candidate) - (1 - lambda) max over those chosen of cos(chosen, candidate)
+  /// (Carbonell and Goldstein, SIGIR 1998).
+  /// Throws OptionError for a query with neither text nor vector, a vector of another width, not finite or zero under
+  /// cosine, or an option outside its range.
+  std::vector<Hit> search(const Query& query);
+
+  /// Which index is used, and why.
+  std::string index_reason() const;
+
+  /// Writes the graph to `index_file`, whole or not at all; does nothing for an exact index, which needs no file.
+  /// Throws OptionError if no file was named, FileError with the old file in place.
+  void save_index() const;
+
+  /// Vectors in the index as of the last search.
+  std::size_t indexed() const;
+
+ private:
+  struct Candidate;
+  std::vector<Candidate> candidates(Snapshot& snapshot, const Query& query) const;
+  void open_index(Snapshot& snapshot);
+  void follow(Snapshot& snapshot);
+  std::vector<Hit> answer(Snapshot& snapshot, const Query& query) const;
+
+  Store& store_;
+  RetrieverOptions options_;
+  mutable std::shared_mutex mutex_;  // guards what follows
+  std::unique_ptr<VectorIndex> index_;
+  std::string reason_;
+  std::uint64_t generation_ = 0;
+  std::string stamp_;
+};
+
+}  // namespace graft
+
+#include "graft/retrieval/detail/retriever-inl.hpp"
