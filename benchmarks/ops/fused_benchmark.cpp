@@ -1,0 +1,111 @@
+// Each fused operation against LibTorch's plain one, forward and backward, at the shapes of BERT-base with 8 x 128
+// tokens. Results are compared before the timing. Run: build/bin/bench_ops
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+#include <benchmark/benchmark.h>
+#include <torch/torch.h>
+
+#include "graft/tensor/attention.hpp"
+#include "graft/tensor/dropout.hpp"
+#include "graft/tensor/gelu.hpp"
+#include "graft/tensor/layer_norm.hpp"
+#include "graft/tensor/linear.hpp"
+
+namespace {
+
+constexpr std::int64_t tokens = 1024, hidden = 768, inner = 3072, heads = 12, length = 128, rank = 8;
+
+torch::Tensor leaf(at::IntArrayRef sizes, bool train = true) {
+  return (torch::randn(sizes) * 0.1).requires_grad_(train);
+}
+
+using Step = std::function<torch::Tensor()>;
+
+/// Forward and backward of `step`; the gradient of its result is fixed.
+void time_step(benchmark::State& state, const Step& step) {
+  const torch::Tensor grad = torch::randn_like(step().detach());
+  for (auto _ : state) step().backward(grad);
+}
+
+void expect_equal(const char* name, const Step& fused, const Step& plain) {
+  const double difference = (fused() - plain()).abs().max().item<double>();
+  if (!(difference < 1e-4)) {
+    std::fprintf(stderr, "%s: results differ by %g\n", name, difference);
+    std::exit(1);
+  }
+}
+
+/// `equal` is false where both sides drop at random.
+void add(const char* name, const Step& fused, const Step& plain, bool equal = true) {
+  if (equal) expect_equal(name, fused, plain);
+  const std::string title = name;
+  benchmark::RegisterBenchmark((title + "/graft").c_str(), [fused](benchmark::State& s) { time_step(s, fused); })
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
+  benchmark::RegisterBenchmark((title + "/torch").c_str(), [plain](benchmark::State& s) { time_step(s, plain); })
+      ->Unit(benchmark::kMillisecond)
+      ->UseRealTime();
+}
+
+void add_linear(const char* name, std::int64_t in, std::int64_t out, double dropout) {
+  const torch::Tensor x = leaf({tokens, in}), weight = leaf({out, in}, false), bias = leaf({out}, false);
+  const torch::Tensor A = leaf({rank, in}), B = leaf({out, rank});
+  const auto cache = std::make_shared<graft::WeightCache>();
+  add(
+      name,
+      [=] {
+        const graft::LowRankTerm term{A, B, 2.0, dropout};
+        return graft::linear(x, weight, bias, {&term, 1}, cache);
+      },
+      [=] {
+        const torch::Tensor h = torch::linear(torch::dropout(x, dropout, dropout > 0), A);
+        return torch::linear(x, weight, bias) + torch::linear(h, B) * 2.0;
+      },
+      dropout == 0.0);
+}
+
+void add_attention(const char* name, double dropout) {
+  const torch::Tensor q = leaf({tokens, heads, hidden / heads}), k = leaf({tokens, heads, hidden / heads});
+  const torch::Tensor v = leaf({tokens, heads, hidden / heads});
+  const torch::Tensor offsets = torch::arange(0, tokens + 1, length);
+  const auto padded = [](const torch::Tensor& t) {
+    return t.view({tokens / length, length, heads, hidden / heads}).transpose(1, 2);
+  };
+  add(
+      name, [=] { return graft::attention(q, k, v, offsets, {.dropout = dropout}); },
+      [=] {
+        return torch::scaled_dot_product_attention(padded(q), padded(k), padded(v), {}, dropout)
+            .transpose(1, 2)
+            .reshape({tokens, heads, hidden / heads});
+      },
+      dropout == 0.0);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  torch::manual_seed(0);
+  add_linear("LoraLinear/768x768", hidden, hidden, 0.0);
+  add_linear("LoraLinear/768x768/dropout", hidden, hidden, 0.1);
+  add_linear("LoraLinear/3072x768/dropout", inner, hidden, 0.1);
+  add_attention("Attention/8x128", 0.0);
+  add_attention("Attention/8x128/dropout", 0.1);
+  const torch::Tensor x = leaf({tokens, hidden}), residual = leaf({tokens, hidden}), wide = leaf({tokens, inner});
+  const torch::Tensor weight = leaf({hidden}), bias = leaf({hidden});
+  add(
+      "Dropout/1024x768", [=] { return graft::dropout(x, 0.1); }, [=] { return torch::dropout(x, 0.1, true); }, false);
+  add(
+      "AddNorm/1024x768", [=] { return graft::add_norm(x, residual, weight, bias, 1e-12); },
+      [=] { return torch::layer_norm(residual + x, {hidden}, weight, bias, 1e-12); });
+  add(
+      "AddNorm/1024x768/dropout", [=] { return graft::add_norm(x, residual, weight, bias, 1e-12, 0.1); },
+      [=] { return torch::layer_norm(residual + torch::dropout(x, 0.1, true), {hidden}, weight, bias, 1e-12); }, false);
+  add(
+      "Gelu/1024x3072", [=] { return graft::gelu(wide); }, [=] { return torch::gelu(wide); });
+  benchmark::RunSpecifiedBenchmarks();
+  std::printf("%s", graft::matrix_backend_report().c_str());
+}
