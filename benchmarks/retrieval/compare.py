@@ -94,8 +94,9 @@ def main():
 
         command = [options.program, name, str(options.width), str(options.threads)] + ["graph"] * options.graph
         graft = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        core = "SkylakeX" if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text() else "Zen"
         peers = {"faiss-cpu as installed": peer("faiss"),
-                 "faiss-cpu at its best": peer("faiss-best", OPENBLAS_CORETYPE=os.environ.get("BEST_CORE", "SkylakeX")),
+                 "faiss-cpu at its best": peer("faiss-best", OPENBLAS_CORETYPE=core),
                  "torch mm + topk": peer("torch")}
         wanted = [set(ids) for ids in peers["faiss-cpu as installed"]["ids"]]
         recall = lambda ids: sum(len(set(found) & right) for found, right in zip(ids, wanted)) / (10 * len(wanted))

@@ -170,7 +170,7 @@ TEST(HnswIndex, AFileWithAFittingChecksumIsStillCheckedNumberByNumber) {
   const auto queries = clustered(20, 4, 9);
   std::mt19937_64 random(10);
   std::size_t refused = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 800; ++i) {
     std::string changed = whole.substr(0, whole.size() - 8);
     for (int n = 0; n < 3; ++n) changed[24 + random() % (changed.size() - 24)] = static_cast<char>(random());
     detail::Checksum sum;
@@ -185,7 +185,7 @@ TEST(HnswIndex, AFileWithAFittingChecksumIsStillCheckedNumberByNumber) {
       ++refused;
     }
   }
-  EXPECT_GT(refused, 500u);
+  EXPECT_GT(refused, 100u);
 }
 
 TEST(HnswIndex, RefusesWhatExactIndexRefuses) {
