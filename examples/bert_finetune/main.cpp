@@ -1,0 +1,73 @@
+// Fine-tunes a BERT to classify texts, in full or with LoRA, and classifies texts with what came of it.
+//
+//   bert_finetune --model DIR --train train.tsv --dev dev.tsv --test test.tsv --method lora --out adapter
+//   bert_finetune predict --model DIR --adapter adapter < texts.txt
+
+#include <cstdio>
+
+#include <ATen/Parallel.h>
+#include <CLI/CLI.hpp>
+
+#include "finetune.hpp"
+#include "predict.hpp"
+
+int main(int argc, char** argv) {
+  CLI::App app(
+      "Fine-tunes a BERT or RoBERTa to classify texts: every weight (--method full), or low-rank adapters beside "
+      "frozen weights (--method lora).");
+  app.set_version_flag("--version", GRAFT_VERSION);
+  app.get_formatter()->column_width(34);
+
+  FinetuneOptions finetune;
+  app.add_option("--model", finetune.model, "Hugging Face directory of the pretrained model");
+  app.add_option("--train", finetune.train, "labelled texts to learn from: .tsv, .csv or .jsonl");
+  app.add_option("--dev", finetune.dev, "labelled texts to evaluate on after each epoch");
+  app.add_option("--test", finetune.test, "labelled texts to evaluate on at the end");
+  app.add_option("--text-column", finetune.text_column, "column of the text")->capture_default_str();
+  app.add_option("--label-column", finetune.label_column, "column of the label")->capture_default_str();
+  app.add_option("--method", finetune.method, "full or lora")
+      ->check(CLI::IsMember({"full", "lora"}))
+      ->capture_default_str();
+  app.add_option("--rank", finetune.lora.rank, "LoRA: rank of A and B")->capture_default_str();
+  app.add_option("--alpha", finetune.lora.alpha, "LoRA: the update is scaled by alpha / rank")->capture_default_str();
+  app.add_option("--dropout", finetune.lora.dropout, "LoRA: dropout before A")->capture_default_str();
+  app.add_option("--targets", finetune.targets, "LoRA: layers by name, or all-linear")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--lr", finetune.lr, "peak learning rate; 1e-4 for full, 1e-3 for lora unless given");
+  app.add_option("--warmup", finetune.warmup, "share of the steps in which the learning rate rises")
+      ->capture_default_str();
+  app.add_option("--weight-decay", finetune.weight_decay, "of matrices; biases and norms have none")
+      ->capture_default_str();
+  app.add_option("--epochs", finetune.epochs, "passes over the training texts")->capture_default_str();
+  app.add_option("--batch-size", finetune.batch_size, "texts in a step")->capture_default_str();
+  app.add_option("--max-length", finetune.max_length, "tokens of a text; longer ones are cut")->capture_default_str();
+  app.add_option("--seed", finetune.seed, "of the new head, the order of texts and dropout")->capture_default_str();
+  int threads = 0;
+  app.add_option("--threads", threads, "0: one for each core")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--out", finetune.out, "where to save: a model directory (full), a PEFT adapter directory (lora)");
+  app.add_option("--json", finetune.json, "write the figures of the run to this file");
+  app.add_option("--checkpoints", finetune.checkpoints,
+                 "keep the state of the run here, and go on from what is here already");
+
+  PredictOptions predict;
+  CLI::App* predicting = app.add_subcommand("predict", "Classifies texts: a line of standard input each.");
+  predicting->add_option("--model", predict.model, "model directory")->required();
+  predicting->add_option("--adapter", predict.adapter, "adapter directory, trained on this model");
+  predicting->add_option("--max-length", predict.max_length, "tokens of a text; longer ones are cut")
+      ->capture_default_str();
+  predicting->add_flag("--json", predict.json, "a JSON object a line: label, probabilities, logits");
+  predicting->add_option("--threads", threads, "0: one for each core")->check(CLI::NonNegativeNumber);
+
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (threads > 0) at::set_num_threads(threads);
+    if (*predicting) return run_predict(predict);
+    return run_finetune(finetune);
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "bert_finetune: %s\n", error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bert_finetune: %s\n", error.what());
+  }
+  return 1;
+}
