@@ -89,6 +89,7 @@ void add_attention(const char* name, double dropout) {
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   torch::manual_seed(0);
+  graft::set_matrix_backend(graft::MatrixBackend::measured);
   add_linear("LoraLinear/768x768", hidden, hidden, 0.0);
   add_linear("LoraLinear/768x768/dropout", hidden, hidden, 0.1);
   add_linear("LoraLinear/3072x768/dropout", inner, hidden, 0.1);

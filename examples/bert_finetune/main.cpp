@@ -9,9 +9,11 @@
 #include <CLI/CLI.hpp>
 
 #include "finetune.hpp"
+#include "graft/tensor/allocator.hpp"
 #include "predict.hpp"
 
 int main(int argc, char** argv) {
+  graft::keep_freed_memory();
   CLI::App app(
       "Fine-tunes a BERT or RoBERTa to classify texts: every weight (--method full), or low-rank adapters beside "
       "frozen weights (--method lora).");

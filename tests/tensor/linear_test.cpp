@@ -80,7 +80,7 @@ class LinearLevels : public ::testing::TestWithParam<Simd> {};
 TEST_P(LinearLevels, EqualsFloat64Operations) {
   const SimdScope level(GetParam());
   torch::manual_seed(1);
-  for (const auto backend : {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::automatic}) {
+  for (const auto backend : {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::measured}) {
     const BackendScope pin(backend);
     for (const std::int64_t tokens : {0, 1, 5, 131}) {
       for (const auto& [in, out] :
@@ -243,7 +243,12 @@ TEST(WeightCache, FollowsTheWeight) {
   EXPECT_EQ(cache->bytes(), 0) << "a trained weight changes at every step and is not copied";
 }
 
+TEST(MatrixBackend, IsOfTheProcessorUntilChosen) {
+  EXPECT_NE(graft::matrix_backend(), MatrixBackend::measured) << "equal runs would differ in their bits";
+}
+
 TEST(MatrixBackend, ReportNamesWhatWasMeasured) {
+  const BackendScope measure(MatrixBackend::measured);
   const Layer layer = random_layer(30, 24, 40, {}, torch::kFloat32);
   graft::linear(layer.x, layer.weight, layer.bias);
   if (at::hasMKLDNN()) {

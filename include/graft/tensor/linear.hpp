@@ -22,7 +22,7 @@ struct LowRankTerm {
 /// The copies of one frozen weight [out, in], rearranged for oneDNN, that speed up products with it: one for the
 /// layer's output, one for the gradient of its input, each as large as the weight and made when first needed. They are
 /// made anew when the weight was changed (its version counter or its storage), and only where the product is faster
-/// with them than without (matrix_backend()); else the cache stays empty. Threads: may be used by many at once.
+/// with them than without (see matrix_backend()); else the cache stays empty. Threads: may be used by many at once.
 class WeightCache {
  public:
   /// The weight [out, in], or with `transposed` its transpose [in, out], as oneDNN wants it.
@@ -69,16 +69,18 @@ std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const Linear
 
 /// Who multiplies matrices in linear().
 enum class MatrixBackend {
-  automatic,  ///< by measurement: for each shape the faster of the two, timed on the first products of that shape
+  measured,  ///< for each shape the faster of the two, timed on the first products of that shape: the choice, and with
+             ///< it the rounding, may differ from run to run
   torch,      ///< LibTorch's mm: MKL on x86, which takes its AVX2 path on AMD's processors
   onednn,     ///< oneDNN, on weights packed for it; float32 and, with AVX-512, bfloat16 on the CPU
 };
 
-/// Holds all threads to one back end; `automatic` at the start. Results differ in rounding.
+/// Holds all threads to one back end. At the start it is the one that was measured to be faster on the processor's kind,
+/// so that equal runs give equal bits: onednn on AMD with AVX-512, else torch. Results differ in rounding.
 void set_matrix_backend(MatrixBackend backend);
 MatrixBackend matrix_backend();
 
-/// A line for each shape measured so far: tokens (rounded up to a power of two), in, out, element type, the
+/// A line for each shape measured so far, under `measured`: tokens (rounded up to a power of two), in, out, element type, the
 /// milliseconds of both back ends and which was chosen.
 std::string matrix_backend_report();
 

@@ -168,7 +168,7 @@ inline void check_pairs(std::span<const double> a, std::span<const double> b) {
   if (a.size() != b.size()) throw ShapeError(message("a correlation of ", a.size(), " values with ", b.size()));
 }
 
-inline double mean(std::span<const double> values) {
+inline double average(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
@@ -176,8 +176,8 @@ inline double mean(std::span<const double> values) {
 
 inline double pearson(std::span<const double> a, std::span<const double> b) {
   detail::check_pairs(a, b);
-  const double mean_a = detail::mean(a);
-  const double mean_b = detail::mean(b);
+  const double mean_a = detail::average(a);
+  const double mean_b = detail::average(b);
   double ab = 0.0, aa = 0.0, bb = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     ab += (a[i] - mean_a) * (b[i] - mean_b);

@@ -12,14 +12,14 @@
 namespace graft {
 
 /// A copy of what training changes in a module: its trained parameters and its buffers.
-class Snapshot {
+class ParameterSnapshot {
  public:
-  explicit Snapshot(const torch::nn::Module& module) : live_(changing_tensors(module)) {
+  explicit ParameterSnapshot(const torch::nn::Module& module) : live_(changing_tensors(module)) {
     for (const auto& [name, tensor] : live_) copies_.emplace_back(name, tensor.detach().clone());
   }
 
   /// Of values that were saved before; `copies` has the names of changing_tensors(module).
-  Snapshot(const torch::nn::Module& module, NamedTensors copies)
+  ParameterSnapshot(const torch::nn::Module& module, NamedTensors copies)
       : live_(changing_tensors(module)), copies_(std::move(copies)) {}
 
   /// Writes the copies back.

@@ -123,7 +123,7 @@ class Trainer {
   Position position_;
   std::optional<EvaluationRecord> best_, last_;
   std::int64_t not_better_ = 0;  // evaluations since the best
-  std::optional<Snapshot> best_snapshot_;
+  std::optional<ParameterSnapshot> best_snapshot_;
   std::int64_t total_ = 0;  // steps of the run and its data's hash, once known: what a checkpoint must fit
   std::string data_hash_;
   std::optional<std::int64_t> resumed_from_;

@@ -1,14 +1,11 @@
 #pragma once
 
-#include <algorithm>
-#include <cstdint>
-
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/detail/parallel.hpp"
 
 namespace graft::detail {
 
@@ -36,12 +33,6 @@ auto with_element_type(at::ScalarType type, const Body& body) {
     default:
       return body.template operator()<c10::BFloat16>();
   }
-}
-
-/// Calls body(first, last) on all threads, over [0, n) cut into pieces of at least `grain`.
-template <class Body>
-void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
-  if (n > 0) at::parallel_for(0, n, std::max<std::int64_t>(grain, 1), body);
 }
 
 }  // namespace graft::detail

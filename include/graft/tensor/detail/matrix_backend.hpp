@@ -47,6 +47,15 @@ inline bool onednn_takes(const at::Tensor& x) {
          (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && widest_simd() == Simd::avx512));
 }
 
+/// MKL takes its AVX2 path on AMD: with AVX-512 oneDNN is 2.2 times as fast there (Zen 5), without it (Zen 3) no faster.
+inline MatrixBackend backend_of_processor() {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (__builtin_cpu_is("amd") && widest_simd() == Simd::avx512) return MatrixBackend::onednn;
+#endif
+  return MatrixBackend::torch;
+}
+
 /// The measured choices of a process, and the pin.
 class MatrixChoices {
  public:
@@ -80,7 +89,7 @@ class MatrixChoices {
       const std::lock_guard lock(mutex_);
       choice = pinned_;
       const auto found = measured_.find(key);
-      if (choice == MatrixBackend::automatic && found != measured_.end()) choice = found->second.choice;
+      if (choice == MatrixBackend::measured && found != measured_.end()) choice = found->second.choice;
     }
     if (choice == MatrixBackend::torch) return torch();
     if (choice == MatrixBackend::onednn) return onednn();
@@ -126,7 +135,7 @@ class MatrixChoices {
   }
 
   mutable std::mutex mutex_;
-  MatrixBackend pinned_ = MatrixBackend::automatic;
+  MatrixBackend pinned_ = backend_of_processor();
   std::map<Key, Measured> measured_;
 };
 

@@ -100,7 +100,7 @@ inline void Trainer::save(const std::filesystem::path& path) const {
                       {"graft", GRAFT_VERSION},
                       {"libtorch", TORCH_VERSION},
                       {"threads", torch::get_num_threads()}};
-  checkpoint.tensors["module"] = Snapshot::changing_tensors(module_);
+  checkpoint.tensors["module"] = ParameterSnapshot::changing_tensors(module_);
   checkpoint.tensors["optimizer"] = optimizer_.state();
   if (best_snapshot_) checkpoint.tensors["best"] = best_snapshot_->tensors();
   save_checkpoint(path, checkpoint);
@@ -125,10 +125,10 @@ inline std::vector<std::string> Trainer::resume(const Checkpoint& checkpoint, co
     return found == checkpoint.tensors.end() ? NamedTensors{} : found->second;
   };
   const NamedTensors module = part("module"), optimizer = part("optimizer"), best_tensors = part("best");
-  std::string faults = detail::misfits(Snapshot::changing_tensors(module_), module, "it") +
+  std::string faults = detail::misfits(ParameterSnapshot::changing_tensors(module_), module, "it") +
                        detail::misfits(optimizer_.state(), optimizer, "its optimizer");
   if (!best_tensors.empty()) {
-    faults += detail::misfits(Snapshot::changing_tensors(module_), best_tensors, "its best evaluation");
+    faults += detail::misfits(ParameterSnapshot::changing_tensors(module_), best_tensors, "its best evaluation");
   }
   if (state.text("frozen") != detail::frozen_hash(module_)) faults += "; the frozen parameters are others";
   if (checkpoint.state.at("seed") != options_.seed) {
@@ -137,7 +137,7 @@ inline std::vector<std::string> Trainer::resume(const Checkpoint& checkpoint, co
   if (options_.keep_best && best && best_tensors.empty()) faults += "; it was saved without keep_best";
   if (!faults.empty()) throw FormatError(quoted(where) + " does not fit this trainer" + faults);
 
-  detail::copy_by_name(module, Snapshot::changing_tensors(module_));
+  detail::copy_by_name(module, ParameterSnapshot::changing_tensors(module_));
   optimizer_.load_state(optimizer);
   best_snapshot_.reset();
   if (!best_tensors.empty()) best_snapshot_.emplace(module_, best_tensors);
