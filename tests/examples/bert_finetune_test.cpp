@@ -104,8 +104,8 @@ TEST_F(BertFinetune, SameSeedSameModel) {
 }
 
 TEST_F(BertFinetune, AnInterruptedRunSavesNothingButGoesOnFromItsCheckpoint) {
-  const std::string command = finetune("--method lora --epochs 40 --out " + path("adapter") + " --checkpoints " +
-                                       path("state"));
+  const std::string command =
+      finetune("--method lora --epochs 40 --out " + path("adapter") + " --checkpoints " + path("state"));
   // The interrupt comes once the first step is shown, a tenth of the run away from the end at the least.
   const auto run = run_program(command + " & child=$!; while kill -0 $child 2>/dev/null && [ ! -e " + path("state") +
                                "/step-000006 ]; do sleep 0.05; done; kill -INT $child; wait $child");

@@ -11,8 +11,8 @@
 /// Compares autograd with central differences in float64: for a random direction of the output, the gradient of every
 /// element of `inputs` (float64 leaves) within `tolerance` of the larger of 1 and its size. Central differences at
 /// step 1e-6 are good to about 1e-9 for smooth functions of values near 1; the default leaves room for curvature.
-/// Returns "" or what differs first. `function` must give the same result for the same inputs: no dropout, or one that is
-/// seeded inside.
+/// Returns "" or what differs first. `function` must give the same result for the same inputs: no dropout, or one that
+/// is seeded inside.
 inline std::string gradient_difference(const std::function<torch::Tensor(const std::vector<torch::Tensor>&)>& function,
                                        std::vector<torch::Tensor> inputs, double tolerance = 1e-6) {
   constexpr double step = 1e-6;
@@ -38,8 +38,8 @@ inline std::string gradient_difference(const std::function<torch::Tensor(const s
       const double numeric = (above - below) / (2 * step);
       const double given = analytic.data_ptr<double>()[j];
       if (!(std::abs(numeric - given) <= tolerance * std::max(1.0, std::abs(numeric)))) {
-        return "input " + std::to_string(i) + ", element " + std::to_string(j) + ": autograd " +
-               std::to_string(given) + ", differences " + std::to_string(numeric);
+        return "input " + std::to_string(i) + ", element " + std::to_string(j) + ": autograd " + std::to_string(given) +
+               ", differences " + std::to_string(numeric);
       }
     }
   }

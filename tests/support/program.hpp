@@ -18,7 +18,8 @@ struct ProgramResult {
 inline ProgramResult run_program(const std::string& command, const std::string& input = "") {
   std::array<int, 2> in{};
   if (::pipe(in.data()) != 0) throw std::runtime_error("no pipe");
-  if (::write(in[1], input.data(), input.size()) != static_cast<ssize_t>(input.size())) throw std::runtime_error("pipe");
+  if (::write(in[1], input.data(), input.size()) != static_cast<ssize_t>(input.size()))
+    throw std::runtime_error("pipe");
   ::close(in[1]);
   std::FILE* out = ::popen((command + " 2>&1 <&" + std::to_string(in[0])).c_str(), "r");
   ::close(in[0]);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <torch/types.h>
 
 namespace graft {
@@ -15,7 +17,7 @@ inline torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tens
 /// `offsets` may lie on another device than `hidden`; every sequence must have a token.
 inline torch::Tensor mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
   const torch::Tensor lengths = offsets.diff().to(hidden.device());
-  const torch::Tensor sequence = torch::repeat_interleave(lengths, hidden.size(0));
+  const torch::Tensor sequence = torch::repeat_interleave(lengths, /*output_size=*/std::optional(hidden.size(0)));
   const auto wide = hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
   const torch::Tensor sums = torch::zeros({lengths.size(0), hidden.size(1)}, hidden.options().dtype(wide))
                                  .index_add(0, sequence, hidden.to(wide));

@@ -212,8 +212,7 @@ class SqliteReading : public Interface {
     if (query.empty() || k == 0) return out;
     const FilterSql sql = filter ? filter_sql(*filter) : FilterSql{"1", {}};
     const std::string among = filter ? " AND rowid IN (SELECT id FROM passages WHERE " + sql.condition + ")" : "";
-    SqliteRows rows(db(),
-                    "SELECT rowid, rank FROM words WHERE words MATCH ?" + among + " ORDER BY rank LIMIT ?");
+    SqliteRows rows(db(), "SELECT rowid, rank FROM words WHERE words MATCH ?" + among + " ORDER BY rank LIMIT ?");
     rows.bind(query);
     sql.bind_to(rows);
     rows.bind(std::min<std::size_t>(k, INT64_MAX));

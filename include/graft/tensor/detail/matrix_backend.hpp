@@ -47,7 +47,8 @@ inline bool onednn_takes(const at::Tensor& x) {
          (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && widest_simd() == Simd::avx512));
 }
 
-/// MKL takes its AVX2 path on AMD: with AVX-512 oneDNN is 2.2 times as fast there (Zen 5), without it (Zen 3) no faster.
+/// MKL takes its AVX2 path on AMD: with AVX-512 oneDNN is 2.2 times as fast there (Zen 5), without it (Zen 3) no
+/// faster.
 inline MatrixBackend backend_of_processor() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
