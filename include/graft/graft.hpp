@@ -40,7 +40,6 @@
 #include "graft/retrieval/index.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/retrieval/metrics.hpp"
-#include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "graft/retrieval/store.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -74,4 +73,5 @@
 #include "graft/version.hpp"
 #if __has_include(<hnswlib/hnswlib.h>)
 #include "graft/retrieval/hnsw.hpp"
+#include "graft/retrieval/retriever.hpp"
 #endif
