@@ -49,6 +49,7 @@
 #include "graft/tensor/gelu.hpp"
 #include "graft/tensor/layer_norm.hpp"
 #include "graft/tensor/linear.hpp"
+#include "graft/tensor/matrix_backend.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/text/stages.hpp"

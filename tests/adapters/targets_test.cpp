@@ -10,7 +10,7 @@ namespace {
 std::vector<TargetCandidate> bert(int layers) {
   std::vector<TargetCandidate> modules{{"bert"}, {"bert.embeddings.word_embeddings", true}, {"bert.encoder.layer"}};
   for (int i = 0; i < layers; ++i) {
-    const std::string at = "bert.encoder.layer." + std::to_string(i);
+    const std::string at = message("bert.encoder.layer.", i);
     modules.push_back({at + ".attention"});
     for (const auto* name : {".attention.self.query", ".attention.self.key", ".attention.self.value",
                              ".attention.output.dense", ".intermediate.dense", ".output.dense"}) {

@@ -371,8 +371,4 @@ inline at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at
   return linear_group(x, {&part, 1}).front();
 }
 
-inline void set_matrix_backend(MatrixBackend backend) { detail::MatrixChoices::instance().pin(backend); }
-inline MatrixBackend matrix_backend() { return detail::MatrixChoices::instance().pinned(); }
-inline std::string matrix_backend_report() { return detail::MatrixChoices::instance().report(); }
-
 }  // namespace graft

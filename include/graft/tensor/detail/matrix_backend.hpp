@@ -11,13 +11,14 @@
 #include <tuple>
 
 #include <ATen/Context.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 
 #include "graft/tensor/detail/simd.hpp"
-#include "graft/tensor/linear.hpp"
+#include "graft/tensor/matrix_backend.hpp"
 
 namespace graft::detail {
 
@@ -141,3 +142,11 @@ class MatrixChoices {
 };
 
 }  // namespace graft::detail
+
+namespace graft {
+
+inline void set_matrix_backend(MatrixBackend backend) { detail::MatrixChoices::instance().pin(backend); }
+inline MatrixBackend matrix_backend() { return detail::MatrixChoices::instance().pinned(); }
+inline std::string matrix_backend_report() { return detail::MatrixChoices::instance().report(); }
+
+}  // namespace graft
