@@ -36,9 +36,9 @@ class BertFinetune : public testing::Test {
 
   std::string path(const std::string& name) const { return (directory_ / name).string(); }
 
-  std::string finetune(const std::string& more) const {
+  std::string finetune(const std::string& more, int epochs = 1) const {
     return program + " --model " + model + " --train " + path("train.tsv") +
-           " --epochs 1 --batch-size 16 --max-length 32 --threads 2 " + more;
+           " --batch-size 16 --max-length 32 --threads 2 --epochs " + std::to_string(epochs) + " " + more;
   }
 
   graft::Json report() const { return graft::read_json(path("report.json")); }
@@ -47,8 +47,9 @@ class BertFinetune : public testing::Test {
 };
 
 TEST_F(BertFinetune, LoraIsSavedAndPredictsWhatItWasJudgedBy) {
-  const auto run = run_program(finetune("--method lora --lr 3e-3 --epochs 3 --test " + path("test.tsv") + " --out " +
-                                        path("adapter") + " --json " + path("report.json")));
+  const auto run = run_program(finetune("--method lora --lr 3e-3 --test " + path("test.tsv") + " --out " +
+                                            path("adapter") + " --json " + path("report.json"),
+                                        3));
   ASSERT_EQ(run.exit_code, 0) << run.output;
   EXPECT_NE(run.output.find("read back: accuracy"), std::string::npos) << run.output;
   EXPECT_NE(run.output.find("tokens/s"), std::string::npos) << run.output;
@@ -105,7 +106,7 @@ TEST_F(BertFinetune, SameSeedSameModel) {
 
 TEST_F(BertFinetune, AnInterruptedRunSavesNothingButGoesOnFromItsCheckpoint) {
   const std::string command =
-      finetune("--method lora --epochs 40 --out " + path("adapter") + " --checkpoints " + path("state"));
+      finetune("--method lora --out " + path("adapter") + " --checkpoints " + path("state"), 40);
   // The interrupt comes once the first step is shown, a tenth of the run away from the end at the least.
   const auto run = run_program(command + " & child=$!; while kill -0 $child 2>/dev/null && [ ! -e " + path("state") +
                                "/step-000006 ]; do sleep 0.05; done; kill -INT $child; wait $child");
