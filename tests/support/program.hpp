@@ -21,7 +21,7 @@ inline ProgramResult run_program(const std::string& command, const std::string& 
   if (::write(in[1], input.data(), input.size()) != static_cast<ssize_t>(input.size()))
     throw std::runtime_error("pipe");
   ::close(in[1]);
-  std::FILE* out = ::popen((command + " 2>&1 <&" + std::to_string(in[0])).c_str(), "r");
+  std::FILE* out = ::popen(("{ " + command + "; } 2>&1 <&" + std::to_string(in[0])).c_str(), "r");
   ::close(in[0]);
   if (!out) throw std::runtime_error("cannot run " + command);
   ProgramResult result;
