@@ -42,11 +42,15 @@ std::string in_a_terminal(std::int64_t steps, unsigned short columns) {
   ProgressBar bar("", terminal);
   tell_a_run(bar, steps);
   std::fflush(terminal);
-  char text[16384];
-  const auto length = read(master, text, sizeof(text));
   std::fclose(terminal);
+  // A terminal hands over what it has so far; once its other end is closed, the end of it is an error.
+  std::string text;
+  char part[4096];
+  for (ssize_t length; (length = read(master, part, sizeof(part))) > 0;) {
+    text.append(part, static_cast<std::size_t>(length));
+  }
   close(master);
-  return std::string(text, static_cast<std::size_t>(length));
+  return text;
 }
 
 TEST(ProgressBar, WritesPlainLinesToAFile) {
