@@ -79,6 +79,23 @@ TEST(BertModel, BatchOfOneEqualsBatchOfMany) {
   }
 }
 
+// first() leaves out what only other tokens read; neither its values nor any gradient may show it.
+TEST(BertModel, FirstIsTheFirstRowOfEachSequenceOfHidden) {
+  torch::manual_seed(0);
+  BertModel model(tiny(), /*with_pooler=*/false);
+  model->to(torch::kFloat64);
+  model->eval();
+  const PackedBatch batch = texts();
+  const torch::Tensor probe = torch::randn({3, 12}, torch::kFloat64);
+  const auto parameters = model->parameters();
+  const torch::Tensor first = model->first(batch);
+  const torch::Tensor plain = first_tokens(model->hidden(batch), batch.offsets);
+  EXPECT_LT(difference(first, plain), 1e-13);
+  const auto gradients = torch::autograd::grad({(first * probe).sum()}, parameters);
+  const auto expected = torch::autograd::grad({(plain * probe).sum()}, parameters);
+  for (std::size_t i = 0; i < parameters.size(); ++i) EXPECT_LT(difference(gradients[i], expected[i]), 1e-12) << i;
+}
+
 TEST(BertModel, DropsOutOnlyInTraining) {
   BertForSequenceClassification model(tiny());
   const PackedBatch batch = texts();

@@ -26,6 +26,11 @@ class BertAttentionImpl : public torch::nn::Module {
     return output_(self_(hidden, offsets), hidden);
   }
 
+  /// The rows of forward() for each sequence's first token, and no others: [N, D].
+  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+    return output_(first_tokens(self_(hidden, offsets), offsets), first_tokens(hidden, offsets));
+  }
+
  private:
   SelfAttention self_{nullptr};
   AddNorm output_{nullptr};
@@ -38,11 +43,17 @@ class BertLayerImpl : public torch::nn::Module {
  public:
   explicit BertLayerImpl(const BertConfig& config);
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-    const torch::Tensor attended = attention_(hidden, offsets);
-    return output_(intermediate_(attended), attended);
+    return feed_forward(attention_(hidden, offsets));
+  }
+
+  /// The rows of forward() for each sequence's first token, and no others: [N, D].
+  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+    return feed_forward(attention_->first(hidden, offsets));
   }
 
  private:
+  torch::Tensor feed_forward(const torch::Tensor& attended) { return output_(intermediate_(attended), attended); }
+
   BertAttention attention_{nullptr};
   Dense intermediate_{nullptr};
   AddNorm output_{nullptr};
@@ -57,12 +68,12 @@ class BertEncoderImpl : public torch::nn::Module {
   /// The hidden state of every token: [T, D] -> [T, D].
   torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& offsets);
 
-  /// The hidden state of each sequence's first token: [T, D] -> [N, D].
-  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-    return first_tokens(forward(hidden, offsets), offsets);
-  }
+  /// The hidden state of each sequence's first token: [T, D] -> [N, D]. The last layer computes no other row.
+  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets);
 
  private:
+  BertLayerImpl& layer(std::size_t i) { return *layers_[i]->as<BertLayerImpl>(); }
+
   torch::nn::ModuleList layers_;
 };
 TORCH_MODULE(BertEncoder);

@@ -64,8 +64,14 @@ inline BertEncoderImpl::BertEncoderImpl(const BertConfig& config) {
 
 inline torch::Tensor BertEncoderImpl::forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
   torch::Tensor state = hidden;
-  for (const auto& layer : *layers_) state = layer->as<BertLayerImpl>()->forward(state, offsets);
+  for (std::size_t i = 0; i < layers_->size(); ++i) state = layer(i).forward(state, offsets);
   return state;
+}
+
+inline torch::Tensor BertEncoderImpl::first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  torch::Tensor state = hidden;
+  for (std::size_t i = 0; i + 1 < layers_->size(); ++i) state = layer(i).forward(state, offsets);
+  return layer(layers_->size() - 1).first(state, offsets);
 }
 
 inline BertModelImpl::BertModelImpl(const BertConfig& config, bool with_pooler) : config_(config) {
