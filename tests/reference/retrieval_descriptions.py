@@ -43,20 +43,26 @@ def stanzas(text):
             yield name, lines[0].strip(), "\n".join(lines[1:]).strip()
 
 
-def main():
-    files = sys.argv[2:] or sorted(glob.glob(PATTERN))
-    if not files:
-        sys.exit(f"no file {PATTERN}; run: apt-get -o Acquire::Languages=en update")
+def descriptions(path, count=5000):
+    """(name, summary, long text) of the packages that count."""
     packages = {}
-    for name, query, text in stanzas(read(files[0])):
+    for name, query, text in stanzas(read(path)):
         packages.setdefault(name, (query, text))
     shared = collections.Counter(" ".join(text.split()) for _, text in packages.values())
     kept = [(name, query, text) for name, (query, text) in packages.items()
             if query and text and shared[" ".join(text.split())] == 1]
     kept.sort(key=lambda package: (fnv1a(package[0]), package[0]))
+    return kept[:count]
+
+
+def main():
+    files = sys.argv[2:] or sorted(glob.glob(PATTERN))
+    if not files:
+        sys.exit(f"no file {PATTERN}; run: apt-get -o Acquire::Languages=en update")
     with open(sys.argv[1], "w", encoding="utf-8") as out:
-        for name, query, text in kept[:5000]:
+        for name, query, text in descriptions(files[0]):
             out.write(json.dumps({"name": name, "query": query, "text": text}, ensure_ascii=False) + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,27 +1,95 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 #include <torch/types.h>
 
 namespace graft {
 
-/// The row of the first token of each sequence: hidden [T, D], offsets [N + 1] -> [N, D].
-/// `offsets` may lie on another device than `hidden`; every sequence must have a token.
-inline torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  const torch::Tensor firsts = offsets.slice(0, 0, offsets.size(0) - 1);
-  return hidden.index_select(0, firsts.to(hidden.device()));
+// A vector for each sequence of a packed batch: hidden [T, D], offsets [N + 1] -> [N, D]. Sums are made in float32 or
+// wider. `offsets` may lie on another device than `hidden`; every sequence must have a token.
+
+/// The first token.
+torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+
+/// The last token.
+torch::Tensor last_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+
+/// The largest value of each column.
+torch::Tensor max_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+
+/// The mean over the tokens.
+torch::Tensor mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+
+/// The sum over the tokens, divided by the square root of their number.
+torch::Tensor mean_sqrt_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+
+/// The mean in which the token at place i, the first being 0, weighs `first_weight` + i.
+torch::Tensor weighted_mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets,
+                                   std::int64_t first_weight = 1);
+
+namespace detail {
+
+struct TokenSums {
+  torch::Tensor sequence;  ///< [T]: the sequence of each token
+  torch::Tensor lengths;   ///< [N]
+
+  TokenSums(const torch::Tensor& hidden, const torch::Tensor& offsets)
+      : sequence(), lengths(offsets.diff().to(hidden.device())) {
+    sequence = torch::repeat_interleave(lengths, /*output_size=*/std::optional(hidden.size(0)));
+  }
+
+  /// rows [T, ...] -> [N, ...]
+  torch::Tensor operator()(const torch::Tensor& rows) const {
+    auto shape = rows.sizes().vec();
+    shape[0] = lengths.size(0);
+    return torch::zeros(shape, rows.options()).index_add(0, sequence, rows);
+  }
+};
+
+inline torch::Tensor at_least_float(const torch::Tensor& hidden) {
+  return hidden.to(hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
 }
 
-/// The mean over the tokens of each sequence: hidden [T, D], offsets [N + 1] -> [N, D], summed in float32 or wider.
-/// `offsets` may lie on another device than `hidden`; every sequence must have a token.
+}  // namespace detail
+
+inline torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  return hidden.index_select(0, offsets.slice(0, 0, offsets.size(0) - 1).to(hidden.device()));
+}
+
+inline torch::Tensor last_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  return hidden.index_select(0, (offsets.slice(0, 1) - 1).to(hidden.device()));
+}
+
+inline torch::Tensor max_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  const torch::Tensor ends = offsets.to(torch::kCPU);
+  const auto* end = ends.const_data_ptr<std::int64_t>();
+  std::vector<torch::Tensor> rows;
+  for (std::int64_t n = 0; n + 1 < ends.size(0); ++n) rows.push_back(hidden.slice(0, end[n], end[n + 1]).amax(0));
+  return rows.empty() ? hidden.new_empty({0, hidden.size(1)}) : torch::stack(rows);
+}
+
 inline torch::Tensor mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  const torch::Tensor lengths = offsets.diff().to(hidden.device());
-  const torch::Tensor sequence = torch::repeat_interleave(lengths, /*output_size=*/std::optional(hidden.size(0)));
-  const auto wide = hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
-  const torch::Tensor sums = torch::zeros({lengths.size(0), hidden.size(1)}, hidden.options().dtype(wide))
-                                 .index_add(0, sequence, hidden.to(wide));
-  return (sums / lengths.unsqueeze(1)).to(hidden.scalar_type());
+  const detail::TokenSums sums(hidden, offsets);
+  return (sums(detail::at_least_float(hidden)) / sums.lengths.unsqueeze(1)).to(hidden.scalar_type());
+}
+
+inline torch::Tensor mean_sqrt_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  const detail::TokenSums sums(hidden, offsets);
+  const torch::Tensor sum = sums(detail::at_least_float(hidden));
+  return (sum / sums.lengths.to(sum.scalar_type()).sqrt().unsqueeze(1)).to(hidden.scalar_type());
+}
+
+inline torch::Tensor weighted_mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets,
+                                          std::int64_t first_weight) {
+  const detail::TokenSums sums(hidden, offsets);
+  const torch::Tensor wide = detail::at_least_float(hidden);
+  const torch::Tensor places = torch::arange(hidden.size(0), sums.lengths.options()) -
+                               offsets.to(hidden.device()).index_select(0, sums.sequence);
+  const torch::Tensor weights = (places + first_weight).to(wide.scalar_type());
+  return (sums(wide * weights.unsqueeze(1)) / sums(weights).unsqueeze(1)).to(hidden.scalar_type());
 }
 
 }  // namespace graft
