@@ -1,0 +1,177 @@
+// Times training steps of a BERT classifier, so that anything else can be timed beside it.
+//
+//   train_step --model DIR --method lora --targets query,value --batch 8 --seq 128 --dropout 0.1 --steps 10 --json
+//
+// Batches are made up, two of them in turn: token t of batch b, counted over the whole batch, has the id
+// 1000 + 7919 * (t + 104729 * b) mod (vocabulary - 1000), and sequence n the label (n + b) mod 2.
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <numeric>
+
+#include <ATen/Parallel.h>
+#include <CLI/CLI.hpp>
+
+#include "graft/adapters/attach.hpp"
+#include "graft/adapters/parameters.hpp"
+#include "graft/adapters/save.hpp"
+#include "graft/core/json.hpp"
+#include "graft/models/heads.hpp"
+#include "graft/models/load.hpp"
+#include "graft/tensor/allocator.hpp"
+#include "graft/training/loss.hpp"
+#include "graft/training/optimizer.hpp"
+#include "peak.hpp"
+
+namespace {
+
+using Classifier = graft::BertForSequenceClassification;
+
+struct Options {
+  std::string model, adapter;
+  std::string method = "lora", dtype = "float32";
+  std::vector<std::string> targets = {"all-linear"};
+  std::int64_t batch = 8, seq = 128, rank = 8;
+  int steps = 10, warmup = 2, threads = 0;
+  double dropout = 0.0, lr = 1e-4;
+  std::uint64_t seed = 0;
+  bool json = false, paced = false, peak = false;
+};
+
+struct Batch {
+  graft::PackedBatch tokens;
+  torch::Tensor labels;
+};
+
+Batch made_up(const Options& options, std::int64_t vocabulary, std::int64_t number) {
+  std::vector<std::vector<std::int32_t>> ids(static_cast<std::size_t>(options.batch));
+  std::int64_t t = 104729 * number;
+  for (auto& sequence : ids) {
+    for (std::int64_t i = 0; i < options.seq; ++i, ++t) {
+      sequence.push_back(static_cast<std::int32_t>(1000 + 7919 * t % (vocabulary - 1000)));
+    }
+  }
+  return {graft::pack(ids), (torch::arange(options.batch) + number).remainder(2)};
+}
+
+Classifier load(const Options& options) {
+  const graft::ModelDir files(options.model);
+  auto config = graft::load_config<Classifier>(files);
+  config.hidden_dropout_prob = config.attention_probs_dropout_prob = options.dropout;
+  config.classifier_dropout.reset();
+  torch::manual_seed(options.seed);
+  auto [model, report] = graft::load_pretrained<Classifier>(
+      files, config, {.dtype = options.dtype == "bfloat16" ? torch::kBFloat16 : torch::kFloat32});
+  if (options.method == "lora") {
+    if (!options.adapter.empty()) {
+      graft::load_adapter(options.adapter, *model);
+    } else {
+      graft::attach(*model, {.rank = options.rank, .alpha = 16.0, .dropout = options.dropout},
+                    {.layers = options.targets});
+    }
+  }
+  model->train();
+  return model;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const std::size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;
+}
+
+void run(const Options& options) {
+  Classifier model = load(options);
+  const Batch batches[] = {made_up(options, model->config().vocab_size, 0),
+                           made_up(options, model->config().vocab_size, 1)};
+  graft::AdamW optimizer(graft::decay_groups(*model, options.lr, 0.01));
+  const graft::NamedTensors trained = optimizer.parameters();
+
+  std::vector<double> losses, times;
+  for (int step = 0; step < options.warmup + options.steps; ++step) {
+    if (std::string line; options.paced && !std::getline(std::cin, line)) break;
+    const Batch& batch = batches[step % 2];
+    const auto start = std::chrono::steady_clock::now();
+    optimizer.zero_grad();
+    const graft::Loss loss = graft::cross_entropy(model(batch.tokens).to(torch::kFloat32), batch.labels);
+    loss.sum.backward();
+    optimizer.step(1.0, graft::gradient_scale(trained, loss.count, 1.0).divisor);
+    losses.push_back(loss.mean().item<double>());
+    const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start;
+    if (step >= options.warmup) times.push_back(ms.count());
+    if (options.paced) {
+      std::cout << graft::Json{{"ms", ms.count()}, {"loss", losses.back()}} << std::endl;
+    } else if (!options.json) {
+      std::printf("step %d: loss %.6f, %.1f ms\n", step + 1, losses.back(), ms.count());
+    }
+  }
+  if (times.empty()) return;
+
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const double typical = median(times);
+  graft::Json figures = {
+      {"median_ms", typical},
+      {"min_ms", *std::min_element(times.begin(), times.end())},
+      {"losses", losses},
+      {"peak_rss_bytes", usage.ru_maxrss * std::int64_t{1024}},
+      {"trainable_parameters", graft::count_parameters(*model).all.trained},
+      {"tokens_per_second", 1e3 * static_cast<double>(options.batch * options.seq) / typical},
+  };
+  if (options.peak) figures["peak_gflops"] = peak::gflops(at::get_num_threads());
+  if (options.json) {
+    std::cout << figures << std::endl;
+  } else {
+    std::cout << figures.dump(2) << std::endl;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  graft::keep_freed_memory();
+  CLI::App app("Times training steps of a BERT classifier on made-up batches: forward, backward, clipping, AdamW.");
+  app.get_formatter()->column_width(34);
+  Options options;
+  app.add_option("--model", options.model, "Hugging Face directory of a BERT")->required();
+  app.add_option("--adapter", options.adapter, "PEFT directory to start from; else a fresh adapter");
+  app.add_option("--method", options.method, "lora or full")
+      ->check(CLI::IsMember({"lora", "full"}))
+      ->capture_default_str();
+  app.add_option("--targets", options.targets, "LoRA: layers by name, or all-linear")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--rank", options.rank, "LoRA: rank of A and B")->capture_default_str();
+  app.add_option("--batch", options.batch, "sequences in a step")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--seq", options.seq, "tokens of a sequence")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--dropout", options.dropout, "of hidden states, attention and LoRA")->capture_default_str();
+  app.add_option("--dtype", options.dtype, "of the weights: float32 or bfloat16")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+  app.add_option("--lr", options.lr, "learning rate")->capture_default_str();
+  app.add_option("--steps", options.steps, "steps that are timed")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--warmup", options.warmup, "steps before those")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--threads", options.threads, "0: one for each core")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "of a fresh head, a fresh adapter and dropout")->capture_default_str();
+  app.add_flag("--json", options.json, "print one line: the figures as JSON");
+  app.add_flag("--peak", options.peak, "measure the processor's float32 peak as well");
+  app.add_flag("--paced", options.paced,
+               "wait for a line on standard input before each step and answer with its time and loss, so that another "
+               "program can take turns");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (options.threads > 0) at::set_num_threads(options.threads);
+    run(options);
+    return 0;
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "train_step: %s\n", error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "train_step: %s\n", error.what());
+  }
+  return 1;
+}
