@@ -35,6 +35,7 @@
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/exact.hpp"
+#include "graft/rag/embedder.hpp"
 #include "graft/retrieval/filter.hpp"
 #include "graft/retrieval/fusion.hpp"
 #include "graft/retrieval/index.hpp"
