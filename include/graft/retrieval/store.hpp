@@ -84,6 +84,18 @@ class Snapshot {
 
   /// Vectors of these passages [ids.size(), width]. Throws OptionError for a passage that has none.
   virtual std::vector<float> vectors(const VectorSpace& space, std::span<const PassageId> ids) = 0;
+
+  /// Whether the store itself searches vectors, in an index of its own. If not, an index is made from vectors().
+  virtual bool searches_vectors() const { return false; }
+
+  /// The k passages nearest to `query` [width], of documents for which `filter` holds: min(k, as many as there are),
+  /// best first, equal scores by id. Throws StateError if the store does not search vectors, ShapeError or OptionError
+  /// for a query that put_vectors() would refuse as a vector, OptionError for another width or metric than the store's.
+  virtual std::vector<Scored> search_vectors(const VectorSpace& space, std::span<const float> query, std::size_t k,
+                                             const Filter* filter = nullptr) {
+    (void)space, (void)query, (void)k, (void)filter;
+    throw StateError("this store does not search vectors; make an index from its vectors, as Retriever does");
+  }
 };
 
 /// A snapshot that can be changed; the only one of its store, in any process. All changes appear together, on commit();
@@ -95,7 +107,7 @@ class Writer : public Snapshot {
   /// overlapping. Gives the ids of the passages; vectors are added with put_vectors(). `cutting` says how the ranges
   /// were made. Throws OptionError for an empty uri, a text or uri that is not UTF-8 or holds NUL, a text above the
   /// store's limit, a range outside the text or within a character, metadata that is no object or holds a key "uri" or
-  /// "modified".
+  /// "modified", a heading or `cutting` that is not UTF-8 or holds NUL.
   virtual std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
                                      std::string_view cutting = "") = 0;
 
@@ -107,7 +119,7 @@ class Writer : public Snapshot {
   virtual bool remove(std::string_view uri) = 0;
 
   /// Makes room for vectors of `space`. Throws OptionError if the store has vectors of that model with another width or
-  /// metric.
+  /// metric, or takes none so wide, or the model's name is not UTF-8 or holds NUL.
   virtual void add_space(const VectorSpace& space) = 0;
 
   /// Removes the space with its vectors. False if there was none.

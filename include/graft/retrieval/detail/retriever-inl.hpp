@@ -159,6 +159,10 @@ inline Retriever::Retriever(Store& store, RetrieverOptions options) : store_(sto
 }
 
 inline void Retriever::open_index(Snapshot& snapshot) {
+  if (snapshot.searches_vectors()) {
+    reason_ = "the store's own: it searches its vectors itself";
+    return;
+  }
   const std::size_t count = snapshot.vector_ids(*options_.space).size();
   if (count <= options_.exact_up_to) {
     index_ = std::make_unique<ExactIndex>(*options_.space, ExactOptions{options_.storage, options_.threads});
@@ -210,7 +214,7 @@ inline void Retriever::follow(Snapshot& snapshot) {
 
 inline std::vector<Hit> Retriever::search(const Query& query) {
   detail::check_query(query, options_.space);
-  if (query.vector.empty()) return answer(*store_.read(), query);
+  if (query.vector.empty() || !index_) return answer(*store_.read(), query);
   {
     const std::shared_lock lock(mutex_);
     const auto snapshot = store_.read();
@@ -228,8 +232,9 @@ inline std::vector<Retriever::Candidate> Retriever::candidates(Snapshot& snapsho
   std::vector<Scored> near, words;
   if (!query.vector.empty()) {
     std::vector<PassageId> allowed;
-    if (filter) allowed = snapshot.matching(*filter);
-    near = index_->search(query.vector, depth, filter ? &allowed : nullptr)[0];
+    if (filter && index_) allowed = snapshot.matching(*filter);
+    near = index_ ? index_->search(query.vector, depth, filter ? &allowed : nullptr)[0]
+                  : snapshot.search_vectors(*options_.space, query.vector, depth, filter);
     if (query.least_similarity)
       std::erase_if(near, [&](const Scored& entry) { return entry.score < *query.least_similarity; });
   }

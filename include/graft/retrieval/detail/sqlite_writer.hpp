@@ -29,6 +29,7 @@ class SqliteWriter : public SqliteReading<Writer> {
                              std::string_view cutting) override {
     check_document(document, document_bytes());
     check_ranges(document, ranges);
+    check_text("the name of a way of cutting", cutting);
     const std::vector<Attribute> fields = attributes(document.uri, document.metadata, document.modified);
     const std::string metadata = metadata_text(document.metadata);
     std::vector<PassageId> ids;
@@ -79,8 +80,7 @@ class SqliteWriter : public SqliteReading<Writer> {
 
   void add_space(const VectorSpace& space) override {
     check_space(space);
-    if (const auto at = invalid_utf8(space.model))
-      throw OptionError(message("the fingerprint of a model is not UTF-8 at byte ", *at));
+    check_text("the fingerprint of a model", space.model);
     if (space_id(space) != 0) return;
     change([&] {
       SqliteRows(db(), "INSERT INTO spaces(model, width, metric) VALUES(?1, ?2, ?3)", space.model, space.width,
