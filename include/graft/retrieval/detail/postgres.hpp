@@ -134,6 +134,7 @@ class PostgresParameters {
 class PostgresRows {
  public:
   explicit PostgresRows(PGresult* result) : result_(result) {}
+  const PGresult* get() const { return result_.get(); }
 
   std::size_t size() const { return static_cast<std::size_t>(PQntuples(result_.get())); }
   bool empty() const { return size() == 0; }
@@ -178,32 +179,70 @@ class PostgresConnection {
   bool idle() const { return PQtransactionStatus(get()) == PQTRANS_IDLE; }
 
   /// Runs statements without parameters or results.
-  void run(const std::string& sql) { PostgresRows(checked(PQexec(get(), sql.c_str()))); }
+  void run(const std::string& sql) {
+    flush();
+    PostgresRows(checked(PQexec(get(), sql.c_str())));
+  }
 
   /// Runs a statement, which the server keeps planned for the next time.
   template <class... Values>
   PostgresRows rows(const char* sql, const Values&... values) {
     return rows_with(sql, PostgresParameters(values...));
   }
-  PostgresRows rows_with(const char* sql, const PostgresParameters& parameters) {
-    std::string& name = kept_[sql];
-    if (name.empty()) {
-      const std::string fresh = message("graft", kept_.size());
-      PostgresRows(checked(PQprepare(get(), fresh.c_str(), sql, parameters.count(), parameters.types())));
-      name = fresh;
-    }
-    return PostgresRows(checked(PQexecPrepared(get(), name.c_str(), parameters.count(), parameters.values().data(),
-                                               parameters.lengths().data(), parameters.formats(), 1)));
+  PostgresRows rows_with(const char* sql, PostgresParameters parameters) {
+    later(sql, std::move(parameters));
+    return flush();
   }
   /// The same for a statement that is made for this one time.
   PostgresRows once(const std::string& sql, const PostgresParameters& parameters = PostgresParameters()) {
+    flush();
     return PostgresRows(
         checked(PQexecParams(get(), sql.c_str(), parameters.count(), parameters.types(), parameters.values().data(),
                              parameters.lengths().data(), parameters.formats(), 1)));
   }
 
-  /// Sends `bytes` to a COPY ... FROM STDIN.
+  /// Puts a statement off until the next that is run, or flush(): they go to the server together, in one way there and
+  /// back.
+  void later(const char* sql, PostgresParameters parameters = PostgresParameters()) {
+    waiting_.emplace_back(sql, std::move(parameters));
+  }
+
+  /// Runs what was put off. Gives the rows of the last statement; throws the error of the first that failed, after
+  /// which none was run.
+  PostgresRows flush() {
+    std::vector<std::pair<const char*, PostgresParameters>> statements;
+    statements.swap(waiting_);
+    for (const auto& [sql, parameters] : statements) prepare(sql, parameters);
+    if (statements.empty()) return PostgresRows(nullptr);
+    if (statements.size() == 1) {
+      const PostgresParameters& only = statements[0].second;
+      return PostgresRows(checked(PQexecPrepared(get(), kept_[statements[0].first].c_str(), only.count(),
+                                                 only.values().data(), only.lengths().data(), only.formats(), 1)));
+    }
+    PQenterPipelineMode(get());
+    for (const auto& [sql, parameters] : statements)
+      PQsendQueryPrepared(get(), kept_[sql].c_str(), parameters.count(), parameters.values().data(),
+                          parameters.lengths().data(), parameters.formats(), 1);
+    PQpipelineSync(get());
+    std::vector<PostgresRows> results;
+    while (results.size() < statements.size() && alive()) {
+      results.emplace_back(PQgetResult(get()));
+      if (results.back().get()) PQclear(PQgetResult(get()));  // the null that ends it
+    }
+    if (alive()) PQclear(PQgetResult(get()));  // the end of the pipeline
+    PQexitPipelineMode(get());
+    for (const PostgresRows& result : results)
+      if (!succeeded(result.get())) fail(result.get());
+    if (!alive()) fail(nullptr);
+    return std::move(results.back());
+  }
+
+  /// Drops what was put off.
+  void forget() { waiting_.clear(); }
+
+  /// Sends `parts` to a COPY ... FROM STDIN.
   void copy_in(const std::string& sql, std::span<const std::string> parts) {
+    flush();
     PostgresRows(checked(PQexec(get(), sql.c_str())));
     for (const std::string& part : parts)
       if (PQputCopyData(get(), part.data(), static_cast<int>(part.size())) != 1) break;
@@ -214,18 +253,24 @@ class PostgresConnection {
   }
 
  private:
+  void prepare(const char* sql, const PostgresParameters& parameters) {
+    std::string& name = kept_[sql];
+    if (!name.empty()) return;
+    const std::string fresh = message("graft", kept_.size());
+    PostgresRows(checked(PQprepare(get(), fresh.c_str(), sql, parameters.count(), parameters.types())));
+    name = fresh;
+  }
+
+  static bool succeeded(const PGresult* result) {
+    const ExecStatusType status = PQresultStatus(result);
+    return status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_COPY_IN ||
+           status == PGRES_EMPTY_QUERY;
+  }
   /// `result`, or the error of graft that belongs to it.
   PGresult* checked(PGresult* result) {
-    switch (PQresultStatus(result)) {
-      case PGRES_COMMAND_OK:
-      case PGRES_TUPLES_OK:
-      case PGRES_COPY_IN:
-      case PGRES_EMPTY_QUERY:
-        return result;
-      default:
-        const PostgresRows held(result);
-        fail(result);
-    }
+    if (succeeded(result)) return result;
+    const PostgresRows held(result);
+    fail(result);
   }
   [[noreturn]] void fail(const PGresult* result) const {
     const char* field = result ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : nullptr;
@@ -239,7 +284,8 @@ class PostgresConnection {
   };
   std::unique_ptr<PGconn, Close> connection_;
   std::string name_;
-  std::unordered_map<std::string, std::string> kept_;
+  std::unordered_map<std::string, std::string> kept_;  // statement -> its name at the server
+  std::vector<std::pair<const char*, PostgresParameters>> waiting_;
 };
 
 }  // namespace graft::detail

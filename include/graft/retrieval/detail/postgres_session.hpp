@@ -93,6 +93,7 @@ class PostgresSession {
   /// Gives the connection back, if it is still there.
   void end() noexcept {
     if (!held_) return;
+    held_->forget();
     if (held_->alive() && !held_->idle()) PQclear(PQexec(held_->get(), "ROLLBACK"));
     pool_->give(std::move(held_));
   }

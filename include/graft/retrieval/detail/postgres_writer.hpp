@@ -44,12 +44,12 @@ class PostgresWriter : public PostgresReading<Writer> {
       const std::optional<DocumentId> old = find_id(document.uri);
       const DocumentId id = old ? *old : counts_.next_document++;
       if (old) remove_parts(id);
-      db().rows(old ? "UPDATE documents SET uri = $2, hash = $3, modified = $4, cutting = $5, metadata = $6::json, "
-                      "text = $7 WHERE id = $1"
-                    : "INSERT INTO documents(id, uri, hash, modified, cutting, metadata, text) "
-                      "VALUES ($1, $2, $3, $4, $5, $6::json, $7)",
-                id, document.uri, sha256(document.text), document.modified, cutting, metadata,
-                std::as_bytes(std::span(document.text)));
+      db().later(old ? "UPDATE documents SET uri = $2, hash = $3, modified = $4, cutting = $5, metadata = $6::json, "
+                       "text = $7 WHERE id = $1"
+                     : "INSERT INTO documents(id, uri, hash, modified, cutting, metadata, text) "
+                       "VALUES ($1, $2, $3, $4, $5, $6::json, $7)",
+                 PostgresParameters(id, document.uri, sha256(document.text), document.modified, cutting, metadata,
+                                    std::as_bytes(std::span(document.text))));
       put_attributes(id, fields);
       for (PassageId& passage : ids) passage = counts_.next_passage++;
       put_passages(id, document, ranges, ids);
@@ -171,16 +171,25 @@ class PostgresWriter : public PostgresReading<Writer> {
   void change(const Work& work) {
     check_open();
     const Counts before = counts_;
+    db().later("SAVEPOINT change");
     try {
-      db().run("SAVEPOINT change");
       work();
-      db().run("RELEASE change");
+      db().flush();
     } catch (...) {
       counts_ = before;
-      if (db().alive()) PQclear(PQexec(db().get(), "ROLLBACK TO change; RELEASE change"));
+      undo();
       throw;
     }
+    db().later("RELEASE change");
     changed_ = true;
+  }
+
+  void undo() noexcept {
+    try {
+      db().flush();  // the savepoint itself, if nothing was run yet
+    } catch (...) {
+    }
+    if (db().alive()) PQclear(PQexec(db().get(), "ROLLBACK TO change; RELEASE change"));
   }
 
   std::optional<DocumentId> find_id(std::string_view uri) {
@@ -218,10 +227,10 @@ class PostgresWriter : public PostgresReading<Writer> {
     parameters.add(kinds);
     parameters.add_numbers(numbers);
     parameters.add_bytes(texts);
-    db().rows_with(
+    db().later(
         "INSERT INTO attributes SELECT $1, key, kind, CASE WHEN kind < 2 THEN number END, CASE WHEN kind = 2 THEN text "
         "END FROM unnest($2, $3, $4, $5) AS given(key, kind, number, text)",
-        parameters);
+        std::move(parameters));
   }
 
   /// In pieces that a message to the server may have, whatever overlaps.
@@ -252,7 +261,7 @@ class PostgresWriter : public PostgresReading<Writer> {
         db().rows_with(
             "INSERT INTO passages SELECT passage, $1, place, first, last, heading, length, to_tsvector('words', words) "
             "FROM unnest($2, $3, $4, $5, $6, $7, $8) AS given(passage, place, first, last, length, heading, words)",
-            parameters);
+            std::move(parameters));
       } catch (const OptionError&) {  // PostgreSQL's limit of one tsvector
         throw OptionError(message("document ", quoted(document.uri), ", passages ", places.front(), " to ",
                                   places.back(),
