@@ -236,7 +236,6 @@ TEST(Resume, NeedsTheSameData) {
   const TemporaryDirectory directory;
   auto options = demanding(directory / "run");
   options.length = Steps{20};
-  std::atomic<bool> stop{true};
   SmallRun first(options);
   first.go(SmallTask(70));
   options.checkpoints.reset();
