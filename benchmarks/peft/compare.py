@@ -43,6 +43,11 @@ EPOCHS = {"epoch-lora": ("lora", 4.0, 2.5), "epoch-full": ("full", 3.5, 2.0)}
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**63 - 1), "MALLOC_TOP_PAD_": str(256 << 20)}
 
 
+def processor():
+    names = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
 def openblas():
     """Debian's OpenBLAS to put before LibTorch's MKL, if it is installed, with the kernels of this processor."""
     found = sorted(pathlib.Path("/usr/lib").glob("*/openblas-openmp/libopenblas.so.0"))
@@ -70,7 +75,9 @@ class Paced:
     def end(self):
         """Ends the program; the line it closes with."""
         last = self.process.communicate()[0].strip().splitlines()
-        return json.loads(last[-1]) if last else {}
+        if self.process.returncode or not last:
+            sys.exit(f"{self.process.args[0]} ended with {self.process.returncode} and no figures")
+        return json.loads(last[-1])
 
 
 def run(command, environment=None):
@@ -229,7 +236,7 @@ def main(names):
         sys.exit(f"there is no case {', '.join(unknown)}; the cases are {', '.join(known)}")
     OUT.mkdir(parents=True, exist_ok=True)
     make_base()
-    print(f"{platform.processor() or platform.machine()}, {THREADS} threads, load {os.getloadavg()[0]:.1f}", flush=True)
+    print(f"{processor()}, {THREADS} threads, load {os.getloadavg()[0]:.1f}", flush=True)
     rows = []
     for name in names or known:
         rows += measure(name) if name in CASES else measure_epoch(name) if name in EPOCHS else measure_start()
