@@ -1,0 +1,97 @@
+// Passages found by meaning and by word, in one file.
+//
+//   rag index  notes/ more.jsonl --store my.db --model all-MiniLM-L6-v2
+//   rag search "how do I resize pictures from the shell" --store my.db
+//   rag eval   --store my.db --queries queries.jsonl --relevant qrels.tsv
+
+#include <cstdio>
+
+#include <ATen/Parallel.h>
+#include <CLI/CLI.hpp>
+
+#include "embed.hpp"
+#include "eval.hpp"
+#include "graft/tensor/allocator.hpp"
+#include "graft/version.hpp"
+#include "index.hpp"
+#include "search.hpp"
+
+int main(int argc, char** argv) {
+  graft::keep_freed_memory();
+  CLI::App app("Indexes documents and finds the passages that answer a question, by meaning (vectors) and by word.");
+  app.set_version_flag("--version", GRAFT_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  int threads = 0;
+  const CLI::IsMember modes({"hybrid", "dense", "bm25"});
+
+  IndexOptions index;
+  CLI::App* indexing = app.add_subcommand(
+      "index",
+      "Brings documents into a store. What did not change since the last time is not read by the model again.");
+  indexing->add_option("documents", index.sources, "files, and directories of .txt, .md and .jsonl files")->required();
+  indexing->add_option("--store", index.store, "file of the store; made if it is not there")->required();
+  indexing->add_option("--model", index.model, "sentence-transformers directory; needed the first time");
+  indexing->add_option("--size", index.size, "tokens of a passage; 0: all that the model reads")->capture_default_str();
+  indexing->add_option("--overlap", index.overlap, "tokens that a passage may repeat of the one before")
+      ->capture_default_str();
+
+  SearchOptions search;
+  CLI::App* searching = app.add_subcommand("search", "Prints the passages that answer a question, best first.");
+  searching->add_option("question", search.question, "what to look for")->required();
+  searching->add_option("--store", search.store, "file of the store")->required();
+  searching->add_option("--model", search.model, "the model of the store, if it lies elsewhere by now");
+  searching->add_option("--top", search.top, "passages to print")->capture_default_str()->check(CLI::Range(1, 10000));
+  searching->add_option("--where", search.where,
+                        "only documents whose metadata fit: section = \"graphics\" and year > 2020");
+  searching->add_option("--mode", search.mode, "hybrid, dense (vectors) or bm25 (words)")
+      ->check(modes)
+      ->capture_default_str();
+  searching->add_option("--per-document", search.per_document, "passages of one document at most; 0: any number")
+      ->capture_default_str();
+  searching->add_option("--neighbours", search.neighbours, "passages to show before and after each")
+      ->capture_default_str();
+  searching->add_flag("--json", search.json, "print JSON");
+
+  EvalOptions eval;
+  CLI::App* evaluating =
+      app.add_subcommand("eval", "Measures how well a store answers queries whose relevant documents are known.");
+  evaluating->add_option("--store", eval.store, "file of the store")->required();
+  evaluating->add_option("--model", eval.model, "the model of the store, if it lies elsewhere by now");
+  evaluating->add_option("--queries", eval.queries, "JSON objects, one a line: \"id\" and \"text\"")->required();
+  evaluating->add_option("--relevant", eval.relevant, "lines of query, document and grade, with tabs between")
+      ->required();
+  evaluating->add_option("--mode", eval.modes, "any of hybrid, dense and bm25; all unless given")
+      ->delimiter(',')
+      ->check(modes);
+  evaluating->add_option("--k", eval.k, "places that are looked at")->capture_default_str();
+  evaluating->add_flag("--json", eval.json, "print JSON");
+
+  EmbedOptions embed;
+  CLI::App* embedding = app.add_subcommand("embed", "Prints the vector of each line of standard input.");
+  embedding->add_option("--model", embed.model, "sentence-transformers directory")->required();
+  embedding->add_option("--prompt", embed.prompt, "name of the model's prompt to put before each, such as query");
+  embedding->add_option("--out", embed.out, "write [lines, width] to this safetensors file instead, as \"vectors\"");
+  embedding->add_option("--repeat", embed.repeat, "embed all of it so often, to see how fast that is")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+
+  for (CLI::App* command : {indexing, searching, evaluating, embedding})
+    command->add_option("--threads", threads, "0: one for each core")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+
+  CLI11_PARSE(app, argc, argv);
+  try {
+    if (threads > 0) at::set_num_threads(threads);
+    if (*indexing) return run_index(index);
+    if (*searching) return run_search(search);
+    if (*embedding) return run_embed(embed);
+    return run_eval(eval);
+  } catch (const c10::Error& error) {
+    std::fprintf(stderr, "rag: %s\n", error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "rag: %s\n", error.what());
+  }
+  return 1;
+}
