@@ -231,18 +231,73 @@ TEST_F(Save, RanksOfConfigAndWeightsMustAgree) {
   EXPECT_EQ(
       load_failure(altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.rank_pattern["query"] = 2; })),
       "  layer \"query\" has rank 3 by its weights and 2 by the config");
-  EXPECT_EQ(load_failure(
-                altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.alpha_pattern["(a+)+$"] = 2; })),
-            "  \"alpha_pattern\" has the key \"(a+)+$\", a regular expression; only names of layers are read");
+  // Takes no layer, and is answered at once.
+  load_adapter(altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.alpha_pattern["(a+)+$"] = 2; }),
+               base);
+  EXPECT_EQ(base.query->adapter("default")->options.alpha, 5);
 }
 
 TEST_F(Save, SettingsThatGraftDoesNotHaveAreNamed) {
   EXPECT_EQ(load_failure(altered([](AdapterConfig& config, std::vector<TensorBytes>&) {
-              config.use_dora = true;
-              config.bias = AdapterBias::all;
+              config.trainable_token_indices = {{"", {1}}};
             })),
-            "  \"use_dora\" asks for something that this call does not do\n"
-            "  \"bias\" asks for something that this call does not do");
+            "  \"trainable_token_indices\" asks for something that this call does not do");
+}
+
+TEST_F(Save, WhatTheConfigAsksForMustBeInTheFile) {
+  EXPECT_EQ(load_failure(altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.use_dora = true; })),
+            "  missing in the file (2): \"words.lora_magnitude_vector\", \"query.lora_magnitude_vector\"\n"
+            "  it holds no adapter for any layer of the model");
+  EXPECT_EQ(
+      load_failure(altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.bias = AdapterBias::all; })),
+      "  missing in the file (2): \"query.base_layer.bias\", \"value.bias\"");
+}
+
+TEST_F(Save, ARegularExpressionNamesLayersThatMustBeThere) {
+  const auto named = [&](const std::string& pattern) {
+    return altered([&](AdapterConfig& config, std::vector<TensorBytes>&) { config.target_modules = {{}, pattern}; });
+  };
+  EXPECT_EQ(load_failure(named("words|.*u.*")),
+            "  missing in the file (2): \"value.lora_A.weight\", \"value.lora_B.weight\"");
+  // A matcher that backtracks would take about 2^50 steps for a name of 50 letters; none of these is taken.
+  load_adapter(named("(a+)+$"), base);
+  EXPECT_EQ(
+      error_message([&] { named("(query"); }),
+      "OptionError: adapter config: \"target_modules\" has the regular expression \"(query\", character 0: \"(\" is "
+      "not closed");
+}
+
+TEST_F(Save, BiasesOfTheAdaptedLayersOrOfAllGoIntoTheFile) {
+  EXPECT_EQ(train_biases(trained, AdapterBias::lora_only), std::vector<std::string>{"query.bias"});
+  randomise(trained);
+  save_adapter(directory / "a", trained);
+  const AdapterDir some(directory / "a");
+  EXPECT_EQ(some.config().bias, AdapterBias::lora_only);
+  EXPECT_NE(some.find("query.base_layer.bias"), nullptr);
+  train_biases(trained, AdapterBias::all);
+  randomise(trained);
+  save_adapter(directory / "b", trained);
+  EXPECT_EQ(AdapterDir(directory / "b").config().bias, AdapterBias::all);
+  EXPECT_EQ(load_adapter(directory / "b", base).biases, (std::vector<std::string>{"query.bias", "value.bias"}));
+  EXPECT_TRUE(torch::equal(base.forward(ids), trained.forward(ids)));
+  EXPECT_TRUE(base.value->bias.requires_grad());
+  EXPECT_EQ(error_message([&] { train_biases(trained, AdapterBias::lora_only, "b"); }),
+            "OptionError: no layer has an adapter called \"b\"; there are: default");
+}
+
+TEST_F(Save, BitFitTrainsBiasesAndHeadsAlone) {
+  EXPECT_EQ(train_only_biases(base),
+            (std::vector<std::string>{"query.bias", "value.bias", "classifier.weight", "classifier.bias"}));
+  EXPECT_FALSE(base.query->weight.requires_grad());
+}
+
+TEST_F(Save, DoraAndLoraDoNotGoIntoOneFile) {
+  ModelImpl model;
+  attach(model, {.rank = 2}, {.layers = {"query"}});
+  model.value->add_dora("default", {.rank = 2});
+  EXPECT_EQ(error_message([&] { save_adapter(directory / "a", model); }),
+            "OptionError: layers \"query\" and \"value\" differ in dropout, divisor, bias on B or DoRA, and "
+            "adapter_config.json has room for one; save them as two adapters");
 }
 
 TEST_F(Save, AnAdapterForAnotherArchitectureIsRefused) {

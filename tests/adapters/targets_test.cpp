@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "graft/adapters/layer_patterns.hpp"
 #include "support/error_message.hpp"
 
 namespace graft {
@@ -53,6 +54,42 @@ TEST(Targets, PatternsThatOverlapTakeALayerOnce) {
   const auto report = match({.layers = {"all-linear", "query"}}, bert(2));
   EXPECT_EQ(report.patterns[1].layers.size(), 2u);
   EXPECT_EQ(report.layers.size(), 13u);
+}
+
+TEST(Targets, APatternTakesWholePaths) {
+  const auto report = match({.pattern = R"(.*\.1\..*(query|key))", .excluded_pattern = ".*key"}, bert(2));
+  EXPECT_EQ(report.layers, std::vector<std::string>{"bert.encoder.layer.1.attention.self.query"});
+  EXPECT_EQ(report.excluded, std::vector<std::string>{"bert.encoder.layer.1.attention.self.key"});
+  EXPECT_EQ(
+      failure({.pattern = "query"}),
+      "OptionError: targets do not fit the model; nothing was changed:\n  target pattern \"query\" takes no layer; "
+      "it must match a whole path, such as \"bert.embeddings.word_embeddings\"");
+  EXPECT_EQ(failure({.pattern = ".*query", .excluded_pattern = "(a+)+$"}),
+            "OptionError: targets do not fit the model; nothing was changed:\n  exclusion \"(a+)+$\" matches nothing");
+  EXPECT_EQ(failure({.pattern = "(a"}), "OptionError: regular expression \"(a\", character 0: \"(\" is not closed");
+  EXPECT_EQ(failure({.layers = {"query"}, .pattern = ".*"}),
+            "OptionError: targets are named by a list and by a pattern; give one of them");
+  EXPECT_EQ(failure({.pattern = ".*", .layer_numbers = {1}}),
+            "OptionError: layer numbers narrow a list of targets, not a pattern; write them into the pattern");
+}
+
+TEST(LayerPatterns, GiveLayersTheirRankAndAlphaByTheEndOfTheirPath) {
+  const std::vector<std::string> layers = {"query", "layer.0.query", "layer.1.query", "layer.1.subquery"};
+  const auto options = options_by_layer(
+      layers, {.rank = 8, .alpha = 16},
+      {.rank = {{"^query", 1}, {"[01].query", 2}, {"sub.*", 3}}, .alpha = {{"1\\.(sub)?query", 4}, {"query", 5}}});
+  EXPECT_EQ(options.at("query").rank, 1);
+  EXPECT_EQ(options.at("layer.0.query").rank, 2);
+  EXPECT_EQ(options.at("layer.1.subquery").rank, 3);
+  EXPECT_EQ(options.at("query").alpha, 5);
+  EXPECT_EQ(options.at("layer.1.query").alpha, 4) << "the first key in byte order";
+  EXPECT_EQ(options.at("layer.1.subquery").alpha, 4);
+  EXPECT_EQ(
+      error_message([&] {
+        options_by_layer(layers, {}, {.rank = {{"ery", 1}}, .alpha = {{"key", 1}}});
+      }),
+      "OptionError: patterns that give no target its value; nothing was changed:\n  rank pattern \"ery\"\n  alpha "
+      "pattern \"key\"");
 }
 
 TEST(Targets, ExclusionsWin) {

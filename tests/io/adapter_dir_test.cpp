@@ -53,6 +53,15 @@ TEST(ParseAdapterConfig, EveryBadFieldGetsItsMessage) {
       {R"(,"rank_pattern":{"query":0})", "\"rank_pattern\": \"query\" is 0, but must be an integer from 1 to 1000000"},
       {R"(,"alpha_pattern":{"query":null})",
        "\"alpha_pattern\": \"query\" is null, but must be a number from 0 to 1e+09"},
+      {R"(,"exclude_modules":"a**")",
+       "\"exclude_modules\" has the regular expression \"a**\", character 2: a repetition is repeated; put it in a "
+       "group"},
+      {R"(,"rank_pattern":{"(a":1},"alpha_pattern":{"(b)\\1":1})",
+       "2 fields are wrong or ask for what graft does not do:"
+       "\n  \"rank_pattern\" has the regular expression \"(a\", character 0: \"(\" is not closed"
+       "\n  \"alpha_pattern\" has the regular expression \"(b)\\\\1\", character 3: a back reference is not understood "
+       "here; "
+       "write the expression without"},
       {R"(,"layers_to_transform":[-1])",
        "\"layers_to_transform\" is an array of 1, but must be an array of integers from 0 to 2147483647"},
       {R"(,"layers_pattern":"layer")", "\"layers_pattern\" is given without \"layers_to_transform\""},

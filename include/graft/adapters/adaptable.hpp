@@ -14,6 +14,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "graft/adapters/detail/dora_layer.hpp"
 #include "graft/adapters/detail/slots.hpp"
 #include "graft/adapters/low_rank.hpp"
 #include "graft/core/error.hpp"
@@ -33,9 +34,16 @@ class Adaptable {
   /// LoraOptions; StateError while merged.
   void add_adapter(const std::string& name, const LoraOptions& options);
 
+  /// The same for an adapter of DoRA, which also trains the lengths of the rows of the updated weight; they start at
+  /// those of the weight, so that a fresh one changes nothing. See Dora. Throws OptionError also for a layer type that
+  /// graft has no DoRA for and for a bias on B.
+  void add_dora(const std::string& name, const LoraOptions& options);
+
   /// What add_adapter() would refuse, each as a sentence; empty if nothing. `where` names the layer in them.
   std::vector<std::string> adapter_faults(const std::string& name, const LoraOptions& options,
                                           std::string_view where = "this layer") const;
+  std::vector<std::string> dora_faults(const std::string& name, const LoraOptions& options,
+                                       std::string_view where = "this layer") const;
 
   /// Drops an adapter and its values. Throws OptionError for an unknown name, StateError while merged.
   void remove_adapter(const std::string& name);
@@ -49,8 +57,8 @@ class Adaptable {
   void choose(std::vector<ActiveAdapter> active);
 
   /// Folds the active updates into the weight: summed in float32 (float64 for a float64 weight), rounded once. A copy
-  /// of the weight is kept. Does nothing if merged. Throws StateError if no adapter is active or the result would not
-  /// be finite; the weight is then as it was.
+  /// of the weight is kept. A bias on B joins the layer's bias likewise. Does nothing if merged. Throws StateError if
+  /// no adapter is active, the result would not be finite, or there is no bias to take one of B; all is then as it was.
   void merge();
 
   /// Gives the weight back the very bits it had before merge(). Does nothing if not merged.
@@ -63,7 +71,7 @@ class Adaptable {
   /// The adapter called `name`, or nullptr.
   std::shared_ptr<LowRankAdapter> adapter(const std::string& name) const;
 
-  /// What the adapter adds to the weight: (alpha / r) B A in the weight's shape, in float32 or float64.
+  /// What the adapter adds to the weight, (alpha / r) B A for LoRA, in the weight's shape, in float32 or float64.
   torch::Tensor update(const std::string& name) const;
 
   /// The layer's main parameter.
@@ -71,6 +79,12 @@ class Adaptable {
 
   /// What PEFT's files call the factors behind the layer's name: "lora_A.weight", "lora_B.weight".
   virtual std::pair<std::string, std::string> factor_keys() const = 0;
+
+  /// Shape of DoRA's magnitudes; empty for a layer type without DoRA.
+  virtual std::vector<std::int64_t> magnitude_shape() const = 0;
+
+  /// The layer's bias; undefined if it has none.
+  virtual torch::Tensor own_bias() const = 0;
 
   /// Shapes of the factors for `rank`. Throws OptionError for a layer that takes no adapter at all.
   virtual LowRankShape factor_shape(std::int64_t rank) const = 0;
@@ -82,8 +96,14 @@ class Adaptable {
   virtual void freeze_own_parameters() = 0;
   virtual void draw(torch::Tensor& A, torch::Tensor& B, LowRankStart start) const = 0;
   virtual torch::Tensor product(const torch::Tensor& A, const torch::Tensor& B) const = 0;
+  virtual torch::Tensor over_weight(const torch::Tensor& units) const = 0;
+  virtual torch::Tensor row_lengths(DoraAdapter& adapter) const = 0;
+  virtual bool takes_bias() const = 0;
 
  private:
+  torch::Tensor updated(const torch::Tensor& weight, LowRankAdapter& adapter, double share) const;
+  std::pair<torch::Tensor, torch::Tensor> draw_factors(const LoraOptions& options) const;
+  void add(const std::string& name, std::shared_ptr<LowRankAdapter> adapter);
   std::shared_ptr<detail::AdapterSlots> require(const std::string& name) const;
   void require_unmerged(std::string_view what) const;
 };
@@ -105,9 +125,15 @@ class AdaptableImpl : public Impl, public Adaptable {
 
   /// The layer's output plus that of every active adapter. Shapes of Impl::forward.
   torch::Tensor forward(const torch::Tensor& x) {
-    if (current()) return output(x, terms(slots_.get()));
+    if (current()) return output(x, slots_.get());
     const auto found = slots();
-    return output(x, terms(found.get()));
+    return output(x, found.get());
+  }
+
+  /// Whether part() says all of the layer: no active adapter is DoRA's or has a bias on B.
+  bool is_part() const requires std::same_as<Impl, torch::nn::LinearImpl> {
+    const auto found = slots();
+    return !found || found->unmerged_weight.defined() || (found->doras().empty() && !found->has_bias());
   }
 
   /// A linear layer as linear_group() wants it: for layers that read the same x, such as query, key and value. Valid
@@ -126,6 +152,14 @@ class AdaptableImpl : public Impl, public Adaptable {
     return {LowRank<Impl>::key_A, LowRank<Impl>::key_B};
   }
   LowRankShape factor_shape(std::int64_t rank) const override { return LowRank<Impl>::shape(*this, rank); }
+  std::vector<std::int64_t> magnitude_shape() const override {
+    if constexpr (detail::DoraAdaptable<Impl>) return detail::DoraLayer<Impl>::shape(*this);
+    return {};
+  }
+  torch::Tensor own_bias() const override {
+    if constexpr (requires(const Impl& layer) { torch::Tensor(layer.bias); }) return this->bias;
+    return {};
+  }
 
  protected:
   std::shared_ptr<detail::AdapterSlots> slots() const override;
@@ -140,6 +174,18 @@ class AdaptableImpl : public Impl, public Adaptable {
   torch::Tensor product(const torch::Tensor& A, const torch::Tensor& B) const override {
     return LowRank<Impl>::update(*this, A, B);
   }
+  bool takes_bias() const override { return detail::BiasOnB<Impl>; }
+  torch::Tensor over_weight(const torch::Tensor& units) const override {
+    if constexpr (detail::DoraAdaptable<Impl>) return detail::DoraLayer<Impl>::over_weight(*this, units);
+    return units;
+  }
+  torch::Tensor row_lengths(DoraAdapter& adapter) const override {
+    if constexpr (detail::DoraAdaptable<Impl>) {
+      return adapter.norms->of(detail::DoraLayer<Impl>::rows(*this), adapter.lora_A.detach().flatten(1),
+                               adapter.lora_B.detach().flatten(1), adapter.scale());
+    }
+    return {};
+  }
 
  private:
   static std::span<const LowRankTerm> terms(const detail::AdapterSlots* slots) {
@@ -147,7 +193,19 @@ class AdaptableImpl : public Impl, public Adaptable {
     return slots->terms();
   }
 
-  torch::Tensor output(const torch::Tensor& x, std::span<const LowRankTerm> terms) {
+  torch::Tensor output(const torch::Tensor& x, const detail::AdapterSlots* slots) {
+    if (!slots || slots->unmerged_weight.defined()) return sum(x, {});
+    if (!slots->doras().empty()) return dora_sum(x, *slots);
+    torch::Tensor y = sum(x, slots->terms());
+    if constexpr (detail::BiasOnB<Impl>) {
+      if (slots->has_bias()) y = detail::DoraLayer<Impl>::plus_bias(y, slots->bias().to(y.scalar_type()));
+    }
+    return y;
+  }
+
+  torch::Tensor dora_sum(const torch::Tensor& x, const detail::AdapterSlots& slots);
+
+  torch::Tensor sum(const torch::Tensor& x, std::span<const LowRankTerm> terms) {
     if constexpr (requires { LowRank<Impl>::forward(*this, x, terms, cache_); }) {
       return LowRank<Impl>::forward(*this, x, terms, cache_);
     } else {

@@ -8,6 +8,7 @@
 #include <torch/nn/module.h>
 
 #include "graft/adapters/adaptable.hpp"
+#include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/targets.hpp"
 
 namespace graft {
@@ -27,6 +28,10 @@ std::vector<TargetCandidate> target_candidates(torch::nn::Module& module);
 /// Throws OptionError if targets or options do not fit (every fault of every layer at once), StateError while merged.
 TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
                     const std::string& name = "default");
+
+/// The same with ranks and alphas that differ by layer. Throws OptionError too for a key that gives no layer its value.
+TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                    const LayerPatterns& patterns, const std::string& name = "default");
 
 /// The same with options for each layer by path, as an adapter's file may ask. `heads` are paths of modules.
 void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,

@@ -39,6 +39,7 @@ struct LoraOptions {
   double dropout = 0.0;                        ///< chance in [0, 1) that an input of A is zeroed in training
   LowRankStart start = LowRankStart::kaiming;  ///< initial values
   LowRankScale divisor = LowRankScale::rank;   ///< r, or its root
+  bool bias = false;  ///< trains a bias on B too, zero at first; not for embeddings. PEFT calls it lora_bias
 
   /// What B A is multiplied by before it joins the layer's weight.
   double scale() const {

@@ -29,7 +29,7 @@ namespace graft {
 class Reparametrised {
  public:
   /// Throws OptionError if targets or options do not fit: every fault of every layer at once, before anything is
-  /// changed. LoraOptions::dropout must be 0.
+  /// changed. LoraOptions::dropout must be 0, bias off.
   Reparametrised(torch::nn::Module& module, const LoraOptions& options, const Targets& targets);
   ~Reparametrised() { release(); }
   Reparametrised(const Reparametrised&) = delete;

@@ -22,6 +22,8 @@ struct AdapterInfo {
   /// `qa_outputs` where the model has them.
   std::optional<std::vector<std::string>> heads = {};
 
+  bool fan_in_fan_out = false;  ///< whether the base's files store linear weights [in, out], as GPT-2's do
+
   std::map<std::string, std::string> metadata = {};  ///< for the weights' file, beside "format": "pt"
   bool replace = false;                              ///< whether another adapter's directory may be replaced
 };
@@ -29,8 +31,13 @@ struct AdapterInfo {
 /// Writes the adapter called `name` and the heads as a directory that PEFT opens: adapter_config.json and
 /// adapter_model.safetensors. It appears whole or not at all. Merged or not, the file is the same.
 ///
+/// Trained biases of the base go with it if they are all of the model's or all of the adapted layers' (see
+/// train_biases()). PEFT takes every module whose path ends with a head's name, letter by letter, for one of
+/// modules_to_save; such modules are stored too.
+///
 /// Throws OptionError if no layer has the adapter, if a trained parameter would be lost because it is of no head and no
-/// adapter, if the layers' dropouts or divisors differ (the config has room for one), or as write_adapter_dir() does.
+/// adapter, if the layers differ in what the config has room for once (dropout, divisor, bias on B, DoRA), or as
+/// write_adapter_dir() does; StateError for biases while an adapter with a bias on B is merged.
 inline void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
                          const std::string& name = "default", const AdapterInfo& info = {});
 
@@ -38,19 +45,21 @@ inline void save_adapter(const std::filesystem::path& directory, torch::nn::Modu
 struct LoadedAdapter {
   std::vector<std::string> layers;    ///< with an adapter now
   std::vector<std::string> heads;     ///< whose parameters were read
+  std::vector<std::string> biases;    ///< of the base that were read: they are trained and shared by all adapters
+  std::vector<std::string> weights;   ///< of the base that were read: PEFT stores an adapted embedding in full
   AdapterConfig config;               ///< as in the file
   std::vector<std::string> warnings;  ///< of AdapterDir
 };
 
-/// Puts the adapter in `directory`, graft's or PEFT's, on a model, under `name`, and reads the heads. Then it is as
-/// after attach(): the active adapter, and with the heads all that requires gradients. Ranks come from the weights'
-/// shapes and must be those of the config; alpha from the config.
+/// Puts the adapter in `directory`, graft's or PEFT's, on a model, under `name`, and reads the heads, and the base's
+/// biases where the file has them. Then it is as after attach(): the active adapter, and with the heads and biases all
+/// that requires gradients. Ranks come from the weights' shapes and must be those of the config; alpha from the config.
+/// fan_in_fan_out changes nothing: A and B look the same, and graft's layers store [out, in].
 ///
 /// Throws FormatError that lists every fault, before anything is changed: a layer that the config names without weights
-/// in the file, half a pair, a head that lacks, a tensor that the model has no place for, another shape or type, a rank
-/// that is not the config's, a setting that graft does not have (DoRA, biases, trained token rows). Which layers the
-/// config names is checked unless it does so by a regular expression. Throws OptionError and StateError as attach()
-/// does, FileError where the system refuses.
+/// in the file, half a pair, a head or bias that lacks, a tensor that the model has no place for, another shape or
+/// type, a rank that is not the config's, a setting that graft does not have (trained token rows). Throws OptionError
+/// and StateError as attach() does, FileError where the system refuses.
 inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
                                   const std::string& name = "default");
 

@@ -21,8 +21,15 @@ struct Targets {
   /// layer that is not an output embedding (`lm_head`, `embed_out`, `predictions.decoder`). Heads are never taken.
   std::vector<std::string> layers = {};
 
-  /// Matched the same way; wins over `layers`.
+  /// Not empty: takes the layers whose whole path it takes, a regular expression as Pattern reads it, instead of
+  /// `layers`. Not together with layer_numbers, as in PEFT.
+  std::string pattern = {};
+
+  /// Matched as `layers` are; wins over what takes layers.
   std::vector<std::string> excluded = {};
+
+  /// The same by a regular expression over the whole path.
+  std::string excluded_pattern = {};
 
   /// Not empty: only layers inside these members of the model's layer list, counted from 0.
   std::vector<std::int64_t> layer_numbers = {};
@@ -48,7 +55,7 @@ struct TargetReport {
     std::string pattern;
     std::vector<std::string> layers;  ///< also those that an earlier pattern took
   };
-  std::vector<Pattern> patterns;      ///< in the order of Targets::layers
+  std::vector<Pattern> patterns;      ///< in the order of Targets::layers, or Targets::pattern
   std::vector<std::string> layers;    ///< each once, in the model's order
   std::vector<std::string> excluded;  ///< layers that a pattern would have taken
   std::vector<std::string> heads;
@@ -59,8 +66,8 @@ struct TargetReport {
 
 /// Applies `targets` to the modules of a model, given in its order.
 ///
-/// Throws OptionError if there is no pattern, or if any pattern, exclusion, layer number or head takes nothing: all of
-/// them in one message, each with the nearest names that the model has.
+/// Throws OptionError if there is no pattern, if a regular expression is not understood, or if any pattern, exclusion,
+/// layer number or head takes nothing: all of them in one message, each with the nearest names that the model has.
 TargetReport match(const Targets& targets, std::span<const TargetCandidate> modules);
 
 /// True if `name` is `pattern` or ends with ".pattern".

@@ -16,7 +16,7 @@
 namespace graft {
 
 /// Modules as PEFT names them: by `names`, each a module's path or its last parts, or by one `pattern`, a regular
-/// expression over the whole path or "all-linear".
+/// expression over the whole path (see Pattern) or "all-linear".
 struct ModuleNames {
   std::vector<std::string> names = {};
   std::string pattern = {};
@@ -55,9 +55,11 @@ struct AdapterConfig {
   ModuleNames exclude_modules = {};
   std::vector<std::string> modules_to_save = {};                      ///< trained in full and stored, such as heads
   std::optional<std::vector<std::int64_t>> layers_to_transform = {};  ///< only these layer numbers
-  std::vector<std::string> layers_pattern = {};           ///< names of the list of layers, with layers_to_transform
-  std::map<std::string, std::int64_t> rank_pattern = {};  ///< regular expression for the end of a path -> its r
-  std::map<std::string, double> alpha_pattern = {};       ///< the same for lora_alpha
+  std::vector<std::string> layers_pattern = {};  ///< names of the list of layers, with layers_to_transform
+  /// Regular expression for the last parts of a path -> its r. Of several that match, the first in byte order counts:
+  /// PEFT takes the first in the file, and writes them in that order.
+  std::map<std::string, std::int64_t> rank_pattern = {};
+  std::map<std::string, double> alpha_pattern = {};  ///< the same for lora_alpha
   /// Embedding -> rows that are trained; the name "" is the input embedding.
   std::map<std::string, std::vector<std::int64_t>> trainable_token_indices = {};
 

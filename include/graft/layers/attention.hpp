@@ -50,8 +50,13 @@ inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
 inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets) {
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
   const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
-  const LinearPart parts[] = {query_->part(), key_->part(), value_->part()};
-  const std::vector<torch::Tensor> projected = linear_group(x, parts);
+  std::vector<torch::Tensor> projected;
+  if (query_->is_part() && key_->is_part() && value_->is_part()) {
+    const LinearPart parts[] = {query_->part(), key_->part(), value_->part()};
+    projected = linear_group(x, parts);
+  } else {
+    projected = {query_(x), key_(x), value_(x)};
+  }
   return attention(split(projected[0]), split(projected[1]), split(projected[2]), offsets, options).flatten(-2);
 }
 

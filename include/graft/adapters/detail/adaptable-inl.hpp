@@ -50,6 +50,8 @@ inline std::vector<std::string> Adaptable::adapter_faults(const std::string& nam
   if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
     fault("dropout is ", options.dropout, " for ", where, "; choose 0 or more and less than 1");
   }
+  if (options.bias && !takes_bias())
+    fault(where, ": B has no place for a bias here; leave the layer out of the targets");
   try {
     const std::int64_t largest = factor_shape(1).largest_rank;
     if (options.rank < 1 || options.rank > largest) {
@@ -61,21 +63,50 @@ inline std::vector<std::string> Adaptable::adapter_faults(const std::string& nam
   return faults;
 }
 
-inline void Adaptable::add_adapter(const std::string& name, const LoraOptions& options) {
-  require_unmerged("add an adapter");
-  const std::vector<std::string> faults = adapter_faults(name, options);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+inline std::vector<std::string> Adaptable::dora_faults(const std::string& name, const LoraOptions& options,
+                                                       std::string_view where) const {
+  std::vector<std::string> faults = adapter_faults(name, options, where);
+  if (magnitude_shape().empty()) faults.push_back(message(where, " is of a type that graft has no DoRA for"));
+  if (options.bias) faults.push_back(message("DoRA for ", where, " takes no bias on B; leave LoraOptions::bias off"));
+  return faults;
+}
 
+/// A and B at their start.
+inline std::pair<torch::Tensor, torch::Tensor> Adaptable::draw_factors(const LoraOptions& options) const {
   const torch::Tensor weight = main_weight();
   const LowRankShape shape = factor_shape(options.rank);
   const auto type = torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
   torch::Tensor A = torch::empty(shape.A, type);
   torch::Tensor B = torch::empty(shape.B, type);
   draw(A, B, options.start);
+  return {A, B};
+}
+
+inline void Adaptable::add(const std::string& name, std::shared_ptr<LowRankAdapter> adapter) {
   const auto all = make_slots();
-  all->add(name, std::make_shared<LowRankAdapter>(options, A, B));
+  all->add(name, std::move(adapter));
   all->choose({{name, 1.0}});
   freeze_own_parameters();
+}
+
+inline void Adaptable::add_adapter(const std::string& name, const LoraOptions& options) {
+  require_unmerged("add an adapter");
+  const std::vector<std::string> faults = adapter_faults(name, options);
+  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  const auto [A, B] = draw_factors(options);
+  add(name, std::make_shared<LowRankAdapter>(options, A, B,
+                                             options.bias ? torch::zeros({B.size(0)}, A.options()) : torch::Tensor()));
+}
+
+inline void Adaptable::add_dora(const std::string& name, const LoraOptions& options) {
+  require_unmerged("add an adapter");
+  const std::vector<std::string> faults = dora_faults(name, options);
+  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  const auto [A, B] = draw_factors(options);
+  const auto adapter = std::make_shared<DoraAdapter>(options, A, B, torch::empty(magnitude_shape(), A.options()));
+  const torch::NoGradGuard no_grad;
+  adapter->lora_magnitude_vector.copy_(row_lengths(*adapter).view(magnitude_shape()));
+  add(name, adapter);
 }
 
 inline void Adaptable::remove_adapter(const std::string& name) {
@@ -121,17 +152,37 @@ inline void Adaptable::merge() {
   const torch::NoGradGuard no_grad;
   torch::Tensor weight = main_weight();
   const torch::ScalarType type = detail::factor_type(weight.scalar_type());
-  torch::Tensor sum = weight.to(type, /*non_blocking=*/false, /*copy=*/true);
-  for (const LowRankTerm& term : all->terms()) {
-    sum.add_(product(term.A.to(type), term.B.to(type)), term.scale);
+  const torch::Tensor own = weight.to(type);
+  torch::Tensor sum = own.clone();
+  for (const ActiveAdapter& chosen : all->active()) {
+    const auto adapter = all->find(chosen.name);
+    if (std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
+      sum.add_(updated(own, *adapter, 1.0) - own, chosen.weight);
+    } else {
+      sum = updated(sum, *adapter, chosen.weight);
+    }
   }
   sum = sum.to(weight.scalar_type());
-  if (!sum.is_meta() && !torch::isfinite(sum).all().item<bool>()) {
+  torch::Tensor bias = own_bias(), bias_sum;
+  if (all->has_bias()) {
+    if (!bias.defined()) {
+      throw StateError(message("a layer ", weight.sizes(),
+                               " has no bias that could take the one of its adapter's B; "
+                               "keep the adapter apart"));
+    }
+    bias_sum = (bias.to(type) + all->bias()).to(bias.scalar_type());
+  }
+  const auto finite = [](const torch::Tensor& t) { return t.is_meta() || torch::isfinite(t).all().item<bool>(); };
+  if (!finite(sum) || (bias_sum.defined() && !finite(bias_sum))) {
     throw StateError(message("merging ", quoted(all->active().front().name), " into a layer ", weight.sizes(),
                              " gives values that are not finite; the weight was left as it was"));
   }
   all->unmerged_weight = weight.detach().clone();
   weight.copy_(sum);
+  if (bias_sum.defined()) {
+    all->unmerged_bias = bias.detach().clone();
+    bias.copy_(bias_sum);
+  }
 }
 
 inline void Adaptable::unmerge() {
@@ -139,7 +190,18 @@ inline void Adaptable::unmerge() {
   const torch::NoGradGuard no_grad;
   const auto all = slots();
   main_weight().copy_(all->unmerged_weight);
-  all->unmerged_weight = torch::Tensor();
+  if (all->unmerged_bias.defined()) own_bias().copy_(all->unmerged_bias);
+  all->unmerged_weight = all->unmerged_bias = torch::Tensor();
+}
+
+/// `weight` with an adapter's update, weighed by `share`; for DoRA `weight` must be the layer's own.
+inline torch::Tensor Adaptable::updated(const torch::Tensor& weight, LowRankAdapter& adapter, double share) const {
+  const torch::ScalarType type = weight.scalar_type();
+  const torch::Tensor sum =
+      weight.add(product(adapter.lora_A.to(type), adapter.lora_B.to(type)), adapter.scale() * share);
+  auto* dora = dynamic_cast<DoraAdapter*>(&adapter);
+  if (!dora) return sum;
+  return sum * over_weight(dora->lora_magnitude_vector.flatten().to(type) / row_lengths(*dora).to(type));
 }
 
 inline bool Adaptable::merged() const {
@@ -167,9 +229,40 @@ inline std::shared_ptr<LowRankAdapter> Adaptable::adapter(const std::string& nam
 
 inline torch::Tensor Adaptable::update(const std::string& name) const {
   const torch::NoGradGuard no_grad;
-  const auto adapter = require(name)->find(name);
-  const torch::ScalarType type = detail::factor_type(main_weight().scalar_type());
-  return product(adapter->lora_A.to(type), adapter->lora_B.to(type)) * adapter->scale();
+  const auto all = require(name);
+  const torch::Tensor weight = all->unmerged_weight.defined() ? all->unmerged_weight : main_weight();
+  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
+  const auto adapter = all->find(name);
+  const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter);
+  if (!dora) return product(adapter->lora_A.to(type), adapter->lora_B.to(type)) * adapter->scale();
+  if (all->unmerged_weight.defined()) throw StateError("the update of a merged DoRA is not known; unmerge first");
+  return updated(weight.to(type), *adapter, 1.0) - weight.to(type);
+}
+
+template <class Impl>
+torch::Tensor AdaptableImpl<Impl>::dora_sum(const torch::Tensor& x, const detail::AdapterSlots& slots) {
+  if constexpr (detail::DoraAdaptable<Impl>) {
+    using Dora = detail::DoraLayer<Impl>;
+    const auto& doras = slots.doras();
+    const auto stretch = [&](const detail::AdapterSlots::Dora& dora, const torch::Tensor& u) {
+      return (dora.adapter->lora_magnitude_vector.flatten() / row_lengths(*dora.adapter)).to(u.scalar_type());
+    };
+    if (doras.size() == 1 && doras[0].weight == 1.0 && slots.terms().empty() && !slots.has_bias()) {
+      const torch::Tensor u = Dora::unbiased(*this, x, {&doras[0].term, 1}, cache_);
+      return Dora::scaled(*this, u, stretch(doras[0], u));
+    }
+    torch::Tensor y = sum(x, slots.terms());
+    if constexpr (detail::BiasOnB<Impl>) {
+      if (slots.has_bias()) y = Dora::plus_bias(y, slots.bias().to(y.scalar_type()));
+    }
+    const torch::Tensor plain = sum(x, {});
+    for (const auto& dora : doras) {
+      const torch::Tensor u = Dora::unbiased(*this, x, {&dora.term, 1}, cache_);
+      y = y + (Dora::scaled(*this, u, stretch(dora, u)) - plain) * dora.weight;
+    }
+    return y;
+  }
+  return sum(x, slots.terms());
 }
 
 template <class Impl>

@@ -9,6 +9,17 @@
 namespace graft {
 namespace detail {
 
+/// How a layer gets an adapter of one kind, and what it would refuse.
+struct AdapterKind {
+  void (Adaptable::*add)(const std::string& name, const LoraOptions& options);
+  std::vector<std::string> (Adaptable::*faults)(const std::string& name, const LoraOptions& options,
+                                                std::string_view where) const;
+};
+
+inline void attach_kind(const AdapterKind& kind, torch::nn::Module& module,
+                        const std::map<std::string, LoraOptions>& layers, const std::vector<std::string>& heads,
+                        const std::string& name);
+
 [[noreturn]] inline void unknown_adapter(torch::nn::Module& module, const std::string& name) {
   const auto known = adapters(module);
   throw OptionError(message("no layer has an adapter called ", quoted(name), "; there ",
@@ -56,16 +67,27 @@ inline std::vector<TargetCandidate> target_candidates(torch::nn::Module& module)
 
 inline TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
                            const std::string& name) {
+  return attach(module, options, targets, LayerPatterns{}, name);
+}
+
+inline TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                           const LayerPatterns& patterns, const std::string& name) {
   TargetReport report = match(targets, target_candidates(module));
-  std::map<std::string, LoraOptions> layers;
-  for (const std::string& path : report.layers) layers.emplace(path, options);
-  attach(module, layers, report.heads, name);
+  attach(module, options_by_layer(report.layers, options, patterns), report.heads, name);
   return report;
 }
 
 inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
                    const std::vector<std::string>& heads, const std::string& name) {
-  detail::require_unmerged(module, "attach an adapter");
+  detail::attach_kind({&Adaptable::add_adapter, &Adaptable::adapter_faults}, module, layers, heads, name);
+}
+
+namespace detail {
+
+inline void attach_kind(const AdapterKind& kind, torch::nn::Module& module,
+                        const std::map<std::string, LoraOptions>& layers, const std::vector<std::string>& heads,
+                        const std::string& name) {
+  require_unmerged(module, "attach an adapter");
   std::vector<std::string> faults;
   std::vector<std::pair<Adaptable*, const LoraOptions*>> chosen;
   std::set<std::string> lacking;
@@ -75,7 +97,7 @@ inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOp
     if (found == layers.end()) continue;
     lacking.erase(path);
     chosen.emplace_back(layer, &found->second);
-    for (std::string& fault : layer->adapter_faults(name, found->second, "layer " + quoted(path))) {
+    for (std::string& fault : (layer->*kind.faults)(name, found->second, "layer " + quoted(path))) {
       faults.push_back(std::move(fault));
     }
   }
@@ -92,11 +114,11 @@ inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOp
   }
   if (!faults.empty()) {
     throw OptionError(faults.size() == 1 ? faults.front()
-                                         : message(faults.size(), " faults:\n  ", detail::joined(faults, "\n  ")));
+                                         : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
   }
 
   for (torch::Tensor& parameter : module.parameters()) parameter.set_requires_grad(false);
-  for (const auto& [layer, options] : chosen) layer->add_adapter(name, *options);
+  for (const auto& [layer, options] : chosen) (layer->*kind.add)(name, *options);
   for (const auto& [path, layer] : adaptable_layers(module)) {
     if (!layers.count(path)) layer->choose({});
   }
@@ -104,6 +126,8 @@ inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOp
     for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
   }
 }
+
+}  // namespace detail
 
 inline std::vector<std::string> adapters(torch::nn::Module& module) {
   std::vector<std::string> names;

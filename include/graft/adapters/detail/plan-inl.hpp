@@ -183,6 +183,9 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
         faults += message(faults.empty() ? "" : "; ", "rank is ", rank, " for layer ", quoted(name), " ",
                           torch::IntArrayRef(layer->weight), "; choose 1 to ", std::min(in, out));
       }
+      if (options.lora->bias && layer->kind == LayerShape::Kind::embedding) {
+        faults += message(faults.empty() ? "" : "; ", "B of ", quoted(name), ", an embedding, takes no bias");
+      }
       adapted.emplace(name, &*layer);
     }
     if (!faults.empty()) throw OptionError(faults);
@@ -216,9 +219,14 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
       }
       file.add(prefix + layer.name + (table ? ".lora_embedding_A" : ".lora_A.weight"), A, options.factor_bytes);
       file.add(prefix + layer.name + (table ? ".lora_embedding_B" : ".lora_B.weight"), B, options.factor_bytes);
-      count.trained += rank * (in + out);
-      count.stored += rank * (in + out);
-      factors += rank * (in + out);
+      std::int64_t own = rank * (in + out);
+      if (options.lora->bias) {
+        file.add(prefix + layer.name + ".lora_B.bias", {out}, options.factor_bytes);
+        own += out;
+      }
+      count.trained += own;
+      count.stored += own;
+      factors += own;
     }
     result.parameters.layers.emplace_back(layer.name, count);
     result.parameters.all.trained = checked_add(result.parameters.all.trained, count.trained, "trained parameters");

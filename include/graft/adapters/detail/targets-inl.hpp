@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "graft/adapters/targets.hpp"
+#include "graft/core/pattern.hpp"
 
 namespace graft {
 namespace detail {
@@ -92,9 +93,7 @@ class Matcher {
   }
 
   TargetReport run() {
-    if (targets_.layers.empty()) {
-      throw OptionError("no target was named; give layer names such as \"query\", or \"all-linear\"");
-    }
+    check_kinds();
     find_heads();
     std::set<std::string> excluded;
     for (const std::string& pattern : targets_.excluded) {
@@ -104,13 +103,25 @@ class Matcher {
       }
       if (!used) fault("exclusion", pattern, adaptable_);
     }
+    if (!targets_.excluded_pattern.empty()) {
+      const Pattern expression(targets_.excluded_pattern);
+      bool used = false;
+      for (const std::string& name : adaptable_) {
+        if (expression.matches(name)) used = excluded.insert(name).second || used;
+      }
+      if (!used) fault("exclusion", targets_.excluded_pattern, {});
+    }
     std::set<std::string> taken;
     std::set<std::string> spared;
-    for (const std::string& pattern : targets_.layers) {
+    std::vector<std::string> patterns = targets_.layers;
+    if (!targets_.pattern.empty()) patterns.push_back(targets_.pattern);
+    for (const std::string& pattern : patterns) {
       TargetReport::Pattern result{pattern, {}};
       std::size_t outside = 0;
       for (const auto& module : modules_) {
-        if (!takes(pattern, module) || in_head(module.name)) continue;
+        const bool wanted =
+            expression_ ? module.adaptable && expression_->matches(module.name) : takes(pattern, module);
+        if (!wanted || in_head(module.name)) continue;
         if (excluded.count(module.name)) {
           spared.insert(module.name);
         } else if (!right_number(module.name)) {
@@ -137,6 +148,18 @@ class Matcher {
   }
 
  private:
+  void check_kinds() {
+    if (targets_.layers.empty() && targets_.pattern.empty()) {
+      throw OptionError("no target was named; give layer names such as \"query\", or \"all-linear\"");
+    }
+    if (targets_.pattern.empty()) return;
+    if (!targets_.layers.empty()) throw OptionError("targets are named by a list and by a pattern; give one of them");
+    if (!targets_.layer_numbers.empty()) {
+      throw OptionError("layer numbers narrow a list of targets, not a pattern; write them into the pattern");
+    }
+    expression_.emplace(targets_.pattern);
+  }
+
   static bool takes(const std::string& pattern, const TargetCandidate& module) {
     if (!module.adaptable) return false;
     if (pattern == "all-linear") return module.linear && !is_output_embedding(module.name);
@@ -183,8 +206,15 @@ class Matcher {
       return;
     }
     for (const std::string& name : spared) {
-      if (!matches_suffix(name, pattern) && pattern != "all-linear") continue;
+      if (expression_ ? !expression_->matches(name) : !matches_suffix(name, pattern) && pattern != "all-linear")
+        continue;
       faults_.push_back(message("target ", quoted(pattern), " matches only layers that are excluded"));
+      return;
+    }
+    if (expression_) {
+      faults_.push_back(message("target pattern ", quoted(pattern),
+                                " takes no layer; it must match a whole path, such as ",
+                                adaptable_.empty() ? std::string("none here") : quoted(adaptable_.front())));
       return;
     }
     for (const auto& module : modules_) {
@@ -216,6 +246,7 @@ class Matcher {
 
   const Targets& targets_;
   std::span<const TargetCandidate> modules_;
+  std::optional<Pattern> expression_;  // of Targets::pattern
   std::vector<std::string> adaptable_;
   std::vector<std::string> faults_;
   TargetReport report_;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "graft/core/pattern.hpp"
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft {
@@ -127,6 +128,16 @@ class AdapterConfigReader {
   std::optional<std::string> optional_text(std::string_view field) const {
     return fields_.has(field) ? std::optional(fields_.text(field)) : std::nullopt;
   }
+  /// Throws FormatError for a regular expression that graft does not understand.
+  void check_pattern(std::string_view expression, std::string_view field) const {
+    try {
+      Pattern{expression};
+    } catch (const OptionError& error) {
+      throw FormatError(
+          message(fields_.where(), ": ", quoted(field), " has the ", strip(error.what(), "OptionError: ")));
+    }
+  }
+
   ModuleNames module_names(std::string_view field) const;
   std::vector<std::string> text_or_texts(std::string_view field) const;
   std::vector<std::int64_t> integers(const JsonFields& fields, std::string_view field) const;
@@ -217,14 +228,18 @@ inline void AdapterConfigReader::read_modules(AdapterConfig& config) {
   collect([&] {
     if (!fields_.has("rank_pattern")) return;
     const JsonFields ranks = fields_.object("rank_pattern");
-    for (const auto& [key, value] : ranks.json().items())
+    for (const auto& [key, value] : ranks.json().items()) {
+      check_pattern(key, "rank_pattern");
       config.rank_pattern[key] = ranks.integer(key, 1, largest_rank);
+    }
   });
   collect([&] {
     if (!fields_.has("alpha_pattern")) return;
     const JsonFields alphas = fields_.object("alpha_pattern");
-    for (const auto& [key, value] : alphas.json().items())
+    for (const auto& [key, value] : alphas.json().items()) {
+      check_pattern(key, "alpha_pattern");
       config.alpha_pattern[key] = alphas.number(key, 0, largest_alpha);
+    }
   });
   collect([&] { read_token_indices(config); });
 }
@@ -255,8 +270,10 @@ inline void AdapterConfigReader::check_together(const AdapterConfig& config) {
 
 inline ModuleNames AdapterConfigReader::module_names(std::string_view field) const {
   if (!fields_.has(field)) return {};
-  if (fields_.value(field).is_string()) return {.pattern = fields_.text(field)};
-  return {.names = fields_.texts(field)};
+  if (!fields_.value(field).is_string()) return {.names = fields_.texts(field)};
+  const std::string pattern = fields_.text(field);
+  if (pattern != "all-linear") check_pattern(pattern, field);
+  return {.pattern = pattern};
 }
 
 inline std::vector<std::string> AdapterConfigReader::text_or_texts(std::string_view field) const {

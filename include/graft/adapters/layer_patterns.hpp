@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "graft/adapters/low_rank.hpp"
+#include "graft/core/error.hpp"
+#include "graft/core/pattern.hpp"
+
+namespace graft {
+
+/// Values for some layers of a model, by regular expressions for the last parts of their paths: the key "query" takes
+/// "query" and "layer.0.attention.query", "[01]\\.attention.*" what its words say, "^query" only the layer "query". Of
+/// several keys that match a layer the first in byte order counts, as in the files that PEFT writes.
+template <class Value>
+class PathValues {
+ public:
+  /// Throws OptionError for a key that Pattern refuses.
+  explicit PathValues(const std::map<std::string, Value>& values) {
+    for (const auto& [key, value] : values) {
+      Pattern{key};  // alone, so that no key reaches out of the group it is put in
+      values_.push_back({key, Pattern("(.*\\.)?(" + key + ")"), value});
+    }
+  }
+
+  /// The value for a path; nothing if no key takes it.
+  std::optional<Value> find(const std::string& path) {
+    for (Entry& entry : values_) {
+      if (!entry.pattern.matches(path)) continue;
+      entry.used = true;
+      return entry.value;
+    }
+    return std::nullopt;
+  }
+
+  /// The keys that gave no value so far.
+  std::vector<std::string> unused() const {
+    std::vector<std::string> keys;
+    for (const Entry& entry : values_) {
+      if (!entry.used) keys.push_back(entry.key);
+    }
+    return keys;
+  }
+
+ private:
+  struct Entry {
+    std::string key;
+    Pattern pattern;
+    Value value;
+    bool used = false;
+  };
+  std::vector<Entry> values_;
+};
+
+/// Ranks and alphas that differ by layer: PEFT's rank_pattern and alpha_pattern. Keys as PathValues reads them.
+struct LayerPatterns {
+  std::map<std::string, std::int64_t> rank = {};
+  std::map<std::string, double> alpha = {};
+};
+
+/// The options of each layer. Throws OptionError that lists every key which gives no layer its value.
+inline std::map<std::string, LoraOptions> options_by_layer(const std::vector<std::string>& layers,
+                                                           const LoraOptions& options, const LayerPatterns& patterns) {
+  PathValues ranks(patterns.rank);
+  PathValues alphas(patterns.alpha);
+  std::map<std::string, LoraOptions> result;
+  for (const std::string& path : layers) {
+    LoraOptions own = options;
+    own.rank = ranks.find(path).value_or(options.rank);
+    own.alpha = alphas.find(path).value_or(options.alpha);
+    result.emplace(path, own);
+  }
+  std::string unused;
+  for (const std::string& key : ranks.unused()) unused += message("\n  rank pattern ", quoted(key));
+  for (const std::string& key : alphas.unused()) unused += message("\n  alpha pattern ", quoted(key));
+  if (!unused.empty()) throw OptionError("patterns that give no target its value; nothing was changed:" + unused);
+  return result;
+}
+
+}  // namespace graft
