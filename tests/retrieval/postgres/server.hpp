@@ -75,11 +75,15 @@ class PostgresServer {
     run("'" + binaries_ + "/initdb' -D '" + data() + "' -U graft --pwfile='" + (directory_ / "password").string() +
         "' --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync >/dev/null");
     start();
+    // Should the program be killed, the server goes too.
+    run_here("(while [ -d /proc/" + std::to_string(getpid()) + " ]; do sleep 1; done; " + stopping() + "; rm -rf '" +
+             directory_.path().string() + "') </dev/null >/dev/null 2>&1 &");
   }
-  ~PostgresServer() {
-    std::system((in_directory("'" + binaries_ + "/pg_ctl' -D '" + data() + "' -s -m immediate stop")).c_str());
-  }
+  ~PostgresServer() { (void)!std::system(stopping().c_str()); }
 
+  std::string stopping() const {
+    return in_directory("'" + binaries_ + "/pg_ctl' -D '" + data() + "' -s -m immediate stop");
+  }
   std::string data() const { return (directory_ / "data").string(); }
   std::string in_directory(const std::string& command) const {
     return "cd '" + directory_.path().string() + "' && " + as_server_ + command;
