@@ -203,7 +203,7 @@ TEST_F(Rag, BadArgumentsAreNamed) {
   write("qrels.tsv", "q\td\tmuch\nq\td\tmuch\n");
   write("queries.jsonl", "{\"id\": \"q\", \"text\": \"t\"}\n");
   write("other.tsv", "x\td\t1\n");
-  std::filesystem::copy(model, directory_ / "other");
+  std::filesystem::copy(model, directory_ / "other", std::filesystem::copy_options::recursive);
   write("other/config_sentence_transformers.json", "{\"prompts\": {\"document\": \"text: \"}}");
   const std::string store = " --store " + path("my.db");
   const std::string eval = "eval" + store + " --queries " + path("queries.jsonl");
@@ -225,7 +225,7 @@ TEST_F(Rag, BadArgumentsAreNamed) {
       {"search pictures" + store + " --mode sparse", "sparse"},
       {"search pictures" + store + " --top 0", "--top"},
       {"search pictures" + store + " --model " + path("other"), "has no vectors"},
-      {eval + " --relevant " + path("qrels.tsv"), "qrels.tsv, line 2: is \"q\td\tmuch\""},
+      {eval + " --relevant " + path("qrels.tsv"), "qrels.tsv, line 2: is \"q\\x09d\\x09much\""},
       {eval + " --relevant " + path("other.tsv"), "do their names match?"},
       {"eval" + store + " --queries " + path("empty.jsonl") + " --relevant " + path("other.tsv"), "has no query"},
   };
