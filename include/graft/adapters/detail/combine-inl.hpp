@@ -1,0 +1,342 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <tuple>
+#include <utility>
+
+#include "graft/adapters/combine.hpp"
+#include "graft/adapters/detail/adapter_reader.hpp"
+#include "graft/core/pattern.hpp"
+#include "graft/tensor/dtype.hpp"
+#include "graft/tensor/state.hpp"
+
+namespace graft {
+namespace detail {
+
+inline void check_density(double density) {
+  if (!(density > 0.0 && density <= 1.0)) {
+    throw OptionError(message("density is ", density, "; choose more than 0 and at most 1"));
+  }
+}
+
+/// The largest values stay, in number the share `density` rounded down.
+inline torch::Tensor keep_largest(const torch::Tensor& part, double density) {
+  if (density >= 1.0) return part;
+  const auto kept = static_cast<std::int64_t>(density * static_cast<double>(part.numel()));
+  const torch::Tensor chosen = std::get<1>(part.abs().reshape(-1).topk(kept));
+  return part * torch::zeros_like(part).reshape(-1).index_fill_(0, chosen, 1).view(part.sizes());
+}
+
+inline torch::Tensor keep_some(const torch::Tensor& part, double density) {
+  return density >= 1.0 ? part : part * torch::bernoulli(torch::full_like(part, density)) / density;
+}
+
+inline torch::Tensor weighed(const std::vector<torch::Tensor>& parts, const std::vector<double>& weights) {
+  std::vector<torch::Tensor> all;
+  for (std::size_t i = 0; i < parts.size(); ++i) all.push_back(parts[i] * weights[i]);
+  return torch::stack(all);
+}
+
+/// The mean, at each place, of the weighed values whose part has the elected sign there.
+inline torch::Tensor elected_mean(const std::vector<torch::Tensor>& parts, const std::vector<double>& weights,
+                                  SignElection election) {
+  const torch::Tensor stacked = torch::stack(parts);
+  const torch::Tensor votes = election == SignElection::total ? stacked.sum(0) : stacked.sign().sum(0);
+  const torch::Tensor mask = stacked.sign() == torch::where(votes >= 0, 1, -1);
+  return (weighed(parts, weights) * mask).sum(0) / mask.sum(0).clamp_min(1);
+}
+
+inline std::vector<torch::Tensor> each(std::vector<torch::Tensor> parts,
+                                       const std::function<torch::Tensor(const torch::Tensor&)>& change) {
+  for (torch::Tensor& part : parts) part = change(part);
+  return parts;
+}
+
+/// The factors of a low-rank matrix left [m, k] right [k, n]: singular vectors and values, from k x k problems.
+struct ThinSvd {
+  torch::Tensor U, S, Vh;
+
+  ThinSvd(const torch::Tensor& left, const torch::Tensor& right) {
+    const auto [Q, R] = torch::linalg_qr(left);
+    const auto [P, T] = torch::linalg_qr(right.t());
+    const auto [u, s, vh] = torch::linalg_svd(R.mm(T.t()), /*full_matrices=*/false);
+    U = Q.mm(u), S = s, Vh = vh.mm(P.t());
+  }
+};
+
+/// Adapters side by side: which of them each layer is in.
+class Combination {
+ public:
+  Combination(const std::vector<const StoredAdapter*>& adapters, const std::vector<double>& weights) {
+    if (adapters.empty() || adapters.size() != weights.size()) {
+      throw OptionError(message(adapters.size(), " adapters and ", weights.size(),
+                                " weights are to be combined; give one weight for each, and at least one"));
+    }
+    for (std::size_t i = 0; i < adapters.size(); ++i) {
+      const AdapterConfig& config = adapters[i]->config();
+      if (!std::isfinite(weights[i])) throw OptionError(message("a weight is ", weights[i], "; give finite numbers"));
+      if (config.use_dora || config.lora_bias) {
+        throw OptionError(
+            message(adapters[i]->path().string(), " is of DoRA or has a bias on B, which cannot be combined"));
+      }
+      for (const StoredLayer& layer : adapters[i]->layers()) {
+        auto& here = layers_[layer.path];
+        if (!here.empty() &&
+            (here.front().first->rows() != layer.rows() || here.front().first->columns() != layer.columns() ||
+             here.front().first->kind != layer.kind)) {
+          throw OptionError(message("layer ", quoted(layer.path), " has other sizes in ", adapters[i]->path().string(),
+                                    "; are the adapters of one base?"));
+        }
+        here.emplace_back(&layer, weights[i]);
+        ranks_.insert(layer.rank);
+      }
+    }
+    base_ = adapters.front()->config();
+  }
+
+  using Layer = std::vector<std::pair<const StoredLayer*, double>>;
+
+  /// Makes each layer's A and B; the result's scale is 1.
+  ComputedAdapter run(std::int64_t rank,
+                      const std::function<std::pair<torch::Tensor, torch::Tensor>(const Layer&)>& make) {
+    const torch::NoGradGuard no_grad;
+    ComputedAdapter result{base_, {}};
+    result.config.target_modules = {};
+    for (const auto& [path, here] : layers_) {
+      StoredLayer layer = *here.front().first;
+      std::tie(layer.A, layer.B) = make(here);
+      layer.rank = layer.A.size(0), layer.scale = 1.0;
+      if (layer.rank != rank) {
+        result.config.rank_pattern["^" + pattern_of(path)] = layer.rank;
+        result.config.alpha_pattern["^" + pattern_of(path)] = static_cast<double>(layer.rank);
+      }
+      result.config.target_modules.names.push_back(path);
+      result.layers.push_back(std::move(layer));
+    }
+    result.config.r = rank;
+    result.config.lora_alpha = static_cast<double>(rank);
+    result.config.use_rslora = false;
+    result.config.bias = AdapterBias::none;
+    result.config.exclude_modules = {};
+    result.config.layers_to_transform = {};
+    result.config.layers_pattern = {};
+    result.config.modules_to_save = {};
+    return result;
+  }
+
+  const std::map<std::string, Layer>& layers() const { return layers_; }
+  const std::set<std::int64_t>& ranks() const { return ranks_; }
+  void clear_patterns() { base_.rank_pattern = {}, base_.alpha_pattern = {}; }
+
+ private:
+  std::map<std::string, Layer> layers_;
+  std::set<std::int64_t> ranks_;
+  AdapterConfig base_;
+};
+
+/// A and B of a layer in the shapes that its file has.
+inline std::pair<torch::Tensor, torch::Tensor> shaped(const StoredLayer& like, torch::Tensor A, torch::Tensor B) {
+  if (like.kind == StoredLayer::Kind::convolution) {
+    std::vector<std::int64_t> a = like.A.sizes().vec(), b = like.B.sizes().vec();
+    a[0] = b[1] = A.size(0);
+    A = A.reshape(a), B = B.reshape(b);
+  }
+  return {A.to(like.A.scalar_type()).contiguous(), B.to(like.B.scalar_type()).contiguous()};
+}
+
+}  // namespace detail
+
+inline Mix mix_linear() {
+  return [](const auto& parts, const auto& weights) { return detail::weighed(parts, weights).sum(0); };
+}
+
+inline Mix mix_magnitude_prune(double density) {
+  detail::check_density(density);
+  return [density](const auto& parts, const auto& weights) {
+    return detail::weighed(detail::each(parts, [&](const auto& part) { return detail::keep_largest(part, density); }),
+                           weights)
+        .sum(0);
+  };
+}
+
+inline Mix mix_ties(double density, SignElection election) {
+  detail::check_density(density);
+  return [density, election](const auto& parts, const auto& weights) {
+    return detail::elected_mean(
+        detail::each(parts, [&](const auto& part) { return detail::keep_largest(part, density); }), weights, election);
+  };
+}
+
+inline Mix mix_dare_linear(double density) {
+  detail::check_density(density);
+  return [density](const auto& parts, const auto& weights) {
+    return detail::weighed(detail::each(parts, [&](const auto& part) { return detail::keep_some(part, density); }),
+                           weights)
+        .sum(0);
+  };
+}
+
+inline Mix mix_dare_ties(double density, SignElection election) {
+  detail::check_density(density);
+  return [density, election](const auto& parts, const auto& weights) {
+    return detail::elected_mean(detail::each(parts, [&](const auto& part) { return detail::keep_some(part, density); }),
+                                weights, election);
+  };
+}
+
+inline ComputedAdapter combine_factors(const std::vector<const StoredAdapter*>& adapters,
+                                       const std::vector<double>& weights, const Mix& mix) {
+  detail::Combination all(adapters, weights);
+  if (all.ranks().size() != 1) {
+    throw OptionError(
+        "factors are combined only where all ranks are equal; take the exact sum (cat) or a cut of it (svd)");
+  }
+  all.clear_patterns();
+  return all.run(*all.ranks().begin(), [&](const detail::Combination::Layer& layer) {
+    std::vector<torch::Tensor> As, Bs;
+    std::vector<double> for_A, for_B;
+    for (const auto& [stored, weight] : layer) {
+      const double share = weight * stored->scale;
+      for_B.push_back(std::sqrt(std::abs(share)));
+      for_A.push_back(share >= 0 ? for_B.back() : -for_B.back());
+      As.push_back(stored->A), Bs.push_back(stored->B);
+    }
+    const torch::Tensor A = mix(As, for_A);
+    return std::pair(A.to(As[0].scalar_type()), mix(Bs, for_B).to(Bs[0].scalar_type()));
+  });
+}
+
+inline ComputedAdapter combine_cat(const std::vector<const StoredAdapter*>& adapters,
+                                   const std::vector<double>& weights) {
+  detail::Combination all(adapters, weights);
+  all.clear_patterns();
+  std::int64_t widest = 0;
+  for (const auto& [path, layer] : all.layers()) {
+    std::int64_t rank = 0;
+    for (const auto& [stored, weight] : layer) rank += stored->rank;
+    widest = std::max(widest, rank);
+  }
+  return all.run(widest, [](const detail::Combination::Layer& layer) {
+    std::vector<torch::Tensor> As, Bs;
+    for (const auto& [stored, weight] : layer) {
+      As.push_back(stored->A * (weight * stored->scale));
+      Bs.push_back(stored->B);
+    }
+    return std::pair(torch::cat(As, 0), torch::cat(Bs, 1));
+  });
+}
+
+inline ComputedAdapter combine_updates(const std::vector<const StoredAdapter*>& adapters,
+                                       const std::vector<double>& weights, const Mix& mix, std::int64_t rank) {
+  detail::Combination all(adapters, weights);
+  all.clear_patterns();
+  if (rank == 0) rank = *all.ranks().rbegin();
+  for (const auto& [path, layer] : all.layers()) {
+    const std::int64_t largest = std::min(layer.front().first->rows(), layer.front().first->columns());
+    if (rank < 1 || rank > largest) {
+      throw OptionError(message("rank is ", rank, " for layer ", quoted(path), "; choose 1 to ", largest));
+    }
+  }
+  return all.run(rank, [&](const detail::Combination::Layer& layer) {
+    std::vector<torch::Tensor> updates;
+    std::vector<double> shares;
+    for (const auto& [stored, weight] : layer) {
+      updates.push_back(stored->product());
+      shares.push_back(weight);
+    }
+    const auto [U, S, Vh] = torch::linalg_svd(mix(updates, shares), /*full_matrices=*/false);
+    return detail::shaped(*layer.front().first, Vh.narrow(0, 0, rank), U.narrow(1, 0, rank) * S.narrow(0, 0, rank));
+  });
+}
+
+inline ComputedAdapter compress(const StoredAdapter& adapter, double energy) {
+  if (!(energy > 0.0 && energy <= 1.0)) {
+    throw OptionError(message("energy is ", energy, "; choose more than 0 and at most 1"));
+  }
+  detail::Combination all({&adapter}, {1.0});
+  all.clear_patterns();
+  ComputedAdapter result = all.run(0, [&](const detail::Combination::Layer& layer) {
+    const StoredLayer& stored = *layer.front().first;
+    const detail::ThinSvd svd(stored.B.flatten(1).to(torch::kFloat64) * stored.scale,
+                              stored.A.flatten(1).to(torch::kFloat64));
+    const torch::Tensor kept = svd.S.square().cumsum(0);
+    const double wanted = energy * kept[-1].item<double>() * (1 - 1e-12);  // a sum of all is not to miss itself
+    const std::int64_t rank = std::min<std::int64_t>(1 + (kept < wanted).sum().item<std::int64_t>(), stored.rank);
+    const torch::Tensor root = svd.S.narrow(0, 0, rank).sqrt();
+    return detail::shaped(stored, svd.Vh.narrow(0, 0, rank) * root.unsqueeze(1), svd.U.narrow(1, 0, rank) * root);
+  });
+  std::int64_t widest = 0;
+  for (const StoredLayer& layer : result.layers) widest = std::max(widest, layer.rank);
+  result.config.r = widest;
+  result.config.lora_alpha = static_cast<double>(widest);
+  std::erase_if(result.config.rank_pattern, [&](const auto& entry) { return entry.second == widest; });
+  std::erase_if(result.config.alpha_pattern,
+                [&](const auto& entry) { return entry.second == static_cast<double>(widest); });
+  result.config.modules_to_save = adapter.config().modules_to_save;
+  result.config.bias = adapter.config().bias;
+  return result;
+}
+
+inline std::pair<ComputedAdapter, std::vector<std::pair<std::string, torch::Tensor>>> convert(
+    const StoredAdapter& adapter, torch::ScalarType type) {
+  ComputedAdapter result{adapter.config(), adapter.layers()};
+  for (StoredLayer& layer : result.layers) {
+    for (torch::Tensor* tensor : {&layer.A, &layer.B, &layer.bias, &layer.magnitude}) {
+      if (tensor->defined()) *tensor = tensor->to(type);
+    }
+  }
+  auto others = adapter.others();
+  for (auto& [name, tensor] : others) tensor = tensor.to(type);
+  return {std::move(result), std::move(others)};
+}
+
+inline std::vector<LayerDifference> difference(const StoredAdapter& a, const StoredAdapter& b) {
+  const detail::Combination all({&a, &b}, {1.0, -1.0});
+  std::vector<LayerDifference> differences;
+  for (const auto& [path, layer] : all.layers()) {
+    LayerDifference result{path};
+    std::vector<torch::Tensor> lefts, rights;
+    for (const auto& [stored, sign] : layer) {
+      lefts.push_back(stored->B.flatten(1).to(torch::kFloat64) * (stored->scale * sign));
+      rights.push_back(stored->A.flatten(1).to(torch::kFloat64));
+      (sign > 0 ? result.norm_a : result.norm_b) = detail::product_norm(*stored);
+    }
+    const torch::Tensor S = detail::ThinSvd(torch::cat(lefts, 1), torch::cat(rights, 0)).S;
+    result.difference = S.norm().item<double>();
+    if (result.norm_a > 0 && result.norm_b > 0) {
+      result.cosine =
+          (result.norm_a * result.norm_a + result.norm_b * result.norm_b - result.difference * result.difference) /
+          (2 * result.norm_a * result.norm_b);
+    }
+    for (std::int64_t i = 0; i < S.size(0); ++i) result.spectrum.push_back(S[i].item<double>());
+    differences.push_back(std::move(result));
+  }
+  return differences;
+}
+
+inline void write_adapter(const std::filesystem::path& directory, const ComputedAdapter& adapter,
+                          const std::vector<std::pair<std::string, torch::Tensor>>& others, bool replace) {
+  NamedTensors tensors;
+  std::set<std::string> adapted;
+  for (const StoredLayer& layer : adapter.layers) {
+    const bool embedding = layer.kind == StoredLayer::Kind::embedding;
+    tensors.emplace_back(layer.path + (embedding ? ".lora_embedding_A" : ".lora_A.weight"), layer.A);
+    tensors.emplace_back(layer.path + (embedding ? ".lora_embedding_B" : ".lora_B.weight"), layer.B);
+    if (layer.bias.defined()) tensors.emplace_back(layer.path + ".lora_B.bias", layer.bias);
+    if (layer.magnitude.defined()) tensors.emplace_back(layer.path + ".lora_magnitude_vector", layer.magnitude);
+    adapted.insert(layer.path);
+  }
+  for (const auto& [name, tensor] : others) tensors.emplace_back(detail::bias_key(name, adapted), tensor);
+  std::vector<torch::Tensor> kept;
+  std::vector<TensorBytes> bytes;
+  for (const auto& [name, tensor] : tensors) {
+    kept.push_back(tensor.detach().contiguous());
+    bytes.push_back({name, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
+  }
+  write_adapter_dir(directory, adapter.config, bytes, {.metadata = {}, .replace = replace});
+}
+
+}  // namespace graft
