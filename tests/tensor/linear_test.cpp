@@ -84,7 +84,7 @@ TEST_P(LinearLevels, EqualsFloat64Operations) {
     const BackendScope pin(backend);
     for (const std::int64_t tokens : {0, 1, 5, 131}) {
       for (const auto& [in, out] :
-           std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 13}, {64, 96}, {200, 65}}) {
+           std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 13}, {64, 96}, {200, 65}, {1100, 30}}) {
         const std::vector<std::int64_t> ranks =
             in == 64 ? std::vector<std::int64_t>{8, 3} : std::vector<std::int64_t>{1};
         // Sums of a few hundred products of size 1: some units in the last place of each type;
