@@ -41,7 +41,8 @@ inline double gflops(int threads) {
   for (int run = 0; run < 5; ++run) {
     const auto start = std::chrono::steady_clock::now();
     std::vector<std::jthread> workers;
-    for (int i = 0; i < threads; ++i) workers.emplace_back([&] { sink = wide ? chains_of_sixteen(rounds) : chains_of_eight(rounds); });
+    for (int i = 0; i < threads; ++i)
+      workers.emplace_back([&] { sink = wide ? chains_of_sixteen(rounds) : chains_of_eight(rounds); });
     workers.clear();
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     best = std::max(best, 2e-9 * 12 * (wide ? 16 : 8) * rounds * threads / seconds.count());

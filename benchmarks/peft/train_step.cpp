@@ -153,7 +153,9 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--lr", options.lr, "learning rate")->capture_default_str();
   app.add_option("--steps", options.steps, "steps that are timed")->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--warmup", options.warmup, "steps before those")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--warmup", options.warmup, "steps before those")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--threads", options.threads, "0: one for each core")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
