@@ -24,8 +24,7 @@ namespace graft {
 class Pattern {
  public:
   /// Throws OptionError that names the place for an expression that is broken, not understood, longer than 64 KiB,
-  /// nested deeper than 100 groups or 4
-  /// lookaheads, or that would take more than 10,000 states, counting repetitions.
+  /// nested deeper than 100 groups or 4 lookaheads, or that would take more than 10,000 states, counting repetitions.
   explicit Pattern(std::string_view expression);
 
   /// True if the expression takes all of `name`.
