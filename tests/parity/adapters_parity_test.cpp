@@ -11,6 +11,7 @@
 #include "graft/adapters/save.hpp"
 #include "graft/tensor/state.hpp"
 #include "support/python.hpp"
+#include "support/safetensors.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {
@@ -38,17 +39,6 @@ struct LayersImpl : torch::nn::Module {
   Linear query = nullptr, classifier = nullptr;
   torch::nn::LayerNorm norm = nullptr;
 };
-
-std::map<std::string, torch::Tensor> read_all(const std::filesystem::path& path) {
-  const SafetensorsFile file(path);
-  std::map<std::string, torch::Tensor> tensors;
-  for (const TensorInfo& info : file.tensors()) {
-    torch::Tensor tensor = torch::empty(info.shape, *find_scalar_type(info.type));
-    file.read(info, {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()});
-    tensors.emplace(info.name, tensor);
-  }
-  return tensors;
-}
 
 double relative_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return ((a - b).abs().max() / b.abs().max()).item<double>();

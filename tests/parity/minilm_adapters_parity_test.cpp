@@ -14,23 +14,13 @@
 #include "support/error_message.hpp"
 #include "support/program.hpp"
 #include "support/python.hpp"
+#include "support/safetensors.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {
 namespace {
 
 const std::string model_directory = GRAFT_DEPS "/model";
-
-std::map<std::string, torch::Tensor> read_all(const std::filesystem::path& path) {
-  const SafetensorsFile file(path);
-  std::map<std::string, torch::Tensor> tensors;
-  for (const TensorInfo& info : file.tensors()) {
-    torch::Tensor tensor = torch::empty(info.shape, *find_scalar_type(info.type));
-    file.read(info, {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()});
-    tensors.emplace(info.name, tensor);
-  }
-  return tensors;
-}
 
 torch::Tensor logits_of(BertForSequenceClassification& model, const std::map<std::string, torch::Tensor>& batch) {
   const torch::NoGradGuard no_grad;
