@@ -11,7 +11,7 @@
 #include "graft/io/detail/lines.hpp"
 #include "graft/retrieval/metrics.hpp"
 #include "graft/training/interrupt.hpp"
-#include "store.hpp"
+#include "questions.hpp"
 
 struct EvalOptions {
   std::string store, model, queries, relevant;

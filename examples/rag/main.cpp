@@ -1,14 +1,16 @@
-// Passages found by meaning and by word, in one file.
+// Passages found by meaning and by word, in one file or on a PostgreSQL server.
 //
 //   rag index  notes/ more.jsonl --store my.db --model all-MiniLM-L6-v2
 //   rag search "how do I resize pictures from the shell" --store my.db
 //   rag eval   --store my.db --queries queries.jsonl --relevant qrels.tsv
+//   rag copy   --from my.db --to postgresql://user@host/database
 
 #include <cstdio>
 
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
+#include "copy.hpp"
 #include "embed.hpp"
 #include "eval.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -30,7 +32,8 @@ int main(int argc, char** argv) {
       "index",
       "Brings documents into a store. What did not change since the last time is not read by the model again.");
   indexing->add_option("documents", index.sources, "files, and directories of .txt, .md and .jsonl files")->required();
-  indexing->add_option("--store", index.store, "file of the store; made if it is not there")->required();
+  indexing->add_option("--store", index.store, "file, or postgresql://user@host/database; made if it is not there")
+      ->required();
   indexing->add_option("--model", index.model, "sentence-transformers directory; needed the first time");
   indexing->add_option("--size", index.size, "tokens of a passage; 0: all that the model reads")->capture_default_str();
   indexing->add_option("--overlap", index.overlap, "tokens that a passage may repeat of the one before")
@@ -39,7 +42,7 @@ int main(int argc, char** argv) {
   SearchOptions search;
   CLI::App* searching = app.add_subcommand("search", "Prints the passages that answer a question, best first.");
   searching->add_option("question", search.question, "what to look for")->required();
-  searching->add_option("--store", search.store, "file of the store")->required();
+  searching->add_option("--store", search.store, "file, or postgresql://user@host/database")->required();
   searching->add_option("--model", search.model, "the model of the store, if it lies elsewhere by now");
   searching->add_option("--top", search.top, "passages to print")->capture_default_str()->check(CLI::Range(1, 10000));
   searching->add_option("--where", search.where,
@@ -56,7 +59,7 @@ int main(int argc, char** argv) {
   EvalOptions eval;
   CLI::App* evaluating =
       app.add_subcommand("eval", "Measures how well a store answers queries whose relevant documents are known.");
-  evaluating->add_option("--store", eval.store, "file of the store")->required();
+  evaluating->add_option("--store", eval.store, "file, or postgresql://user@host/database")->required();
   evaluating->add_option("--model", eval.model, "the model of the store, if it lies elsewhere by now");
   evaluating->add_option("--queries", eval.queries, "JSON objects, one a line: \"id\" and \"text\"")->required();
   evaluating->add_option("--relevant", eval.relevant, "lines of query, document and grade, with tabs between")
@@ -76,6 +79,13 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
 
+  CopyCommand copy;
+  CLI::App* copying =
+      app.add_subcommand("copy", "Copies all of a store into another, of any kind; nothing is cut or embedded again.");
+  copying->add_option("--from", copy.from, "file, or postgresql://user@host/database")->required();
+  copying->add_option("--to", copy.to, "likewise; made if it is not there, and all of the copy appears at once")
+      ->required();
+
   for (CLI::App* command : {indexing, searching, evaluating, embedding})
     command->add_option("--threads", threads, "0: one for each core")
         ->check(CLI::NonNegativeNumber)
@@ -87,6 +97,7 @@ int main(int argc, char** argv) {
     if (*indexing) return run_index(index);
     if (*searching) return run_search(search);
     if (*embedding) return run_embed(embed);
+    if (*copying) return run_copy(copy);
     return run_eval(eval);
   } catch (const c10::Error& error) {
     std::fprintf(stderr, "rag: %s\n", error.what_without_backtrace());

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "graft/retrieval/filter.hpp"
-#include "store.hpp"
+#include "questions.hpp"
 
 struct SearchOptions {
   std::string question, store, model, where;
