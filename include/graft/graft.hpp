@@ -41,6 +41,7 @@
 #include "graft/models/load.hpp"
 #include "graft/models/save.hpp"
 #include "graft/rag/embedder.hpp"
+#include "graft/rag/generator.hpp"
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/exact.hpp"
