@@ -38,7 +38,7 @@ Heads random_heads(const std::vector<std::int64_t>& lengths, std::int64_t heads,
 torch::Tensor reference(const Heads& x, const AttentionOptions& options) {
   return graft::detail::attention_by_sequence(x.q.to(torch::kFloat64), x.k.to(torch::kFloat64), x.v.to(torch::kFloat64),
                                               x.offsets, options.scale.value_or(1 / std::sqrt(double(x.q.size(2)))),
-                                              options.causal, 0.0);
+                                              options.causal, options.window, 0.0);
 }
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
@@ -65,8 +65,10 @@ TEST_P(AttentionLevels, EqualsFloat64Operations) {
   const std::vector<std::vector<std::int64_t>> batches = {{1}, {5, 0, 17, 64}, {131, 3}};
   for (const auto& lengths : batches) {
     for (const std::int64_t size : {1, 7, 64}) {
-      for (const bool causal : {false, true}) {
-        const AttentionOptions options{.causal = causal, .scale = size == 7 ? std::optional(0.3) : std::nullopt};
+      for (const std::int64_t window : {-1, 0, 1, 70}) {  // -1: not causal
+        const AttentionOptions options{.causal = window >= 0,
+                                       .window = std::max<std::int64_t>(window, 0),
+                                       .scale = size == 7 ? std::optional(0.3) : std::nullopt};
         // Tolerances: a few units in the last place of values of size 1 to 4; bfloat16 rounds to 8 bits.
         expect_equal_to_reference(random_heads(lengths, 3, 3, size, torch::kFloat64), options, 1e-13);
         expect_equal_to_reference(random_heads(lengths, 4, 2, size, torch::kFloat32), options, 2e-5);
@@ -80,15 +82,27 @@ TEST_P(AttentionLevels, GradientEqualsDifferences) {
   const SimdScope level(GetParam());
   torch::manual_seed(2);
   for (const double dropout : {0.0, 0.4}) {
-    for (const bool causal : {false, true}) {
+    for (const std::int64_t window : {-1, 0, 2}) {
       const Heads x = random_heads({3, 1, 5}, 2, 1, 3, torch::kFloat64);
       const auto f = [&](const std::vector<torch::Tensor>& in) {
         torch::manual_seed(3);  // the same weights are dropped in every call
-        return attention(in[0], in[1], in[2], x.offsets, {.dropout = dropout, .causal = causal});
+        return attention(in[0], in[1], in[2], x.offsets,
+                         {.dropout = dropout, .causal = window >= 0, .window = std::max<std::int64_t>(window, 0)});
       };
       EXPECT_EQ(gradient_difference(f, {x.q, x.k, x.v}), "");
     }
   }
+}
+
+TEST_P(AttentionLevels, DropoutBehindAWindowHasItsGradient) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(4);
+  const Heads x = random_heads({131}, 1, 1, 1, torch::kFloat64);  // whole words of keys lie before the window
+  const auto f = [&](const std::vector<torch::Tensor>& in) {
+    torch::manual_seed(3);
+    return attention(in[0], in[1], in[2], x.offsets, {.dropout = 0.4, .causal = true, .window = 3});
+  };
+  EXPECT_EQ(gradient_difference(f, {x.q, x.k, x.v}), "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Simd, AttentionLevels, ::testing::Values(Simd::baseline, Simd::avx2, Simd::avx512));

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graft/core/json.hpp"
@@ -68,6 +69,10 @@ struct BertConfig {
   static const std::vector<std::string>& head_names();
   /// Names under which a file may hold a copy of a weight that the model ties to another: {copy, its original}.
   static const std::vector<std::pair<std::string, std::string>>& tied_names();
+  /// Tensors of files that are no weights, by their name without the encoder's.
+  static bool is_buffer(std::string_view name) {
+    return name == "embeddings.position_ids" || name == "embeddings.token_type_ids";
+  }
 };
 
 }  // namespace graft

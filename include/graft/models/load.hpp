@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <torch/types.h>
@@ -9,6 +11,7 @@
 #include "graft/io/model_dir.hpp"
 #include "graft/models/detail/checkpoint_names.hpp"
 #include "graft/models/detail/meta.hpp"
+#include "graft/models/detail/turned_tensors.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
@@ -36,7 +39,7 @@ struct Pretrained {
 ///
 /// Names may have the encoder's prefix ("bert.") or not, and the norms their old names (gamma, beta). A head that the
 /// files wholly lack is drawn as a new model's is. Nothing else may differ: see load_tensors(). Left unread, and
-/// reported, are the heads of other tasks, the buffers position_ids and token_type_ids, and copies of tied weights.
+/// reported, are the heads of other tasks, buffers such as position_ids, and copies of tied weights.
 ///
 /// Throws FileError or FormatError as ModelDir, Model::Config::from_json() and load_tensors() do; all names that do not
 /// fit are in one error. Memory for weights is taken only when every name and shape fits.
@@ -60,27 +63,50 @@ Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const 
   return load_pretrained<Model>(files, load_config<Model>(files), options);
 }
 
-template <class Model>
-Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& given,
-                                  const PretrainedOptions& options) {
-  auto config = given;
-  if (!options.labels.empty()) config.labels = options.labels;
+namespace detail {
 
-  const auto shape_of_it = [&] {
-    const detail::MetaScope no_memory;
+/// Weights from any source of tensors that have the names of Hugging Face's.
+template <class Model, TensorSource Source>
+Pretrained<Model> load_from(const Source& source, const typename Model::ContainedType::Config& given,
+                            const PretrainedOptions& options) {
+  auto config = given;
+  if constexpr (requires { config.labels = options.labels; }) {
+    if (!options.labels.empty()) config.labels = options.labels;
+  } else if (!options.labels.empty()) {
+    throw OptionError("labels are given for a model that has no classifier; leave them out");
+  }
+
+  Model model = [&] {
+    const MetaScope no_memory;
     return Model(config);
   }();
-  const NamedTensors expected = named_tensors(*shape_of_it);
-  const detail::CheckpointNames names(directory, expected, config.base_name(), config.head_names(),
-                                      config.tied_names());
-  load_tensors(expected, detail::HeadersOnly(directory), names.rules());
-  names.check_tied_copies(directory);
+  const NamedTensors expected = named_tensors(*model);
+  const CheckpointNames names(source, expected, config);
+  const LoadReport plan = load_tensors(expected, HeadersOnly(source), names.rules());
+  names.check_tied_copies(source);
 
-  Pretrained<Model> result{Model(config), {}};
-  result.model->to(options.device, options.dtype);
-  result.model->eval();
-  result.report = load_state(*result.model, directory, names.rules());
-  return result;
+  if (plan.lacking.empty()) {
+    give_memory(*model, options.dtype, options.device);
+  } else {
+    model = Model(config);  // draws what is not loaded
+    model->to(options.device, options.dtype);
+  }
+  model->eval();
+  LoadReport report = load_state(*model, source, names.rules());
+  return {model, std::move(report)};
+}
+
+}  // namespace detail
+
+template <class Model>
+Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& config,
+                                  const PretrainedOptions& options) {
+  if constexpr (requires { config.is_transposed(std::string_view()); }) {
+    const detail::TurnedTensors turned(directory, [&](std::string_view name) { return config.is_transposed(name); });
+    return detail::load_from<Model>(turned, config, options);
+  } else {
+    return detail::load_from<Model>(directory, config, options);
+  }
 }
 
 }  // namespace graft

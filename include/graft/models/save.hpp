@@ -96,13 +96,21 @@ void save_pretrained(const std::filesystem::path& directory, const Model& model,
                                 " has no tokenizer file, such as tokenizer.json or vocab.txt"));
     }
   }
+  const auto as_in_files = [&](std::size_t i) {
+    const auto& [name, tensor] = tensors[i];
+    if constexpr (requires { model->config().is_transposed(name); })
+      if (model->config().is_transposed(name)) return tensor.detach().t();
+    return tensor.detach();
+  };
   std::vector<TensorInfo> infos;
-  for (const auto& [name, tensor] : tensors) {
-    infos.push_back({.name = name, .type = element_type(tensor.scalar_type()), .shape = tensor.sizes().vec()});
+  for (std::size_t i = 0; i < tensors.size(); ++i) {
+    const torch::Tensor tensor = as_in_files(i);
+    infos.push_back(
+        {.name = tensors[i].first, .type = element_type(tensor.scalar_type()), .shape = tensor.sizes().vec()});
   }
   torch::Tensor kept;  // alive until the next call, as write_model_dir() asks
   const auto bytes_of = [&](std::size_t i) -> std::span<const std::byte> {
-    kept = tensors[i].second.detach().to(torch::kCPU).contiguous();
+    kept = as_in_files(i).to(torch::kCPU).contiguous();
     return detail::bytes_of(kept);
   };
   write_model_dir(directory, config, infos, bytes_of, files);

@@ -26,6 +26,10 @@ inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::
   if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
     throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
   }
+  if (options.window < 0 || (options.window > 0 && !options.causal)) {
+    throw OptionError(message("attention's window is ", options.window, options.causal ? "" : " without causal",
+                              "; choose 0 for none, or with causal the number of tokens that one may see"));
+  }
   if (q.dim() != 3 || k.dim() != 3 || v.sizes() != k.sizes() || k.size(0) != q.size(0) || k.size(2) != q.size(2) ||
       q.size(1) < 1 || k.size(1) < 1 || q.size(2) < 1 || q.size(1) % k.size(1) != 0) {
     throw ShapeError(message("attention got q ", q.sizes(), ", k ", k.sizes(), ", v ", v.sizes(),
@@ -105,18 +109,18 @@ HeadRows<const S> const_head_rows(const at::Tensor& x) {
 inline at::Tensor dense_heads(const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
 
 inline AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, double scale, bool causal,
-                                      const DropoutBits& bits) {
-  return {q.size(1), q.size(1) / k.size(1), q.size(2), scale, causal, bits.keep_scale(), nullptr,
-          bits.key,  bits.threshold};
+                                      std::int64_t window, const DropoutBits& bits) {
+  return {q.size(1), q.size(1) / k.size(1), q.size(2), scale,    causal,
+          window,    bits.keep_scale(),     nullptr,   bits.key, bits.threshold};
 }
 
 class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q_any, const at::Tensor& k_any,
                             const at::Tensor& v_any, const at::Tensor& offsets, double scale, bool causal,
-                            double dropout) {
+                            std::int64_t window, double dropout) {
     const at::Tensor q = dense_heads(q_any), k = dense_heads(k_any), v = dense_heads(v_any);
-    AttentionShape shape = attention_shape(q, k, scale, causal, draw_dropout(dropout));
+    AttentionShape shape = attention_shape(q, k, scale, causal, window, draw_dropout(dropout));
     const AttentionPlan plan(offsets, shape);
     at::Tensor keep;
     if (shape.threshold > 0) {
@@ -137,6 +141,7 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     context->save_for_backward({q, k, v, out, logsumexp, keep, offsets});
     context->saved_data["scale"] = scale;
     context->saved_data["causal"] = causal;
+    context->saved_data["window"] = window;
     context->saved_data["threshold"] = static_cast<std::int64_t>(shape.threshold);
     return out;
   }
@@ -150,7 +155,8 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const at::Tensor grad = dense_heads(grads[0]);
     const DropoutBits bits{static_cast<std::uint32_t>(context->saved_data["threshold"].toInt()), 0};
     AttentionShape shape =
-        attention_shape(q, k, context->saved_data["scale"].toDouble(), context->saved_data["causal"].toBool(), bits);
+        attention_shape(q, k, context->saved_data["scale"].toDouble(), context->saved_data["causal"].toBool(),
+                        context->saved_data["window"].toInt(), bits);
     if (keep.defined()) shape.keep = static_cast<std::uint64_t*>(keep.data_ptr());
     const AttentionPlan plan(saved[6], shape);
     const at::Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
@@ -165,13 +171,14 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
         GRAFT_SIMD_CALL(S, attend_backward<S>, task, shape, x, room);
       });
     });
-    return {dq, dk, dv, {}, {}, {}, {}};
+    return {dq, dk, dv, {}, {}, {}, {}, {}};
   }
 };
 
 /// The same function from LibTorch's operations, a sequence at a time.
 inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                        const at::Tensor& offsets, double scale, bool causal, double dropout) {
+                                        const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
+                                        double dropout) {
   const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
   const std::int64_t group = q.size(1) / k.size(1);
   std::vector<at::Tensor> parts;
@@ -183,8 +190,10 @@ inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k
     };
     at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale;
     if (causal) {
-      const at::Tensor later = at::ones({length, length}, q.options().dtype(at::kBool)).triu(1);
-      scores = scores.masked_fill(later, -std::numeric_limits<double>::infinity());
+      const at::Tensor all = at::ones({length, length}, q.options().dtype(at::kBool));
+      at::Tensor hidden = all.triu(1);
+      if (window > 0) hidden = hidden.logical_or(all.tril(-window));
+      scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
     }
     const at::Tensor weights = at::dropout(at::softmax(scores, -1), dropout, dropout > 0.0);
     parts.push_back(at::matmul(weights, heads_first(v, group)).transpose(0, 1));
@@ -199,9 +208,9 @@ inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::
   detail::check_attention(q, k, v, offsets, options);
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
   if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
-    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.dropout);
+    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.window, options.dropout);
   }
-  return detail::AttentionFunction::apply(q, k, v, offsets, scale, options.causal, options.dropout);
+  return detail::AttentionFunction::apply(q, k, v, offsets, scale, options.causal, options.window, options.dropout);
 }
 
 }  // namespace graft

@@ -10,6 +10,7 @@ namespace graft {
 struct AttentionOptions {
   double dropout = 0.0;              ///< chance in [0, 1) that a weight is zeroed, to a 65536th; 0 outside training
   bool causal = false;               ///< a token sees only itself and what stands before it in its sequence
+  std::int64_t window = 0;           ///< with causal: a token sees itself and the window - 1 before it; 0: all of them
   std::optional<double> scale = {};  ///< of the products of query and key, above 0; 1 / sqrt(d) if not given
 };
 

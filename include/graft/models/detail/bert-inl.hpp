@@ -1,19 +1,10 @@
 #pragma once
 
 #include "graft/models/bert.hpp"
+#include "graft/models/detail/check_ids.hpp"
 
 namespace graft {
 namespace detail {
-
-inline void check_in_table(const torch::Tensor& ids, std::int64_t rows, std::string_view what) {
-  if (!ids.is_cpu() || ids.numel() == 0) return;
-  const torch::Tensor outside = (ids < 0).logical_or(ids >= rows);
-  if (!outside.any().item<bool>()) return;
-  const auto at = outside.to(torch::kInt64).argmax().item<std::int64_t>();
-  throw OptionError(message(what, " ", ids[at].item<std::int64_t>(), " at token ", at,
-                            " of the batch; the model has 0 to ", rows - 1,
-                            ". Was the text encoded with this model's tokenizer?"));
-}
 
 inline void check_batch(const PackedBatch& batch, const BertConfig& config) {
   const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();

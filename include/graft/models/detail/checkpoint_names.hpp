@@ -33,12 +33,9 @@ class HeadersOnly {
 /// part of what is left tells the heads ("classifier", ...) from the encoder ("embeddings", "encoder").
 class CheckpointNames {
  public:
-  using Ties = std::vector<std::pair<std::string, std::string>>;
-
-  template <TensorSource Source>
-  CheckpointNames(const Source& source, const NamedTensors& model, std::string base, std::vector<std::string> heads,
-                  const Ties& ties)
-      : prefix_(std::move(base) + "."), heads_(std::move(heads)) {
+  template <TensorSource Source, class Config>
+  CheckpointNames(const Source& source, const NamedTensors& model, const Config& config)
+      : prefix_(config.base_name() + "."), heads_(config.head_names()), is_buffer_(&Config::is_buffer) {
     std::string twice;
     for (const TensorInfo& info : source.tensors()) {
       const auto [at, is_new] = in_files_.emplace(common(info.name), info.name);
@@ -48,7 +45,7 @@ class CheckpointNames {
       throw FormatError(
           message(source.path().string(), ": tensors that mean the same weight; take one of each pair out", twice));
     for (const auto& [name, tensor] : model) in_model_.insert(common(name));
-    for (const auto& [copy, original] : ties) {
+    for (const auto& [copy, original] : config.tied_names()) {
       const auto found = in_files_.find(copy);
       if (found == in_files_.end()) continue;
       if (!in_files_.emplace(original, found->second).second)
@@ -115,7 +112,7 @@ class CheckpointNames {
   }
 
   bool may_ignore(std::string_view name) const {
-    if (name == "embeddings.position_ids" || name == "embeddings.token_type_ids") return true;
+    if (is_buffer_(name)) return true;
     if (std::ranges::any_of(copies_, [&](const auto& tie) { return tie.first == name; })) return true;
     const std::string_view head = head_of(name);
     return !head.empty() && !model_has(head);
@@ -131,9 +128,10 @@ class CheckpointNames {
 
   std::string prefix_;
   std::vector<std::string> heads_;
+  bool (*is_buffer_)(std::string_view name);
   std::map<std::string, std::string, std::less<>> in_files_;  // common form -> name in the files
   std::set<std::string, std::less<>> in_model_;               // common forms
-  Ties copies_;
+  std::vector<std::pair<std::string, std::string>> copies_;
 };
 
 }  // namespace graft::detail

@@ -2,6 +2,8 @@
 
 #include <c10/core/DispatchKeySet.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
+#include <torch/nn/module.h>
+#include <torch/types.h>
 
 namespace graft::detail {
 
@@ -19,5 +21,17 @@ class MetaScope {
   // Not IncludeDispatchKeyGuard: taking its key out again leaves the backend's bit behind.
   c10::impl::ForceDispatchKeyGuard guard_{keys()};
 };
+
+/// Gives the parameters and buffers of a module made in a MetaScope memory, of `type` on `device`, that holds nothing
+/// yet. They stay the tensors they were: set_data(), for which a tensor of another device is another kind, would
+/// refuse. So a model that is to be loaded is never filled with random numbers first.
+inline void give_memory(torch::nn::Module& module, torch::ScalarType type, torch::Device device) {
+  const auto fill = [&](const torch::Tensor& tensor) {
+    const torch::Tensor memory = torch::empty(tensor.sizes(), torch::TensorOptions().dtype(type).device(device));
+    tensor.unsafeGetTensorImpl()->shallow_copy_from(memory.getIntrusivePtr());
+  };
+  for (const torch::Tensor& tensor : module.parameters()) fill(tensor);
+  for (const torch::Tensor& tensor : module.buffers()) fill(tensor);
+}
 
 }  // namespace graft::detail

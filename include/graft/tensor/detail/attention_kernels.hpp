@@ -29,12 +29,16 @@ struct AttentionShape {
   std::int64_t heads, group, size;  ///< query heads, query heads that share a key head, elements of a head
   double scale;
   bool causal;
+  std::int64_t window;      ///< tokens that one may see, itself the last; 0: no such limit
   double keep_scale;        ///< 1 / the chance that a weight is kept; 1 without dropout
   std::uint64_t* keep;      ///< null without dropout
   std::uint64_t key;        ///< of the random bits
   std::uint32_t threshold;  ///< as in keep_bits()
 
   std::int64_t words(std::int64_t length) const { return (length + 63) / 64; }
+
+  /// The first key that a query may see.
+  std::int64_t first_key(std::int64_t query) const { return window > 0 && query >= window ? query - window + 1 : 0; }
 };
 
 template <class S>

@@ -1,0 +1,162 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+
+#include "graft/layers/causal_attention.hpp"
+#include "graft/layers/gated_feed_forward.hpp"
+#include "graft/layers/init.hpp"
+#include "graft/layers/kv_cache.hpp"
+#include "graft/models/causal_config.hpp"
+#include "graft/tensor/packed.hpp"
+
+namespace graft {
+
+/// One layer of Llama, Qwen or Gemma, norms before each half, and in Gemma behind it too: [T, D] -> [T, D].
+/// Children: `self_attn`, `mlp`, `input_layernorm`, `post_attention_layernorm`, and in Gemma
+/// `pre_feedforward_layernorm`, `post_feedforward_layernorm`.
+class LlamaLayerImpl : public torch::nn::Module {
+ public:
+  LlamaLayerImpl(const CausalConfig& config, std::int64_t layer);
+  torch::Tensor forward(const torch::Tensor& hidden, const DecoderInput& input);
+
+ private:
+  CausalSelfAttention attention_{nullptr};
+  GatedFeedForward mlp_{nullptr};
+  RmsNorm input_norm_{nullptr}, after_attention_{nullptr}, before_mlp_{nullptr}, after_mlp_{nullptr};
+};
+TORCH_MODULE(LlamaLayer);
+
+/// The feed-forward half of a GPT-2 layer: [T, D] -> [T, D]. Children: `c_fc`, `c_proj`.
+class Gpt2FeedForwardImpl : public torch::nn::Module {
+ public:
+  explicit Gpt2FeedForwardImpl(const CausalConfig& config);
+  torch::Tensor forward(const torch::Tensor& x) { return c_proj_(activate(activation_, c_fc_(x))); }
+
+ private:
+  Linear c_fc_, c_proj_;
+  Activation activation_;
+};
+TORCH_MODULE(Gpt2FeedForward);
+
+/// One layer of GPT-2, norms before each half: [T, D] -> [T, D]. Children: `ln_1`, `attn`, `ln_2`, `mlp`.
+class Gpt2LayerImpl : public torch::nn::Module {
+ public:
+  Gpt2LayerImpl(const CausalConfig& config, std::int64_t layer);
+  torch::Tensor forward(const torch::Tensor& hidden, const DecoderInput& input);
+
+ private:
+  torch::nn::LayerNorm ln_1_{nullptr}, ln_2_{nullptr};
+  JointSelfAttention attn_{nullptr};
+  Gpt2FeedForward mlp_{nullptr};
+  double dropout_;
+};
+TORCH_MODULE(Gpt2Layer);
+
+/// A model's layers between token ids and the last hidden states. The families differ in their children's names.
+class Decoder : public torch::nn::Module {
+ public:
+  /// ids, positions [T] int64 -> [T, D], after the last norm.
+  virtual torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
+                                KvCache* cache) = 0;
+  virtual const torch::Tensor& word_weight() const = 0;  ///< [V, D]
+};
+
+/// Children: `embed_tokens`, `layers`, `norm`.
+class LlamaDecoder : public Decoder {
+ public:
+  explicit LlamaDecoder(const CausalConfig& config);
+  torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
+                        KvCache* cache) override;
+  const torch::Tensor& word_weight() const override { return embed_tokens_->weight; }
+
+ private:
+  CausalConfig config_;
+  Embedding embed_tokens_{nullptr};
+  torch::nn::ModuleList layers_;
+  RmsNorm norm_{nullptr};
+};
+
+/// Children: `wte`, `wpe`, `h`, `ln_f`.
+class Gpt2Decoder : public Decoder {
+ public:
+  explicit Gpt2Decoder(const CausalConfig& config);
+  torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
+                        KvCache* cache) override;
+  const torch::Tensor& word_weight() const override { return wte_->weight; }
+
+ private:
+  double dropout_;
+  Embedding wte_{nullptr}, wpe_{nullptr};
+  torch::nn::ModuleList h_;
+  torch::nn::LayerNorm ln_f_{nullptr};
+};
+
+/// Predictions that training judges, ready for cross_entropy(logits, targets).
+struct TokenPredictions {
+  torch::Tensor logits;   ///< [M, V]
+  torch::Tensor targets;  ///< [M] int64
+};
+
+/// A causal language model on packed tokens: Llama, Qwen 2 and 3, Gemma 3 (text), GPT-2, with the modules and
+/// parameters of transformers' classes under the same names. graft's linear layers hold [out, in]; GPT-2's files do
+/// not, and are turned as they are read and written.
+///
+/// Children: `model` (GPT-2: `transformer`), and `lm_head` unless its weight is the embeddings'. An adapter on tied
+/// embeddings does not reach the head, as in PEFT. Training drops out with LibTorch's default generator.
+/// Threads: the functions without a cache may run on many at once in evaluation mode, while nothing changes the model;
+/// those with one too, each with its own.
+class CausalLMImpl : public torch::nn::Module {
+ public:
+  using Config = CausalConfig;
+
+  /// A model with fresh weights in float32 on the CPU (initialize_normal()). Throws OptionError as config.check() does.
+  explicit CausalLMImpl(const CausalConfig& config);
+
+  // All that take a batch throw ShapeError for a sequence without tokens or one longer than
+  // config().max_position_embeddings, and OptionError for an id outside the vocabulary, if the ids lie on the CPU.
+
+  /// What follows each token: logits [T, V].
+  torch::Tensor forward(const PackedBatch& batch) { return logits(hidden(batch)); }
+
+  /// Hidden states after the last norm, [T, D].
+  torch::Tensor hidden(const PackedBatch& batch);
+
+  /// The logits of chosen hidden states only: [M, D] -> [M, V].
+  torch::Tensor logits(const torch::Tensor& hidden);
+
+  /// Predictions of the tokens that have a label: labels [T] int64, each the id that stands there, or -100 where the
+  /// prediction is not to be judged. Token t is predicted from those before it in its sequence, so the first label of a
+  /// sequence never counts. Logits are made of nothing else. Throws ShapeError if labels and batch differ in length,
+  /// OptionError for a label that is neither -100 nor an id.
+  TokenPredictions predictions(const PackedBatch& batch, const torch::Tensor& labels);
+
+  /// Runs new tokens of a cache's sequences, whose positions count on from what the cache holds, and keeps them there:
+  /// the logits of what follows the last new token of each sequence that has any, [M, V], in their order. Takes no
+  /// gradients. Throws ShapeError if batch and cache differ in sequences.
+  torch::Tensor next(const PackedBatch& batch, KvCache& cache);
+
+  /// An empty cache for this model.
+  KvCache make_cache(std::int64_t sequences, std::int64_t rows = 0) const {
+    return KvCache(sequences, config_.num_hidden_layers, rows);
+  }
+
+  const CausalConfig& config() const { return config_; }
+  std::string class_name() const { return config_.class_name(); }
+
+ private:
+  CausalConfig config_;
+  std::shared_ptr<Decoder> decoder_;
+  Linear lm_head_{nullptr};
+};
+TORCH_MODULE(CausalLM);
+
+}  // namespace graft
+
+#include "graft/models/detail/causal_lm-inl.hpp"
