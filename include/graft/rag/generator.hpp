@@ -45,7 +45,7 @@ struct CompletionOptions {
 };
 
 /// Why a completion ended.
-enum class StopReason {
+enum class CompletionEnd {
   end,      ///< the model ended it, or one of CompletionOptions::stop
   length,   ///< max_tokens or the model's context was full
   stopped,  ///< the caller wanted no more
@@ -55,7 +55,7 @@ enum class StopReason {
 /// What a generator wrote.
 struct Completion {
   std::string text;  ///< UTF-8
-  StopReason reason = StopReason::end;
+  CompletionEnd reason = CompletionEnd::end;
   std::optional<std::size_t> prompt_tokens = {};  ///< as the generator counts them, if it says
   std::optional<std::size_t> tokens = {};
   std::chrono::duration<double> first_text{};  ///< until the first text came

@@ -2,58 +2,19 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "graft/retrieval/exact.hpp"
-#include "graft/retrieval/filter.hpp"
 #include "graft/retrieval/hnsw.hpp"
 #include "graft/retrieval/index.hpp"
+#include "graft/retrieval/query.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft {
-
-/// How well each passage answers the question, larger is better: a cross-encoder, for one.
-using RerankFunction =
-    std::function<std::vector<double>(const std::string& question, std::span<const std::string> passages)>;
-
-/// A question. With a text it searches words, with a vector vectors, with both it joins the two rankings.
-struct Query {
-  std::string text = {};
-  std::vector<float> vector = {};  ///< [width], made by the model of the retriever's space
-  std::optional<Filter> filter = {};
-  std::size_t top = 10;     ///< hits wanted
-  std::size_t depth = 100;  ///< candidates taken from each ranking; at least `top` are
-
-  double vector_weight = 1.0;  ///< in the reciprocal rank fusion of both rankings, 0 or more
-  double word_weight = 1.0;
-
-  std::optional<double> least_similarity = {};  ///< leaves out candidates whose vector is less near
-  RerankFunction rerank = {};  ///< gives the first `rerank_depth` candidates their scores; others fall out
-  std::size_t rerank_depth = 50;
-  std::optional<double> least_score = {};  ///< leaves out candidates below it; of the last stage that gave scores
-
-  std::optional<double> diversity = {};  ///< lambda of MMR in [0, 1]: 1 is plain similarity, less avoids repetition
-  std::size_t per_document = 0;          ///< hits that one document may have; 0: any number
-  std::int64_t neighbours = 0;           ///< passages before and after a hit that Hit::context takes in
-};
-
-/// A passage that was found.
-struct Hit {
-  Passage passage;
-  StoredDocument document;
-  double score = 0;                       ///< of the last stage: similarity, BM25, their fusion, or the reranker's
-  std::optional<double> similarity = {};  ///< by vector, if it was among those candidates
-  std::optional<double> word_score = {};  ///< by BM25, likewise
-  std::string context;                    ///< the passage with its neighbours, as it stands in the document
-  std::size_t context_begin = 0;          ///< bytes of the document that `context` is
-  std::size_t context_end = 0;
-};
 
 struct RetrieverOptions {
   std::optional<VectorSpace> space = {};           ///< whose vectors are searched; without it only words are

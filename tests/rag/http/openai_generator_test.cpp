@@ -55,7 +55,7 @@ TEST(OpenAiGenerator, StreamsAnAnswer) {
                          });
   EXPECT_EQ(answer.text, "Hello");
   EXPECT_EQ(pieces, (std::vector<std::string>{"Hel", "lo"}));
-  EXPECT_EQ(answer.reason, StopReason::end);
+  EXPECT_EQ(answer.reason, CompletionEnd::end);
   EXPECT_EQ(answer.prompt_tokens, 12u);
   EXPECT_EQ(answer.tokens, 3u);
   EXPECT_LE(answer.first_text, answer.time);
@@ -94,24 +94,24 @@ TEST(OpenAiGenerator, TakesWhatServersSendInManyShapes) {
     const char* what;
     ScriptedServer::Answer answer;
     std::string text;
-    StopReason reason;
+    CompletionEnd reason;
   } rows[] = {
-      {"in one piece", response("200 OK", "application/json", whole), "Hello", StopReason::length},
+      {"in one piece", response("200 OK", "application/json", whole), "Hello", CompletionEnd::length},
       {"in chunks that cut events",
        bytes(chunked + chunk(delta("Hel").substr(0, 20)) + chunk(delta("Hel").substr(20)) +
              chunk(delta("lo") + finish("stop") + "data: [DONE]\n\n") + "0\r\n\r\n"),
-       "Hello", StopReason::end},
-      {"with other lines", bytes(kHead + windows), "Hello", StopReason::refused},
+       "Hello", CompletionEnd::end},
+      {"with other lines", bytes(kHead + windows), "Hello", CompletionEnd::refused},
       {"data over several lines",
        bytes(kHead + "data: {\"choices\": [{\"delta\":\ndata:{\"content\": \"Hi\"},\n"
                      "data: \"finish_reason\": \"stop\"}]}\n\n"),
-       "Hi", StopReason::end},
+       "Hi", CompletionEnd::end},
       {"null for nothing",
        bytes(kHead + event({{"choices", {{{"delta", {{"content", nullptr}}}}}}, {"usage", nullptr}}) + delta("Hi") +
              finish("length")),
-       "Hi", StopReason::length},
-      {"done without a reason", bytes(kHead + delta("Hi") + "data: [DONE]\n\n"), "Hi", StopReason::end},
-      {"cut off after the end", bytes(chunked + chunk(delta("Hi") + finish("stop"))), "Hi", StopReason::end},
+       "Hi", CompletionEnd::length},
+      {"done without a reason", bytes(kHead + delta("Hi") + "data: [DONE]\n\n"), "Hi", CompletionEnd::end},
+      {"cut off after the end", bytes(chunked + chunk(delta("Hi") + finish("stop"))), "Hi", CompletionEnd::end},
   };
   for (const auto& row : rows) {
     ScriptedServer server({row.answer});
@@ -268,7 +268,7 @@ TEST(OpenAiGenerator, TheCallerCanEndAnAnswer) {
     seen += text;
     return seen.size() < 5;
   });
-  EXPECT_EQ(answer.reason, StopReason::stopped);
+  EXPECT_EQ(answer.reason, CompletionEnd::stopped);
   EXPECT_EQ(answer.text, "Hello");
   EXPECT_THROW(generator.generate(kMessages, {}, [](std::string_view) -> bool { throw std::runtime_error("mine"); }),
                std::runtime_error);
@@ -353,9 +353,9 @@ TEST_F(Llama, AnswersInAStream) {
   EXPECT_GT(answer.prompt_tokens, 10u);
   EXPECT_EQ(answer.tokens.value_or(0) > 0, true);
   EXPECT_EQ(generator.generate(messages, {.max_tokens = 24}).text, answer.text) << "temperature 0";
-  EXPECT_EQ(generator.generate(messages, {.max_tokens = 2}).reason, StopReason::length);
+  EXPECT_EQ(generator.generate(messages, {.max_tokens = 2}).reason, CompletionEnd::length);
   const Completion stopped = generator.generate(messages, {}, [](std::string_view) { return false; });
-  EXPECT_EQ(stopped.reason, StopReason::stopped);
+  EXPECT_EQ(stopped.reason, CompletionEnd::stopped);
 }
 
 TEST_F(Llama, RefusesAPromptLongerThanItsContext) {

@@ -45,7 +45,7 @@ class ChatStream {
       return true;
     }
     events_.add(bytes);
-    while (completion.reason != StopReason::stopped) {
+    while (completion.reason != CompletionEnd::stopped) {
       const std::optional<std::string> data = events_.next();
       if (!data) return true;
       if (*data == "[DONE]")
@@ -58,9 +58,9 @@ class ChatStream {
 
   /// After the last byte. Throws FileError if the answer is not complete, although the caller wanted all of it.
   void end() {
-    if (completion.reason == StopReason::stopped) return;
+    if (completion.reason == CompletionEnd::stopped) return;
     if (!streamed_) take(parse_json(body_, where_, {.depth = 32, .bytes = most_bytes_}), "message");
-    if (complete_ || completion.reason == StopReason::stopped) return;
+    if (complete_ || completion.reason == CompletionEnd::stopped) return;
     throw FileError(
         message(where_, ": ended its answer half way, after ", completion.text.size(), " bytes of text; ask again"));
   }
@@ -100,15 +100,15 @@ class ChatStream {
     if (text.empty()) return;
     completion.text += text;
     if (!on_text_ || on_text_(text)) return;
-    completion.reason = StopReason::stopped;
+    completion.reason = CompletionEnd::stopped;
   }
 
   void finish(const std::string& reason) {
     complete_ = true;
-    if (completion.reason == StopReason::stopped) return;
-    completion.reason = reason == "length"           ? StopReason::length
-                        : reason == "content_filter" ? StopReason::refused
-                                                     : StopReason::end;
+    if (completion.reason == CompletionEnd::stopped) return;
+    completion.reason = reason == "length"           ? CompletionEnd::length
+                        : reason == "content_filter" ? CompletionEnd::refused
+                                                     : CompletionEnd::end;
   }
 
   std::string where_;
