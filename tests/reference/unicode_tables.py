@@ -32,7 +32,11 @@ def measure():
     nfd = normalizers.NFD().normalize_str
     clean, chinese, strip, lower = bert(clean=True), bert(chinese=True), bert(strip=True), bert(lower=True)
     bert_words, words = pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Whitespace()
-    table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word")}
+    nfc = normalizers.NFC().normalize_str
+    classes = {"letter": pre_tokenizers.Split(tokenizers.Regex(r"\p{L}"), "isolated"),
+               "number": pre_tokenizers.Split(tokenizers.Regex(r"\p{N}"), "isolated"),
+               "digit": pre_tokenizers.Digits(individual_digits=True)}
+    table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word", *classes, "uncomposed")}
     decomposition, lower_case, combining = {}, {}, {}
 
     references = {1: 0x334}  # combining class -> a code point that the library, too, takes for a combining one
@@ -58,6 +62,11 @@ def measure():
             raise SystemExit(f"U+{c:04X}: unexpected clean_text")
         if chinese(s) != s:
             table["chinese"].add(c)
+        for name, pre_tokenizer in classes.items():
+            if len(pre_tokenizer.pre_tokenize_str("\x01" + s + "\x01")) > 1:
+                table[name].add(c)
+        if nfc(s) != s:
+            table["uncomposed"].add(c)
         decomposed = nfd(s)
         if decomposed != s:
             decomposition[c] = [ord(d) for d in decomposed]
@@ -114,6 +123,10 @@ def main():
         "mark": "Nonspacing marks, deleted by strip_accents.",
         "punctuation": "Isolated by BertPreTokenizer.",
         "word": r"Word characters, \\w of a regular expression.".replace("\\\\", "\\"),
+        "letter": r"\p{L} of a regular expression.",
+        "number": r"\p{N} of a regular expression.",
+        "digit": "Isolated by Digits: newer numbers than those of the regular expressions are among them.",
+        "uncomposed": "Changed by NFC.",
     }
     parts = []
     for name, comment in comments.items():

@@ -111,19 +111,24 @@ TEST(LoadTokenizer, UnsupportedComponentsAreNamed) {
     file[part] = Json::parse(value);
     return error_of_json(file);
   };
-  EXPECT_EQ(
-      with("normalizer", R"({"type": "Precompiled"})"),
-      "FormatError: FILE: \"normalizer\": \"Precompiled\" is not supported; supported are BertNormalizer and null");
-  EXPECT_EQ(with("pre_tokenizer", R"({"type": "Metaspace"})"),
-            "FormatError: FILE: \"pre_tokenizer\": \"Metaspace\" is not supported; supported are BertPreTokenizer and "
-            "null");
+  const auto unsupported = [](const char* part, const char* type, const char* supported) {
+    return message("FormatError: FILE: \"", part, "\": \"", type, "\" is not supported; ", supported);
+  };
+  EXPECT_EQ(with("normalizer", R"({"type": "Precompiled"})"),
+            unsupported("normalizer", "Precompiled",
+                        "supported are BertNormalizer alone, NFC, Prepend, Replace, Sequence and null"));
+  EXPECT_EQ(with("pre_tokenizer", R"({"type": "UnicodeScripts"})"),
+            unsupported("pre_tokenizer", "UnicodeScripts",
+                        "supported are BertPreTokenizer, ByteLevel, Split, Digits, Metaspace, Sequence and null"));
   EXPECT_EQ(with("model", R"({"type": "Unigram", "vocab": []})"),
-            "FormatError: FILE: \"model\": \"Unigram\" is not supported; supported is WordPiece");
+            unsupported("model", "Unigram", "supported are WordPiece (not behind ByteLevel) and BPE"));
   EXPECT_EQ(with("post_processor", R"({"type": "RobertaProcessing"})"),
-            "FormatError: FILE: \"post_processor\": \"RobertaProcessing\" is not supported; supported are "
-            "TemplateProcessing, BertProcessing and null");
-  EXPECT_EQ(with("decoder", R"({"type": "Metaspace"})"),
-            "FormatError: FILE: \"decoder\": \"Metaspace\" is not supported; supported are WordPiece and null");
+            unsupported("post_processor", "RobertaProcessing",
+                        "supported are TemplateProcessing, BertProcessing, ByteLevel, Sequence and null"));
+  EXPECT_EQ(with("decoder", R"({"type": "CTC"})"),
+            unsupported("decoder", "CTC",
+                        "supported are WordPiece alone, ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip, "
+                        "Sequence and null"));
   EXPECT_EQ(with("version", R"("2.0")"), "FormatError: FILE: \"version\" is \"2.0\", but must be \"1.0\"");
 }
 
@@ -225,8 +230,8 @@ TEST(LoadTokenizer, MissingFilesAreErrors) {
   write_file(directory / "spiece.model", "x");
   EXPECT_EQ(error_message([&] { Tokenizer::load(path + "/spiece.model"); }),
             "OptionError: " + path +
-                "/spiece.model: graft reads tokenizer.json and vocab.txt files, told apart by "
-                ".json and .txt");
+                "/spiece.model: graft reads tokenizer.json, vocab.txt and GGUF files, told apart by "
+                ".json, .txt and .gguf");
 }
 
 TEST(LoadTokenizer, TruncatedJsonIsAnError) {

@@ -57,6 +57,12 @@ class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
 
+  /// Whether rewrite() does anything.
+  virtual bool rewrites() const { return false; }
+
+  /// Changes a part of a text before split() sees it as a text of its own, such as by putting a space in front.
+  virtual void rewrite(AlignedText&) const {}
+
   /// Adds to `words` those within `part` of `text`, as ranges of `text`, none empty.
   virtual void split(const AlignedText& text, TextRange part, std::vector<TextRange>& words) const = 0;
 };

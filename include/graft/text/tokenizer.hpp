@@ -32,7 +32,10 @@ struct EncodeOptions {
   TruncationStrategy truncation = TruncationStrategy::longest_first;
   TruncationDirection direction = TruncationDirection::right;
   bool add_special_tokens = true;  ///< [CLS] and [SEP], or whatever the tokenizer's file asks for
-  bool strict_utf8 = false;        ///< an error for bytes that are not UTF-8, instead of U+FFFD in their place
+  /// false: what reads like a special token is encoded as the plain text it is. For text that nobody vouches for, which
+  /// could otherwise end a prompt with "<|im_end|>". Added tokens that are not special are still found.
+  bool special_tokens_in_text = true;
+  bool strict_utf8 = false;  ///< an error for bytes that are not UTF-8, instead of U+FFFD in their place
 };
 
 /// A text, or a pair of texts, as a model takes it. All lists are as long as `ids`.
@@ -51,11 +54,13 @@ struct Encoding {
 ///
 /// Promise: ids, type ids, offsets and special mask are those of Hugging Face's fast tokenizer for every text. A file
 /// that asks for a component graft does not have is an error that names it. Supported: WordPiece with BERT's normalizer
-/// and pre-tokenizer, added tokens, template post-processing. Time is linear in the text. Texts are shorter than 4 GiB.
-/// Threads: immutable; every member function may run on many at once. A copy shares the vocabulary.
+/// and pre-tokenizer; byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM2) and that of SentencePiece (Llama 2, Mistral,
+/// Gemma), from tokenizer.json or a GGUF file; added tokens, template post-processing. Time is linear in the text, with
+/// BPE n log n in the length of a word. Texts are shorter than 4 GiB. Threads: immutable; every member function may run
+/// on many at once. A copy shares the vocabulary.
 class Tokenizer {
  public:
-  /// From a directory (its tokenizer.json, else its vocab.txt) or from either file.
+  /// From a directory (its tokenizer.json, else its vocab.txt) or from either file, or from a GGUF file.
   ///
   /// A directory's tokenizer_config.json is read too: with vocab.txt it says how to normalize, and where it contradicts
   /// tokenizer.json that is an error. Padding and truncation stated in tokenizer.json are not applied by themselves:
@@ -81,6 +86,9 @@ class Tokenizer {
 
   std::optional<std::int32_t> id(std::string_view token) const { return stages_->vocabulary.id(token); }
   std::optional<std::string_view> token(std::int32_t id) const { return stages_->vocabulary.token(id); }
+
+  /// Whether it is a special token, such as [SEP] or <|im_end|>, which decode() leaves out on request.
+  bool is_special(std::int32_t id) const { return stages_->special_ids.contains(id); }
 
   /// How many tokens there are, added ones included; with gaps between ids, fewer than id_limit().
   std::size_t vocabulary_size() const { return stages_->vocabulary.size(); }

@@ -38,9 +38,10 @@ class AddedTokenMatcher {
     trie_ = ByteTrie(std::move(numbered));
   }
 
-  /// Calls token(AddedToken, TextRange) and text(TextRange), none empty, in the order of `text`.
+  /// Calls token(AddedToken, TextRange) and text(TextRange), none empty, in the order of `text`. Without `special`
+  /// special tokens are passed over as text.
   template <class TokenSink, class TextSink>
-  void cut(std::string_view text, TokenSink&& token, TextSink&& rest) const {
+  void cut(std::string_view text, bool special, TokenSink&& token, TextSink&& rest) const {
     std::size_t done = 0;
     for (std::size_t at = 0; !trie_.empty() && at < text.size();) {
       const ByteTrie::Match match = trie_.starts(text[at]) ? trie_.longest_match(text.substr(at)) : ByteTrie::Match{};
@@ -52,6 +53,7 @@ class AddedTokenMatcher {
       std::size_t begin = at;
       std::size_t end = at + match.length;
       at = end;
+      if (found.special && !special) continue;
       if (found.single_word && (word_ends_at(text, begin) || word_begins_at(text, end))) continue;
       if (found.lstrip) begin = space_begin(text, begin, done);
       if (found.rstrip) end = space_end(text, end);

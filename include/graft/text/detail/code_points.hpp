@@ -23,6 +23,10 @@ enum CodePointFlag : std::uint16_t {
   kLowers = 1 << 7,       ///< has another lower case
   kCombines = 1 << 8,     ///< its combining class is not 0
   kReorders = 1 << 9,     ///< holds a combining character that strip_accents keeps: the order of marks then shows
+  kLetter = 1 << 10,      ///< \p{L} of a regular expression
+  kNumber = 1 << 11,      ///< \p{N}
+  kDigit = 1 << 12,       ///< isolated by Digits
+  kComposes = 1 << 13,    ///< NFC may change it, or join it with what stands before it
 };
 
 /// The 25 characters with the property White_Space.
@@ -93,15 +97,21 @@ inline CodePointTable::CodePointTable() {
   mark(punctuation_ranges, kPunctuation);
   mark(word_ranges, kWord);
   mark(white_space_ranges, kWhiteSpace);
+  mark(letter_ranges, kLetter);
+  mark(number_ranges, kNumber);
+  mark(digit_ranges, kDigit);
+  mark(uncomposed_ranges, kComposes);
+  mark(std::array{CodePointRange{0x1161, 0x1175}, CodePointRange{0x11A8, 0x11C2}}, kComposes);  // parts of syllables
   mark(std::array{CodePointRange{0xAC00, 0xD7A3}}, kDecomposes);
   for (const auto& range : combining_ranges) {
     for (std::uint32_t c = range.first; c <= range.last; ++c) {
-      all[c] |= all[c] & kMark ? kCombines : kCombines | kReorders;
+      all[c] |= kComposes | (all[c] & kMark ? kCombines : kCombines | kReorders);
     }
   }
   for (const auto& mapping : decomposition_mappings) {
     all[mapping.from] |= kDecomposes;
     for (const std::uint32_t part : mapping.to) all[mapping.from] |= all[part] & kReorders;
+    for (std::size_t i = 1; i < std::size(mapping.to) && mapping.to[i] != 0; ++i) all[mapping.to[i]] |= kComposes;
   }
   for (const auto& mapping : lower_case_mappings) all[mapping.from] |= kLowers;
 

@@ -11,6 +11,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/text/detail/added_tokens.hpp"
+#include "graft/text/detail/offset_trimmer.hpp"
 #include "graft/text/detail/template.hpp"
 #include "graft/text/stages.hpp"
 
@@ -18,9 +19,15 @@ namespace graft::detail {
 
 /// What one encode() works in; kept from text to text so that memory is asked for once.
 struct Scratch {
-  AlignedText normalized;
+  AlignedText normalized, rewritten;
   std::vector<TextRange> words;
   std::vector<Token> first, second;
+};
+
+/// What of EncodeOptions concerns the text itself.
+struct TextOptions {
+  bool special_tokens = true;
+  bool strict_utf8 = false;
 };
 
 /// The parts of a loaded tokenizer. None is null.
@@ -31,17 +38,20 @@ struct Stages {
   std::unique_ptr<const SubwordModel> model;
   std::unique_ptr<const Decoder> decoder;
   Template post_processor;
+  OffsetTrimmer trimmer;
   AddedTokenMatcher raw_tokens;         ///< looked for in the text as it is
   AddedTokenMatcher normalized_tokens;  ///< looked for in normalized text
   std::unordered_set<std::int32_t> special_ids;
   std::optional<std::size_t> file_max_length;
 
   /// Replaces `tokens` by those of `text`, without special tokens around it.
-  void tokenize(std::string_view text, bool strict_utf8, Scratch& scratch, std::vector<Token>& tokens) const;
+  void tokenize(std::string_view text, TextOptions options, Scratch& scratch, std::vector<Token>& tokens) const;
 
  private:
-  void tokenize_valid(std::string_view text, Scratch& scratch, std::vector<Token>& tokens) const;
-  void tokenize_part(std::string_view part, std::uint32_t shift, Scratch& scratch, std::vector<Token>& tokens) const;
+  void tokenize_valid(std::string_view text, bool special, Scratch& scratch, std::vector<Token>& tokens) const;
+  void tokenize_part(std::string_view part, std::uint32_t shift, bool special, Scratch& scratch,
+                     std::vector<Token>& tokens) const;
+  void tokenize_words(TextRange part, Scratch& scratch, std::vector<Token>& tokens) const;
 };
 
 /// A text made valid by U+FFFD in the place of each maximal subpart that is not UTF-8, and the way back to its bytes.
@@ -66,51 +76,63 @@ class RepairedText {
   AlignedText repaired_;
 };
 
-inline void Stages::tokenize(std::string_view text, bool strict_utf8, Scratch& scratch,
+inline void Stages::tokenize(std::string_view text, TextOptions options, Scratch& scratch,
                              std::vector<Token>& tokens) const {
   if (text.size() > UINT32_MAX / 3) {  // U+FFFD has three bytes
     throw OptionError(message("a text of ", text.size(), " bytes; encode at most ", UINT32_MAX / 3, " at once"));
   }
   tokens.clear();
   const std::size_t invalid = find_invalid_utf8(text);
-  if (invalid == std::string_view::npos) return tokenize_valid(text, scratch, tokens);
-  if (strict_utf8) {
+  if (invalid == std::string_view::npos) return tokenize_valid(text, options.special_tokens, scratch, tokens);
+  if (options.strict_utf8) {
     throw FormatError(
         message("byte ", invalid, " of the text is not UTF-8; convert it, or encode without strict_utf8"));
   }
   const RepairedText repaired(text);
-  tokenize_valid(repaired.text(), scratch, tokens);
+  tokenize_valid(repaired.text(), options.special_tokens, scratch, tokens);
   for (Token& token : tokens) token.range = repaired.original(token.range);
 }
 
-inline void Stages::tokenize_valid(std::string_view text, Scratch& scratch, std::vector<Token>& tokens) const {
+inline void Stages::tokenize_valid(std::string_view text, bool special, Scratch& scratch,
+                                   std::vector<Token>& tokens) const {
   raw_tokens.cut(
-      text,
+      text, special,
       [&](const AddedToken& token, TextRange range) {
         tokens.push_back({token.id, range});
       },
       [&](TextRange range) {
-        tokenize_part(text.substr(range.begin, range.end - range.begin), range.begin, scratch, tokens);
+        tokenize_part(text.substr(range.begin, range.end - range.begin), range.begin, special, scratch, tokens);
       });
+  trimmer.trim(text, vocabulary, tokens);
 }
 
-inline void Stages::tokenize_part(std::string_view part, std::uint32_t shift, Scratch& scratch,
+inline void Stages::tokenize_part(std::string_view part, std::uint32_t shift, bool special, Scratch& scratch,
                                   std::vector<Token>& tokens) const {
   scratch.normalized.clear();
   normalizer->normalize(part, shift, scratch.normalized);
-  const AlignedText& normalized = scratch.normalized;
   normalized_tokens.cut(
-      normalized.bytes,
+      scratch.normalized.bytes, special,
       [&](const AddedToken& token, TextRange range) {
-        tokens.push_back({token.id, normalized.origin_of(range)});
+        tokens.push_back({token.id, scratch.normalized.origin_of(range)});
       },
-      [&](TextRange range) {
-        scratch.words.clear();
-        pre_tokenizer->split(normalized, range, scratch.words);
-        const std::size_t before = tokens.size();
-        model->encode(normalized.bytes, scratch.words, tokens);
-        for (std::size_t i = before; i < tokens.size(); ++i) tokens[i].range = normalized.origin_of(tokens[i].range);
-      });
+      [&](TextRange range) { tokenize_words(range, scratch, tokens); });
+}
+
+/// Of a part of the normalized text.
+inline void Stages::tokenize_words(TextRange part, Scratch& scratch, std::vector<Token>& tokens) const {
+  const AlignedText* text = &scratch.normalized;
+  if (pre_tokenizer->rewrites()) {
+    scratch.rewritten.bytes.assign(text->bytes, part.begin, part.end - part.begin);
+    scratch.rewritten.origin.assign(text->origin.begin() + part.begin, text->origin.begin() + part.end);
+    text = &scratch.rewritten;
+    pre_tokenizer->rewrite(scratch.rewritten);
+    part = {0, static_cast<std::uint32_t>(scratch.rewritten.bytes.size())};
+  }
+  scratch.words.clear();
+  pre_tokenizer->split(*text, part, scratch.words);
+  const std::size_t before = tokens.size();
+  model->encode(text->bytes, scratch.words, tokens);
+  for (std::size_t i = before; i < tokens.size(); ++i) tokens[i].range = text->origin_of(tokens[i].range);
 }
 
 }  // namespace graft::detail

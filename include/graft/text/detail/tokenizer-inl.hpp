@@ -85,10 +85,11 @@ inline Encoding assembled(const Stages& stages, std::span<const Token> first, st
 
 inline Encoding encoded(const Stages& stages, std::string_view first, std::optional<std::string_view> second,
                         const EncodeOptions& options, Scratch& scratch) {
-  stages.tokenize(first, options.strict_utf8, scratch, scratch.first);
+  const TextOptions text_options{options.special_tokens_in_text, options.strict_utf8};
+  stages.tokenize(first, text_options, scratch, scratch.first);
   std::optional<std::size_t> second_size;
   if (second) {
-    stages.tokenize(*second, options.strict_utf8, scratch, scratch.second);
+    stages.tokenize(*second, text_options, scratch, scratch.second);
     second_size = scratch.second.size();
   } else {
     scratch.second.clear();

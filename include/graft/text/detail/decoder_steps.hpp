@@ -1,0 +1,167 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "graft/text/detail/byte_alphabet.hpp"
+#include "graft/text/detail/pre_tokenizers.hpp"
+#include "graft/text/stages.hpp"
+
+namespace graft::detail {
+
+/// `bytes` with U+FFFD in the place of each maximal subpart that is not UTF-8.
+inline std::string valid_utf8(std::string bytes) {
+  if (find_invalid_utf8(bytes) == std::string::npos) return bytes;
+  std::string out;
+  for (std::size_t at = 0; at < bytes.size();) {
+    const Utf8Step step = decode_utf8(bytes, at);
+    append_utf8(out, step.code_point);
+    at += step.length;
+  }
+  return out;
+}
+
+/// One step of a decoder: tokens become others.
+class DecoderStep {
+ public:
+  virtual ~DecoderStep() = default;
+  virtual void apply(std::vector<std::string>& tokens) const = 0;
+};
+
+/// Spelled bytes become bytes again; a token that spells none, such as an added one, is taken as it is.
+class ByteLevelStep final : public DecoderStep {
+ public:
+  void apply(std::vector<std::string>& tokens) const override {
+    std::string bytes;
+    for (const std::string& token : tokens) bytes += ByteAlphabet::instance().bytes(token).value_or(token);
+    tokens.assign(1, valid_utf8(std::move(bytes)));
+  }
+};
+
+class ReplaceStep final : public DecoderStep {
+ public:
+  ReplaceStep(std::string pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (std::string& token : tokens) {
+      for (std::size_t at = token.find(pattern_); at != std::string::npos; at = token.find(pattern_, at)) {
+        token.replace(at, pattern_.size(), content_);
+        at += content_.size();
+      }
+    }
+  }
+
+ private:
+  std::string pattern_, content_;
+};
+
+/// Runs of <0x00> to <0xFF> become text; a run that is not UTF-8 one U+FFFD a byte.
+class ByteFallbackStep final : public DecoderStep {
+ public:
+  void apply(std::vector<std::string>& tokens) const override {
+    std::vector<std::string> out;
+    std::string bytes;
+    const auto finish = [&] {
+      if (bytes.empty()) return;
+      if (find_invalid_utf8(bytes) == std::string::npos) {
+        out.push_back(bytes);
+      } else {
+        out.insert(out.end(), bytes.size(), "\uFFFD");
+      }
+      bytes.clear();
+    };
+    for (std::string& token : tokens) {
+      if (const auto byte = byte_of(token)) {
+        bytes.push_back(*byte);
+      } else {
+        finish();
+        out.push_back(std::move(token));
+      }
+    }
+    finish();
+    tokens = std::move(out);
+  }
+
+ private:
+  static std::optional<char> byte_of(std::string_view token) {
+    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return std::nullopt;
+    int value = 0;
+    for (const char c : token.substr(3, 2)) {
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                               : -1;
+      if (digit < 0) return std::nullopt;
+      value = value * 16 + digit;
+    }
+    return static_cast<char>(value);
+  }
+};
+
+class FuseStep final : public DecoderStep {
+ public:
+  void apply(std::vector<std::string>& tokens) const override {
+    std::string all;
+    for (const std::string& token : tokens) all += token;
+    tokens.assign(1, std::move(all));
+  }
+};
+
+/// Takes up to so many of one character from both ends of each token.
+class StripStep final : public DecoderStep {
+ public:
+  StripStep(std::string character, std::size_t start, std::size_t stop)
+      : character_(std::move(character)), start_(start), stop_(stop) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (std::string& token : tokens) {
+      std::string_view rest = token;
+      for (std::size_t i = 0; i < start_ && rest.starts_with(character_); ++i) rest.remove_prefix(character_.size());
+      for (std::size_t i = 0; i < stop_ && rest.ends_with(character_); ++i) rest.remove_suffix(character_.size());
+      token = std::string(rest);
+    }
+  }
+
+ private:
+  std::string character_;
+  std::size_t start_, stop_;
+};
+
+/// U+2581 becomes a space; in the first token, where Metaspace put one in front, nothing.
+class MetaspaceStep final : public DecoderStep {
+ public:
+  explicit MetaspaceStep(bool prefix) : first_(std::string(Metaspace::sign), prefix ? "" : " ") {}
+  void apply(std::vector<std::string>& tokens) const override {
+    if (tokens.empty()) return;
+    std::vector<std::string> first{std::move(tokens.front())};
+    first_.apply(first);
+    others_.apply(tokens);
+    tokens.front() = std::move(first.front());
+  }
+
+ private:
+  ReplaceStep first_, others_{std::string(Metaspace::sign), " "};
+};
+
+/// A decoder made of steps; what they leave is joined.
+class StepDecoder final : public Decoder {
+ public:
+  explicit StepDecoder(std::vector<std::unique_ptr<const DecoderStep>> steps) : steps_(std::move(steps)) {}
+
+  std::string decode(std::span<const std::string_view> tokens) const override {
+    std::vector<std::string> work(tokens.begin(), tokens.end());
+    for (const auto& step : steps_) step->apply(work);
+    std::string out;
+    for (const std::string& token : work) out += token;
+    return out;
+  }
+
+ private:
+  std::vector<std::unique_ptr<const DecoderStep>> steps_;
+};
+
+}  // namespace graft::detail

@@ -1,0 +1,229 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "graft/core/error.hpp"
+#include "graft/io/gguf.hpp"
+#include "graft/text/bpe.hpp"
+#include "graft/text/detail/decoder_steps.hpp"
+#include "graft/text/detail/pipeline.hpp"
+#include "graft/text/detail/pre_tokenizers.hpp"
+#include "graft/text/detail/read_added_tokens.hpp"
+#include "graft/text/detail/read_model.hpp"
+#include "graft/text/detail/read_stages.hpp"
+
+namespace graft::detail {
+
+/// What a GGUF file says of its vocabulary, checked.
+struct GgufVocabulary {
+  explicit GgufVocabulary(const GgufMetadata& metadata)
+      : data(metadata), spelled(metadata.texts("tokenizer.ggml.tokens")) {
+    if (data.has("tokenizer.ggml.token_type")) {
+      types = data.integers("tokenizer.ggml.token_type");
+      check_count("tokenizer.ggml.token_type", types.size());
+    }
+    for (std::size_t i = 0; i < spelled.size(); ++i) {
+      if (find_invalid_utf8(spelled[i]) != std::string_view::npos) {
+        throw FormatError(
+            message(data.where(), ": \"tokenizer.ggml.tokens\"[", i, "], ", quoted(spelled[i]), ", is not UTF-8"));
+      }
+      entries.push_back({std::string(spelled[i]), static_cast<std::int32_t>(i)});
+    }
+  }
+
+  void check_count(std::string_view key, std::size_t count) const {
+    if (count != spelled.size()) data.fail(key, message("as long as the list of ", spelled.size(), " tokens"));
+  }
+
+  std::optional<std::int32_t> token_id(const char* name) const {
+    const std::string key = message("tokenizer.ggml.", name, "_token_id");
+    if (!data.has(key)) return std::nullopt;
+    return static_cast<std::int32_t>(data.integer(key, 0, static_cast<std::int64_t>(spelled.size()) - 1));
+  }
+
+  Vocabulary vocabulary() const { return Vocabulary(entries, data.where() + ": \"tokenizer.ggml.tokens\""); }
+
+  /// Control tokens are special; what users defined is found in text too.
+  std::vector<AddedToken> added_tokens() const {
+    constexpr std::int64_t control = 3, user_defined = 4;
+    std::vector<AddedToken> out;
+    for (std::size_t i = 0; i < types.size(); ++i) {
+      if ((types[i] != control && types[i] != user_defined) || entries[i].token.empty()) continue;
+      if (entries[i].token != spelled[i]) continue;
+      AddedToken token;
+      token.content = entries[i].token;
+      token.id = entries[i].id;
+      token.special = types[i] == control;
+      out.push_back(std::move(token));
+    }
+    return out;
+  }
+
+  const GgufMetadata& data;
+  std::vector<std::string_view> spelled;
+  std::vector<std::int64_t> types;
+  std::vector<Vocabulary::Entry> entries;  // the spelled tokens, some of Gemma's respelled
+};
+
+inline std::vector<BpeMerge> read_gguf_merges(const GgufMetadata& data) {
+  std::vector<BpeMerge> merges;
+  const std::vector<std::string_view> list = data.texts("tokenizer.ggml.merges");
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const std::size_t space = list[i].find(' ', 1);
+    if (space == std::string_view::npos) {
+      throw FormatError(message(data.where(), ": \"tokenizer.ggml.merges\"[", i, "] is ", quoted(list[i]),
+                                ", but must be two tokens with a space between them"));
+    }
+    merges.push_back({std::string(list[i].substr(0, space)), std::string(list[i].substr(space + 1))});
+  }
+  return merges;
+}
+
+/// SentencePiece files list no merges: every way to cut a token into two others is one, the best token's first, of one
+/// token those with the longer left part first.
+inline std::vector<BpeMerge> merges_of_scores(const Vocabulary& vocabulary, const std::vector<double>& scores) {
+  struct Cut {
+    double score;
+    std::int32_t id;
+    std::uint32_t left_bytes, left, right;  // the latter in characters
+  };
+  std::vector<Cut> cuts;
+  for (std::int32_t id = 0; id < vocabulary.id_limit(); ++id) {
+    const std::string_view token = *vocabulary.token(id);
+    const auto characters = static_cast<std::uint32_t>(std::count_if(
+        token.begin(), token.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+    std::uint32_t left = 1;
+    for (std::size_t at = 0; left < characters; ++left) {
+      at += decode_valid_utf8(token.data() + at).length;
+      if (vocabulary.find(token.substr(0, at)) < 0 || vocabulary.find(token.substr(at)) < 0) continue;
+      cuts.push_back(
+          {scores[static_cast<std::size_t>(id)], id, static_cast<std::uint32_t>(at), left, characters - left});
+    }
+  }
+  std::stable_sort(cuts.begin(), cuts.end(), [](const Cut& a, const Cut& b) {
+    if (a.score != b.score) return a.score > b.score;
+    return a.left != b.left ? a.left > b.left : a.right > b.right;
+  });
+  std::vector<BpeMerge> merges;
+  merges.reserve(cuts.size());
+  for (const Cut& cut : cuts) {
+    const std::string_view token = *vocabulary.token(cut.id);
+    merges.push_back({std::string(token.substr(0, cut.left_bytes)), std::string(token.substr(cut.left_bytes))});
+  }
+  return merges;
+}
+
+/// Byte-level BPE; the name of its pre-tokenizer says how text is cut.
+inline void set_byte_level(Stages& stages, const GgufVocabulary& file) {
+  const std::string_view name = file.data.text("tokenizer.ggml.pre", "gpt-2");
+  const auto is = [&](auto... names) { return ((name == names) || ...); };
+  const bool llama = is("llama-bpe", "llama3", "llama-v3"), qwen = is("qwen2", "deepseek-r1-qwen");
+  PreTokenizerParts parts;
+  std::vector<std::unique_ptr<const Rewrite>> rewrites;
+  if (llama) {
+    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Llama3Pattern<3>>>());
+  } else if (qwen) {
+    rewrites.push_back(std::make_unique<NfcRewrite>());
+    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Llama3Pattern<1>>>());
+  } else if (is("smollm")) {
+    parts.steps.push_back(std::make_unique<PatternPreTokenizer<DigitsPattern<1>>>());
+    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Gpt2Pattern>>());
+  } else if (is("gpt-2", "gpt2")) {
+    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Gpt2Pattern>>());
+  } else {
+    file.data.fail("tokenizer.ggml.pre", "one that graft knows: gpt-2, smollm, llama-bpe or qwen2");
+  }
+  stages.normalizer = std::make_unique<RewritingNormalizer>(std::move(rewrites));
+  stages.pre_tokenizer = joined(std::move(parts));
+  const std::vector<BpeMerge> merges = read_gguf_merges(file.data);
+  stages.model = made(file.data.where(), [&] {
+    return std::make_unique<ByteBpe>(file.vocabulary(), merges, ByteBpeOptions{.whole_words = llama});
+  });
+  std::vector<std::unique_ptr<const DecoderStep>> steps;
+  steps.push_back(std::make_unique<ByteLevelStep>());
+  stages.decoder = std::make_unique<StepDecoder>(std::move(steps));
+}
+
+/// SentencePiece's BPE, of Llama 2 and its kin and of Gemma.
+inline void set_sentencepiece(Stages& stages, GgufVocabulary& file) {
+  const bool prefix = file.data.boolean("tokenizer.ggml.add_space_prefix", true);
+  std::vector<double> scores = file.data.numbers("tokenizer.ggml.scores");
+  file.check_count("tokenizer.ggml.scores", scores.size());
+  if (file.data.text("general.architecture", "").starts_with("gemma")) {
+    // Gemma's merges go by the order of its tokens, whatever the scores say; and the file writes the tokens of several
+    // spaces with spaces, the model with U+2581.
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      scores[i] = -static_cast<double>(i);
+      std::string& token = file.entries[i].token;
+      if (token.size() < 2 || token.find_first_not_of(' ') != std::string::npos) continue;
+      const std::size_t spaces = token.size();
+      token.clear();
+      while (token.size() < spaces * Metaspace::sign.size()) token += Metaspace::sign;
+    }
+  }
+  Vocabulary vocabulary = file.vocabulary();
+  CharacterBpeOptions options{.fuse_unknown = true, .byte_fallback = true};
+  if (const auto unknown = file.token_id("unknown")) options.unknown_token = *vocabulary.token(*unknown);
+  const std::vector<BpeMerge> merges =
+      file.data.has("tokenizer.ggml.merges") ? read_gguf_merges(file.data) : merges_of_scores(vocabulary, scores);
+  stages.normalizer = std::make_unique<PlainNormalizer>();
+  stages.pre_tokenizer = std::make_unique<Metaspace>(prefix ? MetaspacePrefix::first : MetaspacePrefix::never, false);
+  stages.model = made(file.data.where(), [&] {
+    return std::make_unique<CharacterBpe>(std::move(vocabulary), merges, std::move(options));
+  });
+  std::vector<std::unique_ptr<const DecoderStep>> steps;
+  steps.push_back(std::make_unique<ReplaceStep>(std::string(Metaspace::sign), " "));
+  steps.push_back(std::make_unique<ByteFallbackStep>());
+  steps.push_back(std::make_unique<FuseStep>());
+  if (prefix) steps.push_back(std::make_unique<StripStep>(" ", 1, 0));
+  stages.decoder = std::make_unique<StepDecoder>(std::move(steps));
+}
+
+/// Begin and end tokens around each text, as the file says.
+inline Template gguf_template(const GgufVocabulary& file, bool begins_by_default) {
+  const auto wanted = [&](const char* flag, const char* name, bool fallback) -> std::optional<std::int32_t> {
+    if (!file.data.boolean(message("tokenizer.ggml.add_", flag, "_token"), fallback)) return std::nullopt;
+    return file.token_id(name);
+  };
+  const auto begin = wanted("bos", "bos", begins_by_default), end = wanted("eos", "eos", false);
+  const auto add = [&](std::vector<Template::Step>& steps, Template::Kind kind, std::int32_t type_id) {
+    if (begin) steps.push_back({Template::Kind::special, type_id, *begin});
+    steps.push_back({kind, type_id, 0});
+    if (end) steps.push_back({Template::Kind::special, type_id, *end});
+  };
+  Template out{{}, {}};
+  add(out.single, Template::Kind::first, 0);
+  out.pair = out.single;
+  add(out.pair, Template::Kind::second, 1);
+  return out;
+}
+
+inline Stages load_gguf_tokenizer(const std::filesystem::path& path) {
+  const GgufFile gguf(path);
+  GgufVocabulary file(gguf.metadata());
+  Stages stages;
+  const std::string_view model = file.data.text("tokenizer.ggml.model");
+  const bool sentencepiece = model == "llama";
+  if (sentencepiece) {
+    set_sentencepiece(stages, file);
+  } else if (model == "gpt2") {
+    set_byte_level(stages, file);
+  } else {
+    file.data.fail("tokenizer.ggml.model", "gpt2 (byte-level BPE) or llama (that of SentencePiece)");
+  }
+  stages.vocabulary = stages.model->vocabulary();
+  set_added_tokens(stages, file.added_tokens(), file.data.where());
+  const bool begins = sentencepiece || file.data.text("tokenizer.ggml.pre", "") == "llama-bpe";
+  stages.post_processor = gguf_template(file, begins);
+  return stages;
+}
+
+}  // namespace graft::detail
