@@ -10,45 +10,14 @@
 #include <vector>
 
 #include "support/error_message.hpp"
+#include "support/gguf_bytes.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {
 namespace {
 
-template <class Number>
-std::string bytes_of(Number value) {
-  return std::string(reinterpret_cast<const char*>(&value), sizeof value);
-}
-std::string u32(std::uint32_t value) { return bytes_of(value); }
-std::string u64(std::uint64_t value) { return bytes_of(value); }
-std::string text(std::string_view value) { return u64(value.size()).append(value); }
-
-/// A key with a value of that type, whose bytes are `value`.
-std::string key(std::string_view name, std::uint32_t type, std::string_view value) {
-  return text(name) + u32(type).append(value);
-}
-
-/// An entry of the list of tensors; `shape` in the file's order, the fastest first.
-std::string entry(std::string_view name, std::vector<std::uint64_t> shape, std::uint32_t type, std::uint64_t offset) {
-  std::string out = text(name) + u32(static_cast<std::uint32_t>(shape.size()));
-  for (const std::uint64_t size : shape) out += u64(size);
-  return out + u32(type) + u64(offset);
-}
-
-std::string start(std::uint64_t tensors, std::uint64_t keys, std::uint32_t version = 3) {
-  return "GGUF" + u32(version) + u64(tensors) + u64(keys);
-}
-
-/// A file of those keys and tensors, with `data` bytes behind the header.
-std::string file_of(const std::vector<std::string>& keys, const std::vector<std::string>& tensors, std::size_t data = 0,
-                    std::size_t alignment = 32) {
-  std::string out = start(tensors.size(), keys.size());
-  for (const std::string& part : keys) out += part;
-  for (const std::string& part : tensors) out += part;
-  if (data > 0) out.resize((out.size() + alignment - 1) / alignment * alignment + data, '\1');
-  return out;
-}
+using namespace gguf_bytes;
 
 /// What opening a file of that content says, with the path left out; "" if it is accepted.
 std::string open_error(std::string_view content, const GgufLimits& limits = {}) {

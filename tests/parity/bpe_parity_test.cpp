@@ -6,6 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/json.hpp"
+#include "graft/generation/chat.hpp"
+#include "graft/text/decode_stream.hpp"
 #include "graft/text/detail/nfc.hpp"
 #include "parity/tokenizer_reference.hpp"
 
@@ -50,10 +53,44 @@ TEST_P(BpeParity, DecodedRandomIds) {
   }
 }
 
+TEST_P(BpeParity, StreamedRandomTexts) {
+  const std::vector<std::string> texts = read_texts(path_of(texts_ + ".texts"));
+  for (std::size_t i = 0; i < texts.size(); i += 10) {
+    const std::vector<std::int32_t> ids = tokenizer_.encode(texts[i]).ids;
+    DecodeStream stream(tokenizer_, false);
+    std::string joined;
+    for (const std::int32_t id : ids) {
+      const std::string piece = stream.push(id);
+      ASSERT_EQ(find_invalid_utf8(piece), std::string::npos) << shown(texts[i]);
+      joined += piece;
+    }
+    joined += stream.finish();
+    ASSERT_EQ(shown(joined), shown(tokenizer_.decode(ids, false))) << shown(texts[i]);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Styles, BpeParity,
                          testing::Values("gpt2", "trimmed", "llama3", "whole_words", "qwen2", "smollm", "llama2",
                                          "llama2_new", "metaspace", "gemma", "unknown", "unfused", "smollm2"),
                          [](const auto& info) { return std::string(info.param); });
+
+TEST(ChatParity, SmolLM2sOwnTemplateGivesTheSameIds) {
+  const Tokenizer tokenizer = Tokenizer::load(smollm2_file);
+  const Json chats = read_json(path_of("chat.json"));
+  ASSERT_EQ(chats.size(), 300u);
+  for (const Json& chat : chats) {
+    std::vector<ChatMessage> messages;
+    for (const Json& each : chat["messages"]) {
+      const auto role = each["role"] == "system"      ? ChatRole::system
+                        : each["role"] == "assistant" ? ChatRole::assistant
+                                                      : ChatRole::user;
+      messages.push_back({role, {{each["content"].get<std::string>()}}});
+    }
+    EXPECT_EQ(ChatFormat::of_family("smollm2").encode(tokenizer, messages, chat["answer"].get<bool>()),
+              chat["ids"].get<std::vector<std::int32_t>>())
+        << chat["messages"].dump();
+  }
+}
 
 TEST(NfcParity, RandomTexts) {
   const std::vector<std::string> texts = read_texts(path_of("random.texts")),

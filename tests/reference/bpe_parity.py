@@ -7,6 +7,7 @@ OUT/<texts>.<name>.tokens       what encode gives; smollm2 is the tokenizer that
 OUT/random.<name>.plain.tokens  the same with special tokens taken for text (encode_special_tokens)
 OUT/<name>.ids                  lists of random ids: count, lengths, ids; OUT/<name>.decoded: what they decode to
 OUT/normal.nfc                  the random texts in normal form C
+OUT/chat.json                   conversations and the ids that the chat template in SmolLM2's file makes of them
 
 The files are laid out as in tokenizer_parity.py.
 """
@@ -21,7 +22,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from tokenizer_parity import random_text, reviews, write_numbers, write_texts, write_tokens
 
-RANDOM_TEXTS, ID_LISTS = 30_000, 2_000
+RANDOM_TEXTS, ID_LISTS = 20_000, 2_000
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace("{1,3}", "")
@@ -115,10 +116,21 @@ def tokenizers_of(texts):
 def smollm2(dependencies):
     """transformers does not know the pre-tokenizer's name; SmolLM2's own is put in its place."""
     (path,) = (dependencies / "smollm2").glob("*.gguf")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)._tokenizer
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
     return tokenizer
+
+
+def chats(rng, tokenizer, texts):
+    out = []
+    for i in range(300):
+        roles = ["system"] * (i % 3 == 0) + ["user", "assistant"] * rng.randrange(3) + ["user"]
+        messages = [{"role": role, "content": rng.choice(texts)} for role in roles]
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=i % 2 == 0)
+        ids = tokenizer.backend_tokenizer.encode(text, add_special_tokens=False).ids
+        out.append({"messages": messages, "answer": i % 2 == 0, "ids": ids})
+    return out
 
 
 def main():
@@ -133,12 +145,16 @@ def main():
     for name, tokenizer in loaded.items():
         (out / name).mkdir(parents=True, exist_ok=True)
         (out / name / "tokenizer.json").write_text(tokenizer.to_str())
-    loaded["smollm2"] = smollm2(dependencies)
+    chat_model = smollm2(dependencies)
+    loaded["smollm2"] = chat_model.backend_tokenizer
     lacking = {c for c in pre_tokenizers.ByteLevel.alphabet() if loaded["smollm2"].token_to_id(c) is None}
     spelled = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     whole = [text for text in texts
              if not any(c in lacking for piece, _ in spelled.pre_tokenize_str(text) for c in piece)]
     write_texts(out / "smollm2.texts", whole)
+    special = [token.content for token in loaded["smollm2"].get_added_tokens_decoder().values()]
+    harmless = [text for text in whole if not any(token in text for token in special)]
+    (out / "chat.json").write_text(json.dumps(chats(rng, chat_model, harmless)))
     for name, tokenizer in loaded.items():
         own = "smollm2" if name == "smollm2" else "random"
         own_texts = whole if name == "smollm2" else texts

@@ -10,30 +10,10 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/generation/chat.hpp"
 #include "graft/retrieval/chunker.hpp"
 
 namespace graft {
-
-enum class ChatRole { system, user, assistant };
-
-/// A stretch of a message. `quoted` text is that of others, a document or a question: whatever stands in it, a
-/// generator sees to it that it is read as text, so that nothing in it can end the message.
-struct ChatPiece {
-  std::string text;  ///< UTF-8
-  bool quoted = false;
-};
-
-struct ChatMessage {
-  ChatRole role = ChatRole::user;
-  std::vector<ChatPiece> pieces;
-
-  /// All pieces as one text.
-  std::string text() const {
-    std::string out;
-    for (const ChatPiece& piece : pieces) out += piece.text;
-    return out;
-  }
-};
 
 /// How an answer is to be written.
 struct CompletionOptions {

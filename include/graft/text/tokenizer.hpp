@@ -50,6 +50,13 @@ struct Encoding {
   std::size_t size() const { return ids.size(); }
 };
 
+/// A stretch of a prompt: the name of one special token, or text in which nothing is special.
+struct PromptPart {
+  std::string text;
+  bool special = false;
+  friend bool operator==(const PromptPart&, const PromptPart&) = default;
+};
+
 /// Text to token ids and back: the whole pipeline that a tokenizer.json or vocab.txt describes.
 ///
 /// Promise: ids, type ids, offsets and special mask are those of Hugging Face's fast tokenizer for every text. A file
@@ -79,6 +86,11 @@ class Tokenizer {
                                      unsigned threads = 0) const;
   std::vector<Encoding> encode_batch(std::span<const std::string_view> texts, const EncodeOptions& options = {},
                                      unsigned threads = 0) const;
+
+  /// The ids of a prompt, those of a text that reads the same but whose parts are what they are said to be: whatever
+  /// stands in a part that is not special is text. Nothing is added. Throws FormatError, naming them, for special
+  /// tokens that the vocabulary lacks.
+  std::vector<std::int32_t> encode_prompt(std::span<const PromptPart> parts) const;
 
   /// The text that `ids` stand for, close to the original: case, accents and spacing do not come back.
   /// Throws OptionError for an id that is not in the vocabulary.

@@ -47,6 +47,10 @@ struct Stages {
   /// Replaces `tokens` by those of `text`, without special tokens around it.
   void tokenize(std::string_view text, TextOptions options, Scratch& scratch, std::vector<Token>& tokens) const;
 
+  /// The same with nothing special in the text, which, unless it is the `first`, stands behind other text: no space is
+  /// put in front where a tokenizer does so at the beginning only. The tokens' ranges mean nothing.
+  void tokenize_plain(std::string_view text, bool first, Scratch& scratch, std::vector<Token>& tokens) const;
+
  private:
   void tokenize_valid(std::string_view text, bool special, Scratch& scratch, std::vector<Token>& tokens) const;
   void tokenize_part(std::string_view part, std::uint32_t shift, bool special, Scratch& scratch,
@@ -91,6 +95,24 @@ inline void Stages::tokenize(std::string_view text, TextOptions options, Scratch
   const RepairedText repaired(text);
   tokenize_valid(repaired.text(), options.special_tokens, scratch, tokens);
   for (Token& token : tokens) token.range = repaired.original(token.range);
+}
+
+inline void Stages::tokenize_plain(std::string_view text, bool first, Scratch& scratch,
+                                   std::vector<Token>& tokens) const {
+  if (first || text.size() > UINT32_MAX / 3) return tokenize(text, {.special_tokens = false}, scratch, tokens);
+  if (find_invalid_utf8(text) != std::string_view::npos) {
+    const RepairedText repaired(text);
+    return tokenize_plain(repaired.text(), first, scratch, tokens);
+  }
+  tokens.clear();
+  raw_tokens.cut(
+      text, false,
+      [&](const AddedToken& token, TextRange range) {
+        tokens.push_back({token.id, range});
+      },
+      [&](TextRange range) {
+        tokenize_part(text.substr(range.begin, range.end - range.begin), range.begin + 1, false, scratch, tokens);
+      });
 }
 
 inline void Stages::tokenize_valid(std::string_view text, bool special, Scratch& scratch,

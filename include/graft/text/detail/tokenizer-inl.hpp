@@ -177,6 +177,32 @@ inline std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string
   return detail::encoded_batch(*stages_, texts, options, threads);
 }
 
+inline std::vector<std::int32_t> Tokenizer::encode_prompt(std::span<const PromptPart> parts) const {
+  std::string missing;
+  for (const PromptPart& part : parts) {
+    if (!part.special || id(part.text)) continue;
+    const std::string name = quoted(part.text);
+    if (missing.find(name) == std::string::npos) missing += (missing.empty() ? "" : ", ") + name;
+  }
+  if (!missing.empty()) {
+    throw FormatError(message("the vocabulary lacks the special tokens ", missing,
+                              "; the prompt is written for another family of models"));
+  }
+  detail::Scratch scratch;
+  std::vector<std::int32_t> ids;
+  bool first = true;
+  for (const PromptPart& part : parts) {
+    if (part.special) {
+      ids.push_back(*id(part.text));
+    } else {
+      stages_->tokenize_plain(part.text, first, scratch, scratch.first);
+      for (const Token& token : scratch.first) ids.push_back(token.id);
+    }
+    first = false;
+  }
+  return ids;
+}
+
 inline std::string Tokenizer::decode(std::span<const std::int32_t> ids, bool skip_special_tokens) const {
   std::vector<std::string_view> tokens;
   tokens.reserve(ids.size());
