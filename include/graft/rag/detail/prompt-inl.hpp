@@ -52,9 +52,9 @@ inline std::string prompt_name_of(const Source& source) {
 }
 
 /// Adds pieces to a prompt and counts what they cost.
-class PromptWriter {
+class PromptMeter {
  public:
-  explicit PromptWriter(const PromptBudget& budget) : budget_(budget) {}
+  explicit PromptMeter(const PromptBudget& budget) : budget_(budget) {}
 
   std::size_t cost(const std::vector<ChatPiece>& pieces) const {
     std::size_t out = 0;
@@ -95,7 +95,7 @@ inline bool lies_within(const Hit& hit, std::span<const Source> sources) {
 inline Prompt make_prompt(const std::string& question, std::span<const Hit> hits, const PromptBudget& budget,
                           const PromptOptions& options) {
   detail::check_question(question);
-  detail::PromptWriter writer(budget);
+  detail::PromptMeter writer(budget);
   Prompt out;
   out.messages.push_back(writer.message(ChatRole::system, {{options.instructions}}));
   const std::vector<ChatPiece> asked = {{"Question: "}, {question, true}};
