@@ -27,7 +27,7 @@ struct GenerateOptions {
 };
 
 /// Why a text ended.
-enum class StopReason {
+enum class GenerationEnd {
   stop_id,    ///< the model chose an end, which is not among the ids
   stop_text,  ///< one of stop_texts appeared
   limit,      ///< max_tokens were made
@@ -39,7 +39,7 @@ enum class StopReason {
 struct Generation {
   std::vector<std::int32_t> ids;  ///< new tokens; with stop_text the last of them completed it
   std::string text;               ///< of `ids`, up to the stop text; empty without `decode`
-  StopReason reason = StopReason::limit;
+  GenerationEnd reason = GenerationEnd::limit;
 };
 
 /// What a text has just grown by.

@@ -35,7 +35,7 @@ struct Continuation {
   Generation result;
   bool open = true;
 
-  void end(StopReason reason) {
+  void end(GenerationEnd reason) {
     result.reason = reason;
     open = false;
   }
@@ -65,15 +65,15 @@ inline std::vector<Generation> generate(CausalLM model, std::span<const std::vec
   // Appends a token to its text. The text may end by it.
   const auto append = [&](std::size_t n, std::int32_t id) {
     detail::Continuation& text = texts[n];
-    if (stops.contains(id)) return text.end(StopReason::stop_id);
+    if (stops.contains(id)) return text.end(GenerationEnd::stop_id);
     text.all.push_back(id);
     text.result.ids.push_back(id);
     const bool stopped = options.decode && text.text.grow(options.decode(text.result.ids));
-    if (stopped) text.end(StopReason::stop_text);
-    if (on_token && !on_token({n, id, text.text.next_piece(stopped)}) && text.open) text.end(StopReason::caller);
+    if (stopped) text.end(GenerationEnd::stop_text);
+    if (on_token && !on_token({n, id, text.text.next_piece(stopped)}) && text.open) text.end(GenerationEnd::caller);
     if (!text.open) return;
-    if (static_cast<std::int64_t>(text.result.ids.size()) >= options.max_tokens) return text.end(StopReason::limit);
-    if (static_cast<std::int64_t>(text.all.size()) > context) text.end(StopReason::context);
+    if (static_cast<std::int64_t>(text.result.ids.size()) >= options.max_tokens) return text.end(GenerationEnd::limit);
+    if (static_cast<std::int64_t>(text.all.size()) > context) text.end(GenerationEnd::context);
   };
 
   std::vector<std::vector<std::int32_t>> tokens(prompts.begin(), prompts.end());
