@@ -40,15 +40,20 @@ void keep_min_p(std::span<float> logits, double share);
 /// The largest logit's token, the first of equal ones.
 std::int32_t likeliest(std::span<const float> logits);
 
+/// The chance of each token [V] to be chosen after `text` (ids of prompt and answer so far), above temperature 0:
+/// repetition penalty, temperature, top k, top p, min p, softmax, in this order. `logits` [V] are changed on the way.
+std::vector<double> chances(std::span<float> logits, std::span<const std::int32_t> text,
+                            const SamplingOptions& options);
+
 /// Chooses the tokens of one text, one after another.
-class Sampler {
+class TokenSampler {
  public:
   /// Texts of one seed and different `stream` draw independently. Throws OptionError as options.check() does.
-  explicit Sampler(const SamplingOptions& options, std::uint64_t stream = 0);
+  explicit TokenSampler(const SamplingOptions& options, std::uint64_t stream = 0);
 
-  /// The next token after `text` (ids of prompt and answer so far), from logits [V], which are changed on the way:
-  /// repetition penalty, temperature, top k, top p, min p, then a draw. Throws OptionError if there are no logits, or
-  /// if one is not a number or plus infinity, or none is above minus infinity.
+  /// The next token after `text`, drawn by chances(); at temperature 0 the likeliest behind the repetition penalty.
+  /// `logits` [V] are changed on the way. Throws OptionError if one is not a number or plus infinity, or none is above
+  /// minus infinity.
   std::int32_t choose(std::span<float> logits, std::span<const std::int32_t> text);
 
  private:

@@ -29,7 +29,7 @@ struct Continuation {
   Continuation(const GenerateOptions& options, std::size_t n, const std::vector<std::int32_t>& prompt)
       : sampler(options.sampling, n), all(prompt), text(options.stop_texts) {}
 
-  Sampler sampler;
+  TokenSampler sampler;
   std::vector<std::int32_t> all;  // prompt and continuation
   GeneratedText text;
   Generation result;

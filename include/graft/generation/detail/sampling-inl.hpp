@@ -110,24 +110,32 @@ inline std::int32_t likeliest(std::span<const float> logits) {
   return static_cast<std::int32_t>(std::ranges::max_element(logits) - logits.begin());
 }
 
-inline Sampler::Sampler(const SamplingOptions& options, std::uint64_t stream) : options_(options) {
+inline TokenSampler::TokenSampler(const SamplingOptions& options, std::uint64_t stream) : options_(options) {
   options_.check();
   std::seed_seq seeds{static_cast<std::uint32_t>(options.seed), static_cast<std::uint32_t>(options.seed >> 32),
                       static_cast<std::uint32_t>(stream), static_cast<std::uint32_t>(stream >> 32)};
   generator_.seed(seeds);
 }
 
-inline std::int32_t Sampler::choose(std::span<float> logits, std::span<const std::int32_t> text) {
+inline std::vector<double> chances(std::span<float> logits, std::span<const std::int32_t> text,
+                                   const SamplingOptions& options) {
   detail::check_logits(logits);
-  penalise_repetition(logits, text, options_.repetition_penalty);
-  if (options_.temperature == 0.0) return likeliest(logits);
-  // Taken from the largest first, which changes no probability: a small temperature would else overflow.
+  penalise_repetition(logits, text, options.repetition_penalty);
+  // Taken from the largest first, which changes no chance: a small temperature would else overflow.
   const float most = *std::ranges::max_element(logits);
-  for (float& logit : logits) logit = static_cast<float>((static_cast<double>(logit) - most) / options_.temperature);
-  keep_top_k(logits, options_.top_k);
-  keep_top_p(logits, options_.top_p);
-  keep_min_p(logits, options_.min_p);
-  const std::vector<double> shares = detail::softmax(logits);
+  for (float& logit : logits) logit = static_cast<float>((static_cast<double>(logit) - most) / options.temperature);
+  keep_top_k(logits, options.top_k);
+  keep_top_p(logits, options.top_p);
+  keep_min_p(logits, options.min_p);
+  return detail::softmax(logits);
+}
+
+inline std::int32_t TokenSampler::choose(std::span<float> logits, std::span<const std::int32_t> text) {
+  if (options_.temperature == 0.0) {
+    penalise_repetition(logits, text, options_.repetition_penalty);
+    return likeliest(logits);
+  }
+  const std::vector<double> shares = chances(logits, text, options_);
   // 53 bits, as a double holds: the standard's distributions differ from library to library.
   double left = static_cast<double>(generator_() >> 11) * 0x1p-53;
   std::size_t last = 0;
