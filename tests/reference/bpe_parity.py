@@ -1,6 +1,6 @@
 """What Hugging Face's tokenizers make of many texts with byte-pair encoding: python bpe_parity.py DEPS OUT
 
-OUT/<name>/tokenizer.json       tokenizers trained here on reviews, in the styles of GPT-2, Llama 3, Qwen, SmolLM2, Llama 2
+OUT/<name>/tokenizer.json       tokenizers trained here on a quarter of the reviews, in the styles of GPT-2, Llama 3, Qwen, SmolLM2, Llama 2
                                 (old and new) and Gemma
 OUT/random.texts, reviews.texts the texts; OUT/smollm2.texts: those without the bytes that SmolLM2's vocabulary lacks
 OUT/<texts>.<name>.tokens       what encode gives; smollm2 is the tokenizer that transformers finds in the GGUF file
@@ -22,7 +22,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 from tokenizer_parity import random_text, reviews, write_numbers, write_texts, write_tokens
 
-RANDOM_TEXTS, ID_LISTS = 20_000, 2_000
+RANDOM_TEXTS, ID_LISTS = 12_000, 1_000
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace("{1,3}", "")
@@ -37,36 +37,42 @@ def mixed_text(rng):
     return "".join(rng.choice(PIECES) for _ in range(rng.randrange(1, 12)))
 
 
-def trained(texts, normalizer, pre_tokenizer, decoder, special, size=3000, alphabet=(), limit=1000, model=None):
-    tokenizer = Tokenizer(model or models.BPE())
-    if normalizer:
-        tokenizer.normalizer = normalizer
-    if pre_tokenizer:
-        tokenizer.pre_tokenizer = pre_tokenizer
-    tokenizer.decoder = decoder
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=list(alphabet),
+def trained(texts, pre_tokenizer, special, alphabet=(), limit=1000):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizer
+    trainer = trainers.BpeTrainer(vocab_size=3000, special_tokens=special, initial_alphabet=list(alphabet),
                                   limit_alphabet=limit, show_progress=False, max_token_length=16)
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
 def byte_level(texts, pre_tokenizer, normalizer=None):
-    return trained(texts, normalizer, pre_tokenizer, decoders.ByteLevel(), SPECIAL,
-                   alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = trained(texts, pre_tokenizer, SPECIAL, pre_tokenizers.ByteLevel.alphabet())
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
-def sentencepiece(texts, normalizer, pre_tokenizer, strip):
-    """Trained on words, then given the pre-tokenizer of such models, which cuts nothing."""
-    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+def sentencepiece(texts):
+    """The model alone, trained on words."""
     special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokenizer = trained(texts, None, pre_tokenizers.Metaspace(), decoders.Sequence(
-        steps + ([decoders.Strip(" ", 1, 0)] if strip else [])), special, limit=80)
-    settings = json.loads(tokenizer.to_str())
+    settings = json.loads(trained(texts, pre_tokenizers.Metaspace(), special, limit=80).to_str())
     settings["added_tokens"] = settings["added_tokens"][:3]
     settings["model"] |= {"unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
-    tokenizer = Tokenizer.from_str(json.dumps(settings))
-    tokenizer.normalizer = normalizer
-    tokenizer.pre_tokenizer = pre_tokenizer
+    return json.dumps(settings)
+
+
+def sentencepiece_style(model, normalizer, pre_tokenizer, strip):
+    tokenizer = Tokenizer.from_str(model)
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    if pre_tokenizer:
+        tokenizer.pre_tokenizer = pre_tokenizer
+    else:
+        tokenizer = Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str()) | {"pre_tokenizer": None}))
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence(steps + [decoders.Strip(" ", 1, 0)] * strip)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s>:1 $B:1", special_tokens=[("<s>", 1)])
     return tokenizer
@@ -96,7 +102,8 @@ def tokenizers_of(texts):
     smollm = byte_level(texts, pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]))
     space = normalizers.Replace(" ", "▁")
-    few_bytes = sentencepiece(texts, space, None, False)
+    model = sentencepiece(texts)
+    few_bytes = sentencepiece_style(model, space, None, False)
     return {
         "gpt2": gpt2,
         "trimmed": trimmed,
@@ -104,10 +111,10 @@ def tokenizers_of(texts):
         "whole_words": with_model(llama3, ignore_merges=True, merges=[m for i, m in enumerate(merges) if i % 10 < 9]),
         "qwen2": byte_level(texts, pre_tokenizers.Sequence([isolated(QWEN2), plain]), normalizers.NFC()),
         "smollm": smollm,
-        "llama2": sentencepiece(texts, normalizers.Sequence([normalizers.Prepend("▁"), space]), None, True),
-        "llama2_new": sentencepiece(texts, None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False), True),
-        "metaspace": sentencepiece(texts, None, pre_tokenizers.Metaspace(prepend_scheme="always", split=True), True),
-        "gemma": sentencepiece(texts, space, pre_tokenizers.Split(" ", "merged_with_previous"), False),
+        "llama2": sentencepiece_style(model, normalizers.Sequence([normalizers.Prepend("▁"), space]), None, True),
+        "llama2_new": sentencepiece_style(model, None, pre_tokenizers.Metaspace(prepend_scheme="first", split=False), True),
+        "metaspace": sentencepiece_style(model, None, pre_tokenizers.Metaspace(prepend_scheme="always", split=True), True),
+        "gemma": sentencepiece_style(model, space, pre_tokenizers.Split(" ", "merged_with_previous"), False),
         "unknown": with_model(few_bytes, byte_fallback=False),
         "unfused": with_model(few_bytes, byte_fallback=False, fuse_unk=False),
     }
@@ -136,7 +143,7 @@ def chats(rng, tokenizer, texts):
 def main():
     dependencies, out = map(pathlib.Path, sys.argv[1:])
     rng = random.Random(11)
-    review_texts = reviews(dependencies / "reviews")
+    review_texts = reviews(dependencies / "reviews")[::4]
     texts = [random_text(rng) if i % 2 else mixed_text(rng) for i in range(RANDOM_TEXTS)]
     write_texts(out / "reviews.texts", review_texts)
     write_texts(out / "random.texts", texts)

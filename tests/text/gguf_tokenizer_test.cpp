@@ -129,6 +129,8 @@ TEST(GgufTokenizer, HostileVocabulariesAreErrors) {
             "FormatError: f: \"tokenizer.ggml.scores\" is an array of 266, but must be an array of finite numbers");
   EXPECT_EQ(with([](auto& file) { file.tokens[5] = "\xFF"; }),
             "FormatError: f: \"tokenizer.ggml.tokens\"[5], \"\xFF\", is not UTF-8");
+  EXPECT_EQ(with([](auto& file) { file.tokens[5] = std::string(1000, 'x'); }),
+            "FormatError: f: \"tokenizer.ggml.tokens\"[5] has 1000 bytes, more than 512");
   EXPECT_EQ(with([](auto& file) { file.tokens[5] = "a"; }),
             "FormatError: f: \"tokenizer.ggml.tokens\": token \"a\" has two ids, 4 and 5; remove one of the entries");
   EXPECT_EQ(with([](auto& file) {

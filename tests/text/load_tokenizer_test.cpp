@@ -132,6 +132,73 @@ TEST(LoadTokenizer, UnsupportedComponentsAreNamed) {
   EXPECT_EQ(with("version", R"("2.0")"), "FormatError: FILE: \"version\" is \"2.0\", but must be \"1.0\"");
 }
 
+TEST(LoadTokenizer, BytePairFilesAreChecked) {
+  const auto with = [](const char* part, const char* value) {
+    Json file = json();
+    file["model"] = Json::parse(R"({"type": "BPE", "unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1, "b": 2, "ab": 3},
+                                    "merges": ["a b"]})");
+    file["added_tokens"] = Json::array();
+    file["post_processor"] = file["decoder"] = file["normalizer"] = file["pre_tokenizer"] = nullptr;
+    const Json change = Json::parse(value);
+    if (change.is_object()) {
+      file[part].update(change);
+    } else {
+      file[part] = change;
+    }
+    return error_of_json(file);
+  };
+  EXPECT_EQ(with("decoder", "null"), "(no error)");
+  EXPECT_EQ(with("model", R"({"merges": ["a b", "a  b"]})"),
+            "FormatError: FILE: \"model\": \"merges\"[1] is \"a  b\", but must be two tokens");
+  EXPECT_EQ(with("model", R"({"merges": [["a"]]})"),
+            "FormatError: FILE: \"model\": \"merges\"[0] is an array of 1, but must be two tokens");
+  EXPECT_EQ(with("model", R"({"merges": [["b", "a"]]})"),
+            "FormatError: FILE: \"model\": merge 0 of \"b\" and \"a\": the vocabulary has no token \"ba\"");
+  EXPECT_EQ(
+      with("model", R"({"dropout": 0.1})"),
+      "FormatError: FILE: \"model\": \"dropout\" is 0.1, but must be 0 or null: the same text gives the same tokens");
+  EXPECT_EQ(with("model", R"({"end_of_word_suffix": "</w>"})"),
+            "FormatError: FILE: \"model\": \"end_of_word_suffix\" is \"</w>\", but must be empty or null");
+  EXPECT_EQ(
+      with("model", R"({"unk_token": "?"})"),
+      "FormatError: FILE: \"model\": the vocabulary has no token \"?\", which stands for what is unknown; add it or "
+      "name the one that does");
+  EXPECT_EQ(
+      with("pre_tokenizer", R"({"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated",
+                                      "invert": false})"),
+      "FormatError: FILE: \"pre_tokenizer\": the expression \"(a+)+$\" is not one that graft knows; supported are "
+      "those of GPT-2, Llama 3 and Qwen 2");
+  EXPECT_EQ(with("pre_tokenizer", R"({"type": "Split", "pattern": {"String": " "}, "behavior": "Isolated",
+                                      "invert": false})"),
+            "FormatError: FILE: \"pre_tokenizer\": \"Isolated\" is not supported; supported with a String is "
+            "MergedWithPrevious, not inverted");
+  EXPECT_EQ(
+      with("pre_tokenizer", R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true},
+                                      {"type": "ByteLevel", "add_prefix_space": true}]})"),
+      "FormatError: FILE: \"pre_tokenizer\": \"pretokenizers\"[1]: \"ByteLevel\" is not supported; a step that changes "
+      "the text must be the first");
+  EXPECT_EQ(with("normalizer", R"({"type": "Replace", "pattern": {"Regex": " +"}, "content": ""})"),
+            "FormatError: FILE: \"normalizer\": pattern \" +\" is not supported here; supported is a String");
+}
+
+TEST(LoadTokenizer, StepsThatMultiplyTextAreErrors) {
+  Json file = json();
+  const Json twice = Json::parse(R"({"type": "Replace", "pattern": {"String": "a"}, "content": "aa"})");
+  file["normalizer"] = {{"type", "Sequence"}, {"normalizers", Json::array()}};
+  for (int i = 0; i < 60; ++i) file["normalizer"]["normalizers"].push_back(twice);
+  EXPECT_EQ(
+      error_of_json(file),
+      "FormatError: FILE: \"normalizer\": \"normalizers\"[6]: \"content\" is \"aa\", but must be so short that text "
+      "grows at most 64 times");
+  file = json();
+  file["decoder"] = {{"type", "Sequence"}, {"decoders", Json::array()}};
+  for (int i = 0; i < 60; ++i) file["decoder"]["decoders"].push_back(twice);
+  EXPECT_EQ(
+      error_of_json(file),
+      "FormatError: FILE: \"decoder\": \"decoders\"[6]: \"content\" is \"aa\", but must be so short that text grows at "
+      "most 64 times");
+}
+
 TEST(LoadTokenizer, HostileVocabulariesAreErrors) {
   const auto with_vocabulary = [](const char* vocabulary) {
     Json file = json();

@@ -98,7 +98,7 @@ struct GgufTensor {
 
 /// What a file may ask for before it is refused.
 struct GgufLimits {
-  std::uint64_t header = 256 << 20;  ///< bytes before the tensors' data; it is held in memory
+  std::uint64_t header = 64 << 20;  ///< bytes before the tensors' data; it is held in memory
   std::size_t tensors = 100'000;
 };
 

@@ -31,6 +31,11 @@ struct GgufVocabulary {
       check_count("tokenizer.ggml.token_type", types.size());
     }
     for (std::size_t i = 0; i < spelled.size(); ++i) {
+      constexpr std::size_t longest = 512;  // finding the merges of a token takes the square of its length
+      if (spelled[i].size() > longest) {
+        throw FormatError(message(data.where(), ": \"tokenizer.ggml.tokens\"[", i, "] has ", spelled[i].size(),
+                                  " bytes, more than ", longest));
+      }
       if (find_invalid_utf8(spelled[i]) != std::string_view::npos) {
         throw FormatError(
             message(data.where(), ": \"tokenizer.ggml.tokens\"[", i, "], ", quoted(spelled[i]), ", is not UTF-8"));

@@ -55,10 +55,10 @@ class Metaspace final : public PreTokenizer {
     if (prefix_ == MetaspacePrefix::always || part.origin.front().begin == 0) prepend(part, sign);
   }
   void split(const AlignedText& text, TextRange part, std::vector<TextRange>& words) const override {
-    std::uint32_t begin = part.begin;
-    while (begin < part.end) {
-      const std::size_t next = split_ ? text.bytes.find(sign, begin + 1) : std::string::npos;
-      const std::uint32_t end = next < part.end ? static_cast<std::uint32_t>(next) : part.end;
+    const std::string_view piece = std::string_view(text.bytes).substr(0, part.end);
+    for (std::uint32_t begin = part.begin; begin < part.end;) {
+      const std::size_t next = split_ ? piece.find(sign, begin + 1) : piece.npos;
+      const std::uint32_t end = next == piece.npos ? part.end : static_cast<std::uint32_t>(next);
       words.push_back({begin, end});
       begin = end;
     }
@@ -76,10 +76,11 @@ class DelimiterPreTokenizer final : public PreTokenizer {
   explicit DelimiterPreTokenizer(std::string delimiter) : delimiter_(std::move(delimiter)) {}
 
   void split(const AlignedText& text, TextRange part, std::vector<TextRange>& words) const override {
+    const std::string_view piece = std::string_view(text.bytes).substr(0, part.end);
     for (std::uint32_t begin = part.begin; begin < part.end;) {
-      const std::size_t found = text.bytes.find(delimiter_, begin);
-      const std::size_t end = found == std::string::npos ? part.end : found + delimiter_.size();
-      words.push_back({begin, end < part.end ? static_cast<std::uint32_t>(end) : part.end});
+      const std::size_t found = piece.find(delimiter_, begin);
+      const std::size_t end = found == piece.npos ? part.end : found + delimiter_.size();
+      words.push_back({begin, static_cast<std::uint32_t>(end)});
       begin = words.back().end;
     }
   }

@@ -106,12 +106,15 @@ inline std::unique_ptr<const SubwordModel> read_model(const JsonFields& file, bo
   unsupported(fields, type, "supported are WordPiece (not behind ByteLevel) and BPE");
 }
 
-inline void read_decoder_steps(const JsonFields& fields, std::vector<std::unique_ptr<const DecoderStep>>& steps) {
+inline void read_decoder_steps(const JsonFields& fields, Growth& growth,
+                               std::vector<std::unique_ptr<const DecoderStep>>& steps) {
   const std::string type = fields.text("type");
   if (type == "ByteLevel") {
     steps.push_back(std::make_unique<ByteLevelStep>());
   } else if (type == "Replace") {
-    steps.push_back(std::make_unique<ReplaceStep>(read_string_pattern(fields), fields.text("content")));
+    std::string pattern = read_string_pattern(fields), content = fields.text("content");
+    growth.replace(fields, pattern, content);
+    steps.push_back(std::make_unique<ReplaceStep>(std::move(pattern), std::move(content)));
   } else if (type == "ByteFallback") {
     steps.push_back(std::make_unique<ByteFallbackStep>());
   } else if (type == "Fuse") {
@@ -127,7 +130,7 @@ inline void read_decoder_steps(const JsonFields& fields, std::vector<std::unique
     const std::string scheme = fields.text("prepend_scheme", fields.boolean("add_prefix_space", true) ? "" : "never");
     steps.push_back(std::make_unique<MetaspaceStep>(scheme != "never"));
   } else if (type == "Sequence") {
-    for_each_object(fields, "decoders", [&](const JsonFields& step) { read_decoder_steps(step, steps); });
+    for_each_object(fields, "decoders", [&](const JsonFields& step) { read_decoder_steps(step, growth, steps); });
   } else {
     unsupported(fields, type,
                 "supported are WordPiece alone, ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip, Sequence and "
@@ -142,7 +145,8 @@ inline std::unique_ptr<const Decoder> read_decoder(const JsonFields& file) {
     return std::make_unique<WordPieceDecoder>(fields.text("prefix"), fields.boolean("cleanup"));
   }
   std::vector<std::unique_ptr<const DecoderStep>> steps;
-  read_decoder_steps(fields, steps);
+  Growth growth;
+  read_decoder_steps(fields, growth, steps);
   return std::make_unique<StepDecoder>(std::move(steps));
 }
 

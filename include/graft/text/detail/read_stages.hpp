@@ -73,16 +73,21 @@ inline std::unique_ptr<const Normalizer> read_bert_normalizer(const JsonFields& 
 }
 
 /// Adds the steps that the component asks for.
-inline void read_rewrites(const JsonFields& fields, std::vector<std::unique_ptr<const Rewrite>>& steps) {
+inline void read_rewrites(const JsonFields& fields, Growth& growth,
+                          std::vector<std::unique_ptr<const Rewrite>>& steps) {
   const std::string type = fields.text("type");
   if (type == "NFC") {
     steps.push_back(std::make_unique<NfcRewrite>());
   } else if (type == "Prepend") {
-    steps.push_back(std::make_unique<Prepend>(fields.text("prepend")));
+    std::string prefix = fields.text("prepend");
+    if (prefix.size() > 64) fields.fail("prepend", "at most 64 bytes long");
+    steps.push_back(std::make_unique<Prepend>(std::move(prefix)));
   } else if (type == "Replace") {
-    steps.push_back(std::make_unique<Replace>(read_string_pattern(fields), fields.text("content")));
+    std::string pattern = read_string_pattern(fields), content = fields.text("content");
+    growth.replace(fields, pattern, content);
+    steps.push_back(std::make_unique<Replace>(std::move(pattern), std::move(content)));
   } else if (type == "Sequence") {
-    for_each_object(fields, "normalizers", [&](const JsonFields& step) { read_rewrites(step, steps); });
+    for_each_object(fields, "normalizers", [&](const JsonFields& step) { read_rewrites(step, growth, steps); });
   } else {
     unsupported(fields, type, "supported are BertNormalizer alone, NFC, Prepend, Replace, Sequence and null");
   }
@@ -93,7 +98,8 @@ inline std::unique_ptr<const Normalizer> read_normalizer(const JsonFields& file,
   const JsonFields fields = file.object("normalizer");
   if (fields.text("type") == "BertNormalizer") return read_bert_normalizer(fields, config);
   std::vector<std::unique_ptr<const Rewrite>> steps;
-  read_rewrites(fields, steps);
+  Growth growth;
+  read_rewrites(fields, growth, steps);
   if (steps.empty()) return std::make_unique<PlainNormalizer>();
   return std::make_unique<RewritingNormalizer>(std::move(steps));
 }

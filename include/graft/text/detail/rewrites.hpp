@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/error.hpp"
 #include "graft/text/detail/bert_pre_tokenizer.hpp"
 #include "graft/text/detail/nfc.hpp"
 #include "graft/text/stages.hpp"
@@ -84,7 +85,11 @@ class RewritingNormalizer final : public Normalizer {
     AlignedText own;
     AlignedText& work = out.bytes.empty() ? out : own;
     PlainNormalizer().normalize(text, shift, work);
-    for (const auto& step : steps_) step->apply(work);
+    for (const auto& step : steps_) {
+      step->apply(work);
+      if (work.bytes.size() <= UINT32_MAX) continue;
+      throw OptionError(message("a text of ", text.size(), " bytes grows beyond 4 GiB; encode less at once"));
+    }
     if (&work == &out) return;
     out.bytes += own.bytes;
     out.origin.insert(out.origin.end(), own.origin.begin(), own.origin.end());

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string_view>
 
 #include "graft/core/error.hpp"
@@ -11,6 +13,20 @@ namespace graft::detail {
 [[noreturn]] inline void unsupported(const JsonFields& component, std::string_view type, std::string_view supported) {
   throw FormatError(message(component.where(), ": ", quoted(type), " is not supported; ", supported));
 }
+
+/// How many times as long the steps of a component may make a text: enough for any tokenizer, too little for a file
+/// that wants the memory of the machine.
+class Growth {
+ public:
+  void replace(const JsonFields& step, std::string_view pattern, std::string_view content) {
+    factor_ *= std::max<std::size_t>(1, (content.size() + pattern.size() - 1) / pattern.size());
+    if (factor_ > limit_) step.fail("content", message("so short that text grows at most ", limit_, " times"));
+  }
+
+ private:
+  static constexpr std::size_t limit_ = 64;
+  std::size_t factor_ = 1;
+};
 
 /// The members of each object in an array.
 template <class Use>
