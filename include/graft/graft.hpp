@@ -55,6 +55,7 @@
 #include "graft/rag/citations.hpp"
 #include "graft/rag/embedder.hpp"
 #include "graft/rag/generator.hpp"
+#include "graft/rag/local_generator.hpp"
 #include "graft/rag/prompt.hpp"
 #include "graft/rag/summarise.hpp"
 #include "graft/retrieval/chunker.hpp"

@@ -20,7 +20,8 @@ using RetrieveFunction = std::function<std::vector<Hit>(const std::string& quest
 /// Chooses those of the hits that bear on the question, in their order.
 using SelectFunction = std::function<std::vector<Hit>(const std::string& question, std::vector<Hit> hits)>;
 
-/// Puts question and sources into messages; make_prompt(), if it is not another.
+/// Puts question and sources into messages; make_prompt(), if it is not another. Called without hits first, to find out
+/// before the search whether the question has room.
 using PromptFunction =
     std::function<Prompt(const std::string& question, std::span<const Hit> hits, const PromptBudget& budget)>;
 
