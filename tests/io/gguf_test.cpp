@@ -313,6 +313,16 @@ TEST(GgufFile, DecodesARealModelAsTheReference) {
   EXPECT_EQ(count, 17u) << "eight of F32 and Q4_1, one of Q8_0";
 }
 
+TEST(GgufFile, GivesTheShapeOfHuggingFace) {
+  const std::string path = GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+  const GgufFile file(path);
+  const GgufTensor& embedding = file.tensor("token_embd.weight");
+  std::vector<float> values(embedding.values());
+  file.read_float32(embedding, values);
+  EXPECT_EQ(embedding.shape, (std::vector<std::int64_t>{49152, 576}));
+  EXPECT_NE(values.back(), 0.0f);
+}
+
 TEST(Dequantise, RefusesSizesThatDoNotFit) {
   std::vector<std::byte> bytes(18);
   std::vector<float> values(33);

@@ -180,6 +180,16 @@ TEST(DecodeStream, GivesWholeCharactersOnly) {
             "OptionError: id 1000 at place 1 is not in the vocabulary, whose ids are below 266");
 }
 
+TEST(DecodeStream, PiecesMakeUpTheDecodedText) {
+  const Tokenizer tokenizer = load(SentencePieceFile().content());
+  const std::vector<std::int32_t> ids = tokenizer.encode("ab \u4F60\u597D ab<tag>\U0001F642").ids;
+  DecodeStream stream(tokenizer);
+  std::string answer;
+  for (const std::int32_t id : ids) answer += stream.push(id);
+  answer += stream.finish();
+  EXPECT_EQ(answer, "ab \u4F60\u597D ab<tag>\U0001F642");
+}
+
 TEST(DecodeStream, DoesNotWaitForEverForACharacter) {
   const Tokenizer tokenizer = load(SentencePieceFile().content());
   DecodeStream stream(tokenizer);
