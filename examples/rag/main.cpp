@@ -2,6 +2,7 @@
 //
 //   rag index  notes/ more.jsonl --store my.db --model all-MiniLM-L6-v2
 //   rag search "how do I resize pictures from the shell" --store my.db
+//   rag ask    "how do I resize pictures?" --store my.db --server http://127.0.0.1:8080
 //   rag eval   --store my.db --queries queries.jsonl --relevant qrels.tsv
 //   rag copy   --from my.db --to postgresql://user@host/database
 
@@ -10,6 +11,7 @@
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
+#include "ask.hpp"
 #include "copy.hpp"
 #include "embed.hpp"
 #include "eval.hpp"
@@ -56,6 +58,35 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   searching->add_flag("--json", search.json, "print JSON");
 
+  AskCommand ask;
+  CLI::App* asking = app.add_subcommand("ask", "Answers a question from the passages that it finds, and names them.");
+  asking->add_option("question", ask.question, "what you want to know")->required();
+  asking->add_option("--store", ask.store, "file, or postgresql://user@host/database")->required();
+  asking->add_option("--model", ask.model, "the model of the store, if it lies elsewhere by now");
+  asking->add_option("--top", ask.top, "passages to look at")->capture_default_str()->check(CLI::Range(1, 1000));
+  asking->add_option("--where", ask.where, "only documents whose metadata fit: section = \"graphics\"");
+  asking->add_option("--mode", ask.mode, "hybrid, dense (vectors) or bm25 (words)")
+      ->check(modes)
+      ->capture_default_str();
+  asking->add_option("--neighbours", ask.neighbours, "passages to read before and after each")->capture_default_str();
+  asking
+      ->add_option("--least-similarity", ask.least_similarity,
+                   "where no passage is as near as this, nothing is answered")
+      ->capture_default_str();
+  ask.language_model.add_to(*asking);
+  asking->add_flag("--json", ask.json, "print JSON: answer, sources, hits, prompt, times");
+
+  SummariseCommand summarise;
+  CLI::App* summarising = app.add_subcommand("summarise", "Says what all documents of a store say together.");
+  summarising->add_option("--store", summarise.store, "file, or postgresql://user@host/database")->required();
+  summarising->add_option("--where", summarise.where, "only documents whose metadata fit");
+  summarising->add_option("--focus", summarise.focus, "what to look at above all");
+  summarising->add_option("--most-calls", summarise.most_calls, "of the language model, to read the documents")
+      ->capture_default_str();
+  summarise.language_model.answer_tokens = 256;
+  summarise.language_model.add_to(*summarising);
+  summarising->add_flag("--json", summarise.json, "print JSON");
+
   EvalOptions eval;
   CLI::App* evaluating =
       app.add_subcommand("eval", "Measures how well a store answers queries whose relevant documents are known.");
@@ -86,7 +117,7 @@ int main(int argc, char** argv) {
   copying->add_option("--to", copy.to, "likewise; made if it is not there, and all of the copy appears at once")
       ->required();
 
-  for (CLI::App* command : {indexing, searching, evaluating, embedding})
+  for (CLI::App* command : {indexing, searching, asking, evaluating, embedding})
     command->add_option("--threads", threads, "0: one for each core")
         ->check(CLI::NonNegativeNumber)
         ->capture_default_str();
@@ -96,6 +127,8 @@ int main(int argc, char** argv) {
     if (threads > 0) at::set_num_threads(threads);
     if (*indexing) return run_index(index);
     if (*searching) return run_search(search);
+    if (*asking) return run_ask(ask);
+    if (*summarising) return run_summarise(summarise);
     if (*embedding) return run_embed(embed);
     if (*copying) return run_copy(copy);
     return run_eval(eval);
