@@ -94,7 +94,7 @@ inline std::string llama2_text(const ChatMessage& message) {
     std::string text = piece.text;
     for (const std::string_view mark : {"[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"}) {
       if (!piece.quoted) break;
-      for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; ++at) text.insert(at + 1, " ");
+      for (std::size_t at = 0; (at = text.find(mark, at)) != std::string::npos; ++at) text.insert(at + 1, 1, ' ');
     }
     out += text;
   }
