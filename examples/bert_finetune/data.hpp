@@ -76,6 +76,7 @@ class Examples {
   std::int64_t size() const { return static_cast<std::int64_t>(ids_.size()); }
   std::int64_t length(std::int64_t row) const { return static_cast<std::int64_t>(ids_[row].size()); }
   const std::vector<std::int64_t>& labels() const { return labels_; }
+  const std::vector<std::int32_t>& ids(std::int64_t row) const { return ids_[row]; }
 
   Batch batch(std::span<const std::int64_t> rows) const {
     std::vector<std::vector<std::int32_t>> ids;

@@ -111,7 +111,7 @@ TEST(Adaptable, LayersOfOneInputGoThroughOneGroup) {
   query->add_adapter("default", {.rank = 2});
   randomise(*query);
   const auto x = torch::randn({3, 8});
-  const std::vector<LinearPart> parts{query->part(), key->part()};
+  const std::vector<LinearPart> parts{*query->part(x), *key->part(x)};
   const auto y = linear_group(x, parts);
   EXPECT_TRUE(torch::allclose(y[0], query(x), 1e-5, 1e-6));
   EXPECT_TRUE(torch::allclose(y[1], key(x), 1e-5, 1e-6));

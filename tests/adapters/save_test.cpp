@@ -133,13 +133,33 @@ TEST_F(Save, ThePlanKnowsTheSizeOfTheFile) {
       plan(shape_of(trained), {.lora = LoraOptions{.rank = 3}, .targets = {.layers = {"words", "query"}}});
   EXPECT_EQ(planned.file_bytes,
             static_cast<std::int64_t>(std::filesystem::file_size(directory / "a" / "adapter_model.safetensors")));
+
+  detach(trained, "default");
+  const auto compare = [&](const PlanOptions& options, const char* name) {
+    const Plan expected = plan(shape_of(trained), options);
+    if (options.dora) {
+      attach_dora(trained, *options.lora, options.targets);
+    } else {
+      attach(trained, *options.lora, options.targets);
+    }
+    save_adapter(directory / name, trained);
+    const auto bytes = std::filesystem::file_size(directory / name / "adapter_model.safetensors");
+    EXPECT_EQ(expected.file_bytes, static_cast<std::int64_t>(bytes)) << name;
+    const ParameterCount found = count_parameters(trained).all;
+    EXPECT_EQ(expected.parameters.all.trained, found.trained) << name;
+    EXPECT_EQ(expected.parameters.all.stored, found.stored) << name;
+    detach(trained, "default");
+  };
+  compare({.lora = LoraOptions{.rank = 2}, .dora = true, .targets = {.layers = {"words", "query"}}}, "dora");
+  compare({.lora = LoraOptions{.rank = 2, .start = LowRankStart::pissa}, .targets = {.layers = {"value", "query"}}},
+          "pissa");
 }
 
 TEST_F(Save, LayersOfDifferentRankAndAlphaGoIntoPatterns) {
   ModelImpl model;
-  attach(model,
-         {{"query", {.rank = 2, .alpha = 4}}, {"value", {.rank = 3, .alpha = 4}}, {"words", {.rank = 2, .alpha = 9}}},
-         {"classifier"});
+  const std::map<std::string, LoraOptions> layers{
+      {"query", {.rank = 2, .alpha = 4}}, {"value", {.rank = 3, .alpha = 4}}, {"words", {.rank = 2, .alpha = 9}}};
+  attach(model, layers, {"classifier"});
   randomise(model);
   model.eval();
   save_adapter(directory / "a", model);
@@ -237,11 +257,100 @@ TEST_F(Save, RanksOfConfigAndWeightsMustAgree) {
   EXPECT_EQ(base.query->adapter("default")->options.alpha, 5);
 }
 
-TEST_F(Save, SettingsThatGraftDoesNotHaveAreNamed) {
-  EXPECT_EQ(load_failure(altered([](AdapterConfig& config, std::vector<TensorBytes>&) {
-              config.trainable_token_indices = {{"", {1}}};
-            })),
-            "  \"trainable_token_indices\" asks for something that this call does not do");
+TEST_F(Save, TokenRowsOfTheConfigMustBeInTheFileAndTheModel) {
+  const auto with_rows = [&](const std::string& name, std::vector<std::int64_t> rows) {
+    return altered([&](AdapterConfig& config, std::vector<TensorBytes>&) {
+      config.trainable_token_indices = {{name, rows}};
+    });
+  };
+  EXPECT_EQ(load_failure(with_rows("", {1})),
+            "  missing in the file (1): \"words.token_adapter.trainable_tokens_delta\"");
+  EXPECT_EQ(load_failure(with_rows("places", {1})),
+            "  \"trainable_token_indices\" names \"places\", and the model has no such embedding");
+  EXPECT_NE(load_failure(with_rows("words", {10})).find("token 10 is not among the 10 of layer \"words\""),
+            std::string::npos);
+}
+
+TEST_F(Save, TokenRowsComeBackBesideLora) {
+  detach(trained, "default");
+  attach(trained, {.rank = 2}, {.layers = {"query"}});
+  train_token_rows(trained, "words", {9, 2});
+  randomise(trained);
+  save_adapter(directory / "rows", trained);
+  const LoadedAdapter loaded = load_adapter(directory / "rows", base);
+  EXPECT_EQ(loaded.layers, (std::vector<std::string>{"query", "words"}));
+  EXPECT_EQ(loaded.config.trainable_token_indices,
+            (decltype(loaded.config.trainable_token_indices){{"words", {2, 9}}}));
+  EXPECT_TRUE(torch::equal(base.forward(ids), trained.forward(ids)));
+  EXPECT_TRUE(base.words->slot("default")->parameters()[0].requires_grad());
+}
+
+TEST_F(Save, Ia3ComesBackWithItsSides) {
+  detach(trained, "default");
+  attach_ia3(trained, {.layers = {"query", "value"}}, {"value"}, "default");
+  randomise(trained);
+  save_adapter(directory / "ia3", trained, "default", {.data = "0123"});
+  const LoadedAdapter loaded = load_adapter(directory / "ia3", base, "again");
+  EXPECT_EQ(loaded.config.peft_type, AdapterType::ia3);
+  EXPECT_EQ(loaded.config.target_modules.names, (std::vector<std::string>{"query", "value"}));
+  EXPECT_EQ(loaded.config.feedforward_modules.names, std::vector<std::string>{"value"});
+  EXPECT_EQ(loaded.metadata.at("graft.data"), "0123");
+  EXPECT_TRUE(loaded.warnings.empty());
+  EXPECT_TRUE(torch::equal(base.forward(ids), trained.forward(ids)));
+}
+
+TEST_F(Save, AnAdapterThatStartedAtTheWeightIsStoredAsOrdinaryLora) {
+  for (const LowRankStart start : {LowRankStart::pissa, LowRankStart::olora}) {
+    for (const LowRankScale divisor : {LowRankScale::rank, LowRankScale::root_of_rank}) {
+      for (const auto& name : adapters(trained)) detach(trained, name);
+      for (const auto& name : adapters(base)) detach(base, name);
+      attach(trained, {.rank = 2, .alpha = 5, .start = start, .divisor = divisor}, {.layers = {"query", "value"}});
+      {
+        const torch::NoGradGuard no_grad;
+        for (torch::Tensor& parameter : trained.parameters()) {
+          if (parameter.requires_grad()) parameter.add_(torch::randn_like(parameter), 0.2);
+        }
+      }
+      save_adapter(directory / "start", trained, "default", {.replace = true});
+      const LoadedAdapter loaded = load_adapter(directory / "start", base);
+      EXPECT_EQ(loaded.config.r, 4);
+      EXPECT_EQ(loaded.config.init_lora_weights, "true");
+      EXPECT_NEAR(base.query->adapter("default")->scale(), trained.query->adapter("default")->scale(), 1e-12);
+      EXPECT_EQ(loaded.heads, std::vector<std::string>{"classifier"});
+      EXPECT_TRUE(torch::allclose(base.forward(ids), trained.forward(ids), 1e-5, 1e-6));
+    }
+  }
+  detach(trained, "default");
+  attach(trained, {.rank = 4, .start = LowRankStart::olora}, {.layers = {"query"}});
+  EXPECT_EQ(error_message([&] { save_adapter(directory / "large", trained); }),
+            "OptionError: layer \"query\" would be stored with rank 8, twice its own, which is more than its weight "
+            "[6, 6] has; merge it instead");
+}
+
+TEST_F(Save, AnAdapterPutOnAnotherBaseSaysSo) {
+  save_adapter(directory / "a", trained);
+  EXPECT_TRUE(load_adapter(directory / "a", base).warnings.empty());
+  detach(base, "default");
+  {
+    const torch::NoGradGuard no_grad;
+    base.query->weight[0][0] += 1e-3;
+  }
+  const auto warnings = load_adapter(directory / "a", base).warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("was trained on a base whose adapted weights have the fingerprint "), std::string::npos);
+}
+
+TEST_F(Save, KindsThatOneFileCannotHoldAreRefused) {
+  detach(trained, "default");
+  attach(trained, {.rank = 2}, {.layers = {"query"}});
+  trained.value->add_ia3("default", Ia3Side::output);
+  EXPECT_EQ(error_message([&] { save_adapter(directory / "both", trained); }),
+            "OptionError: adapter \"default\" is of IA3 in some layers and of another kind in others, and "
+            "adapter_config.json has room for one; save them as two adapters");
+  detach(trained, "default");
+  train_token_rows(trained, "words", {1});
+  EXPECT_NE(error_message([&] { save_adapter(directory / "rows", trained); }).find("of trained token rows alone"),
+            std::string::npos);
 }
 
 TEST_F(Save, WhatTheConfigAsksForMustBeInTheFile) {

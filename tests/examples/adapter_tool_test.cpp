@@ -50,6 +50,26 @@ TEST_F(AdapterTool, InspectPrintsLayersAndTheirNorms) {
   EXPECT_NE(run.output.find("layers 1, parameters 16"), std::string::npos) << run.output;
 }
 
+TEST_F(AdapterTool, MergeRefusesAnEmbeddingThatTheOutputLayerShares) {
+  const std::vector<float> ones(16, 1.0F);
+  const auto bytes = std::as_bytes(std::span(ones));
+  const std::vector<TensorBytes> words{{"words.weight", ElementType::F32, {4, 4}, bytes}};
+  Json config = {{"architectures", {"GPT2LMHeadModel"}}, {"vocab_size", 4}};
+  write_model_dir(directory_ / "tied", config, words);
+  config["tie_word_embeddings"] = false;
+  write_model_dir(directory_ / "untied", config, words);
+  write_adapter_dir(directory_ / "e", {.r = 2, .target_modules = {{"words"}, ""}},
+                    std::vector<TensorBytes>{{"words.lora_embedding_A", ElementType::F32, {2, 4}, bytes.first(32)},
+                                             {"words.lora_embedding_B", ElementType::F32, {4, 2}, bytes.first(32)}});
+  const auto run = tool("merge tied e --out merged");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_NE(run.output.find("the base's output layer shares the weight of \"words\", which the adapter leaves as it is "
+                            "there; use the adapter unmerged"),
+            std::string::npos)
+      << run.output;
+  EXPECT_EQ(tool("merge untied e --out merged").exit_code, 0);
+}
+
 TEST_F(AdapterTool, MergeAddsTheUpdateAndKeepsTheRest) {
   const auto run = tool("merge base a --out merged");
   ASSERT_EQ(run.exit_code, 0) << run.output;

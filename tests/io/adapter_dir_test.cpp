@@ -93,9 +93,16 @@ TEST(ParseAdapterConfig, RefusesOtherKindsOfAdapter) {
   const auto error = [](std::string_view text) {
     return error_message([&] { parse_adapter_config(parse_json(text, "c"), "c"); });
   };
-  EXPECT_EQ(error(R"({"peft_type":"IA3"})"),
-            "FormatError: c: \"peft_type\" is \"IA3\", but must be \"LORA\", the kind of adapter that graft reads");
-  EXPECT_EQ(error(R"({"r":8})"), "FormatError: c: \"peft_type\" is missing, but must be \"LORA\"");
+  EXPECT_EQ(error(R"({"peft_type":"VERA"})"),
+            "FormatError: c: \"peft_type\" is \"VERA\", but must be \"LORA\" or \"IA3\", the kinds of adapters that "
+            "graft reads");
+  EXPECT_EQ(
+      error(R"({"r":8})"),
+      "FormatError: c: \"peft_type\" is missing, but must be \"LORA\" or \"IA3\", the kinds of adapters that graft "
+      "reads");
+  EXPECT_EQ(error(R"({"peft_type":"IA3","r":8,"use_dora":true})"),
+            "FormatError: c: 2 fields are wrong or ask for what graft does not do:\n"
+            "  \"r\" is 8, which graft does not do\n  \"use_dora\" is true, which graft does not do");
   EXPECT_EQ(error("[]"), "FormatError: c: is an array of 0, but must be a JSON object");
 }
 
@@ -115,6 +122,11 @@ TEST(AdapterConfigJson, ReadsBackAsItWas) {
   config.alpha_pattern = {{"query", 0.1}};
   config.trainable_token_indices = {{"", {1, 2}}};
   EXPECT_EQ(parse_adapter_config(parse_json(json_text(adapter_config_json(config)), "c"), "c"), config);
+
+  AdapterConfig ia3{.peft_type = AdapterType::ia3, .base_model_name_or_path = "base"};
+  ia3.target_modules.names = {"key", "output.dense"};
+  ia3.feedforward_modules.names = {"output.dense"};
+  EXPECT_EQ(parse_adapter_config(parse_json(json_text(adapter_config_json(ia3)), "c"), "c"), ia3);
 }
 
 void write_minimal(const fs::path& directory) {

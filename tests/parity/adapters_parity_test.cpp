@@ -3,13 +3,16 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <fstream>
 #include <map>
 #include <set>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/dora.hpp"
+#include "graft/adapters/lora_fa.hpp"
 #include "graft/adapters/save.hpp"
 #include "graft/tensor/state.hpp"
+#include "graft/training/lora_plus.hpp"
 #include "support/python.hpp"
 #include "support/safetensors.hpp"
 #include "support/temporary_directory.hpp"
@@ -47,9 +50,10 @@ double relative_difference(const torch::Tensor& a, const torch::Tensor& b) {
 // Both sides compute in float64; sums in another order cost a few units of 1e-16.
 constexpr double tolerance = 1e-13;
 
-const char* const kinds[] = {"plain",          "rslora",        "all_linear",     "patterns",
-                             "dora",           "dora_patterns", "lora_bias",      "bias_all",
-                             "bias_lora_only", "saved_modules", "saved_embedding"};
+const char* const kinds[] = {"plain",          "rslora",        "all_linear",       "patterns",
+                             "dora",           "dora_patterns", "lora_bias",        "bias_all",
+                             "bias_lora_only", "saved_modules", "saved_embedding",  "token_rows",
+                             "input_rows",     "ia3",           "ia3_feed_forward", "ia3_pattern"};
 
 /// PEFT's directories of every kind, made once.
 const std::filesystem::path& made() {
@@ -72,8 +76,14 @@ std::map<std::string, torch::Tensor> trained_by_name(LayersImpl& model) {
   std::map<std::string, torch::Tensor> trained;
   std::set<std::string> adapted;
   for (const auto& [path, layer] : adaptable_layers(model)) {
+    const auto slot = layer->slot("default");
+    if (!slot) continue;
     const auto adapter = layer->adapter("default");
-    if (!adapter) continue;
+    if (!adapter) {
+      const bool rows = std::dynamic_pointer_cast<TokenRowsAdapter>(slot) != nullptr;
+      trained[path + (rows ? ".token_adapter.trainable_tokens_delta" : ".ia3_l")] = slot->parameters()[0];
+      continue;
+    }
     adapted.insert(path);
     trained[path + "." + layer->factor_keys().first] = adapter->lora_A;
     trained[path + "." + layer->factor_keys().second] = adapter->lora_B;
@@ -151,7 +161,7 @@ TEST(AdaptersInPeft, GiveTheOutputOfGraft) {
     load_adapter(made() / kind / "peft", model);
     const torch::NoGradGuard no_grad;
     for (auto& [name, tensor] : trained_by_name(model)) {
-      if (name.ends_with("lora_magnitude_vector")) {
+      if (name.ends_with("lora_magnitude_vector") || name.ends_with("ia3_l")) {
         tensor.uniform_(0.5, 1.5);
       } else {
         tensor.normal_(0.0, 0.3);
@@ -165,6 +175,125 @@ TEST(AdaptersInPeft, GiveTheOutputOfGraft) {
     const auto checked = read_all(made() / kind / "checked.safetensors");
     EXPECT_LT(relative_difference(checked.at("logits"), logits[kind]), tolerance) << kind;
   }
+}
+
+// The net of tests/reference/peft_family.py.
+struct FamilyImpl : torch::nn::Module {
+  FamilyImpl() {
+    words = register_module("words", Embedding(torch::nn::EmbeddingOptions(12, 8)));
+    up = register_module("up", Linear(torch::nn::LinearOptions(8, 20)));
+    norm = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({20})));
+    down = register_module("down", Linear(torch::nn::LinearOptions(20, 8)));
+    classifier = register_module("classifier", Linear(torch::nn::LinearOptions(8, 3)));
+  }
+  torch::Tensor forward(const torch::Tensor& ids) { return classifier(down(norm(torch::tanh(up(words(ids)))))); }
+  Embedding words = nullptr;
+  Linear up = nullptr, down = nullptr, classifier = nullptr;
+  torch::nn::LayerNorm norm = nullptr;
+};
+
+class FamilyParity : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    made_family = new TemporaryDirectory;
+    run_python("peft_family.py", {"make", made_family->path().string()});
+  }
+  static void TearDownTestSuite() { delete made_family; }
+
+  void SetUp() override {
+    load_state(model, SafetensorsFile(directory / "base.safetensors"));
+    ids = read_all(directory / "x.safetensors").at("ids");
+  }
+
+  /// Copies `values` under `prefix` into the adapter.
+  void put(const std::map<std::string, torch::Tensor>& values, const std::string& prefix) {
+    const torch::NoGradGuard no_grad;
+    for (auto& [name, tensor] : trained()) tensor.copy_(values.at(prefix + name));
+  }
+  std::map<std::string, torch::Tensor> trained() {
+    std::map<std::string, torch::Tensor> all;
+    for (const auto& [path, layer] : adaptable_layers(model)) {
+      if (const auto adapter = layer->adapter("default")) {
+        all[path + ".lora_A"] = adapter->lora_A;
+        all[path + ".lora_B"] = adapter->lora_B;
+      }
+    }
+    return all;
+  }
+
+  inline static TemporaryDirectory* made_family = nullptr;
+  const std::filesystem::path directory = made_family->path();
+  FamilyImpl model;
+  torch::Tensor ids;
+};
+
+// In float32, in which alone PEFT decomposes weights: a singular vector may come with the other sign, its product not.
+TEST_F(FamilyParity, StartsFromTheWeightAreThoseOfPeft) {
+  for (const auto& [start, name] : {std::pair(LowRankStart::pissa, "pissa"), std::pair(LowRankStart::olora, "olora")}) {
+    const auto expected = read_all(directory / name / "expected.safetensors");
+    if (!adapters(model).empty()) detach(model, "default");
+    attach(model, {.rank = 3, .alpha = 5, .start = start},
+           {.layers = {"up", "down"}, .heads = std::vector<std::string>{}});
+    for (const auto* layer : {"up", "down"}) {
+      const auto product = [&](auto&& of) {
+        return of(std::string(layer) + ".lora_B").mm(of(std::string(layer) + ".lora_A"));
+      };
+      const auto ours = trained();
+      EXPECT_LT(relative_difference(product([&](const std::string& n) { return ours.at(n).detach(); }),
+                                    product([&](const std::string& n) { return expected.at("start." + n); })),
+                2e-6);
+    }
+    put(expected, "value.");
+    const torch::Tensor out = model.forward(ids);
+    EXPECT_LT(relative_difference(out, expected.at("output")), 5e-6) << name;
+    out.square().sum().backward();
+    for (const auto& [key, tensor] : trained()) {
+      EXPECT_LT(relative_difference(tensor.grad(), expected.at("grad." + key)), 2e-5) << name << " " << key;
+    }
+    const LoadedAdapter loaded = load_adapter(directory / name / "peft", model, "converted");
+    EXPECT_EQ(loaded.config.r, 6);
+    EXPECT_LT(relative_difference(model.forward(ids), expected.at("output")), 5e-6) << name;
+    detach(model, "converted");
+    choose(model, "default");
+    save_adapter(directory / name / "graft", model);
+  }
+  run_python("peft_family.py", {"check", directory.string()});
+  for (const auto* name : {"pissa", "olora"}) {
+    EXPECT_LT(relative_difference(read_all(directory / name / "checked.safetensors").at("output"),
+                                  read_all(directory / name / "expected.safetensors").at("output")),
+              5e-6)
+        << name;
+  }
+}
+
+TEST_F(FamilyParity, LoraFaTakesTheStepsOfPeft) {
+  const auto expected = read_all(directory / "lorafa.safetensors");
+  model.to(torch::kFloat64);
+  attach(model, {.rank = 3, .alpha = 5}, {.layers = {"up", "down"}, .heads = std::vector<std::string>{}});
+  put(expected, "start.");
+  const LoraFa fa(model);
+  AdamW optimizer({{.parameters = trained_parameters(model), .lr = 1e-2}}, {.eps = 1e-30});
+  for (int step = 0; step < 3; ++step) {
+    model.forward(ids).square().sum().backward();
+    optimizer.step();
+    optimizer.zero_grad();
+  }
+  for (const auto& [name, tensor] : trained()) {
+    EXPECT_LT(relative_difference(tensor, expected.at("value." + name)), 1e-9) << name;
+  }
+}
+
+TEST_F(FamilyParity, LoraPlusHasTheGroupsOfPeft) {
+  attach(model, {.rank = 3}, {.layers = {"words", "up", "down"}});
+  train_biases(model, AdapterBias::all);
+  std::set<std::string> ours, theirs;
+  for (const auto& group : lora_plus_groups(model, {.lr = 1e-4, .ratio = 16, .weight_decay = 0.1})) {
+    for (const auto& [name, tensor] : group.parameters)
+      ours.insert(message(group.lr, " ", group.weight_decay, " ", name));
+  }
+  std::ifstream file(directory / "loraplus.txt");
+  for (std::string line; std::getline(file, line);) theirs.insert(line);
+  EXPECT_EQ(ours, theirs);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ import sys
 import warnings
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 ALL = ["words", "line", "query", "image"]
@@ -30,6 +30,11 @@ KINDS = {
     "bias_lora_only": dict(target_modules=ALL, bias="lora_only"),
     "saved_modules": dict(target_modules=["query"], modules_to_save=["classifier", "norm"]),
     "saved_embedding": dict(target_modules=["query"], modules_to_save=["words", "classifier"], bias="all"),
+    "token_rows": dict(target_modules=["query", "line"], trainable_token_indices={"words": [7, 2, 9]}),
+    "input_rows": dict(target_modules=["query"], trainable_token_indices=[1, 5]),
+    "ia3": dict(target_modules=["query", "image"], feedforward_modules=[]),
+    "ia3_feed_forward": dict(target_modules=["query", "image"], feedforward_modules=["query", "image"]),
+    "ia3_pattern": dict(target_modules=r"qu.*|image", feedforward_modules=r".*ry"),
 }
 
 
@@ -42,6 +47,9 @@ class Layers(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(10)
         self.image = torch.nn.Conv2d(1, 4, (3, 2), stride=(2, 1), padding=(1, 0))
         self.classifier = torch.nn.Linear(10, 3)
+
+    def get_input_embeddings(self):
+        return self.words
 
     def forward(self, ids):
         x = self.line(self.words(ids).transpose(1, 2)).transpose(1, 2)
@@ -56,6 +64,12 @@ def plain_name(name):
     return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
 
 
+def config_of(kind, settings):
+    if kind.startswith("ia3"):
+        return IA3Config(**(dict(modules_to_save=["classifier"]) | settings))
+    return LoraConfig(**(dict(r=3, lora_alpha=5, modules_to_save=["classifier"]) | settings))
+
+
 def make(directory, settings):
     directory.mkdir()
     torch.manual_seed(0)
@@ -63,12 +77,11 @@ def make(directory, settings):
     save_file(model.state_dict(), directory / "base.safetensors")
     ids = torch.randint(0, 11, (4, 7))
     expected = {"ids": ids, "base": model(ids).detach()}
-    config = LoraConfig(**(dict(r=3, lora_alpha=5, modules_to_save=["classifier"]) | settings))
-    tuned = get_peft_model(model, config)
+    tuned = get_peft_model(model, config_of(directory.name, settings))
     trained = {name: p for name, p in tuned.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for name, parameter in trained.items():
-            positive = "lora_magnitude_vector" in name
+            positive = "lora_magnitude_vector" in name or "ia3_l" in name
             parameter.copy_(torch.rand_like(parameter) + 0.5 if positive else torch.randn_like(parameter) * 0.3)
     logits = tuned(ids)
     direction = torch.randn_like(logits)

@@ -51,7 +51,17 @@ torch::Tensor reference(const Layer& layer) {
   const auto wide = [](const torch::Tensor& t) { return t.to(torch::kFloat64); };
   torch::Tensor y = torch::linear(wide(layer.x), wide(layer.weight), wide(layer.bias));
   for (const LowRankTerm& term : layer.terms) {
-    y = y + torch::linear(torch::linear(wide(layer.x), wide(term.A)), wide(term.B)) * term.scale;
+    torch::Tensor update = torch::linear(torch::linear(wide(layer.x), wide(term.A)), wide(term.B)) * term.scale;
+    if (term.rows) {
+      torch::Tensor wanted = torch::zeros({layer.x.size(0), 1}, torch::kFloat64);
+      if (term.rows->indices.defined()) {
+        wanted.index_fill_(0, term.rows->indices, 1.0);
+      } else {
+        wanted.narrow(0, term.rows->first, term.rows->count).fill_(1.0);
+      }
+      update = update * wanted;
+    }
+    y = y + update;
   }
   return y;
 }
@@ -95,6 +105,19 @@ TEST_P(LinearLevels, EqualsFloat64Operations) {
         expect_equal_to_reference(random_layer(tokens, in, out, {}, torch::kFloat32), 2e-5);
       }
     }
+  }
+}
+
+TEST_P(LinearLevels, AnUpdateOfSomeRowsEqualsFloat64Operations) {
+  const SimdScope level(GetParam());
+  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+    torch::manual_seed(7);
+    Layer layer = random_layer(37, 50, 33, {3, 5, 2, 4}, type);
+    const auto rows = [](graft::RowSet set) { return std::make_shared<const graft::RowSet>(std::move(set)); };
+    layer.terms[0].rows = rows({.first = 4, .count = 20});
+    layer.terms[1].rows = rows({.count = 4, .indices = torch::tensor({0, 3, 24, 36}, torch::kLong)});
+    layer.terms[2].rows = rows({.first = 5, .count = 0});
+    expect_equal_to_reference(layer, type == torch::kFloat64 ? 1e-12 : 1e-5);
   }
 }
 
@@ -286,6 +309,25 @@ TEST(Linear, RefusesASecondDerivative) {
   const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms).sum();
   EXPECT_EQ(error_message([&] { torch::autograd::grad({y}, {layer.x}, {}, true, /*create_graph=*/true); }),
             "StateError: linear has no second derivative; run backward with create_graph = false");
+}
+
+TEST(Linear, KeepsItsInputOnlyWhereAGradientNeedsIt) {
+  const auto x = torch::randn({3, 4}), weight = torch::randn({2, 4});
+  const std::vector<LowRankTerm> terms{{torch::randn({1, 4}), torch::randn({2, 1}).requires_grad_(true), 1.0, 0.0}};
+  const torch::Tensor kept = x.clone();
+  const torch::Tensor y = graft::linear(kept, weight, {}, terms);
+  kept.zero_();  // no error in backward: A is frozen, so that x is not asked for
+  y.sum().backward();
+  const torch::Tensor low = torch::linear(x, terms[0].A);
+  EXPECT_LE(largest_difference(terms[0].B.grad(), low.sum(0).unsqueeze(0).expand({2, 1})), 1e-6);
+}
+
+TEST(Linear, RowsOfAnUpdateThatTheInputLacksAreRefused) {
+  const auto x = torch::randn({3, 4}), weight = torch::randn({2, 4});
+  std::vector<LowRankTerm> terms{{torch::randn({1, 4}), torch::randn({2, 1}), 1.0, 0.0}};
+  terms[0].rows = std::make_shared<const graft::RowSet>(graft::RowSet{.first = 2, .count = 2});
+  EXPECT_EQ(error_message([&] { (void)graft::linear(x, weight, {}, terms); }),
+            "ShapeError: a low-rank update is for rows 2 to 4 of an input that has 3");
 }
 
 }  // namespace

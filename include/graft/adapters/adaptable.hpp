@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +16,10 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/detail/dora_layer.hpp"
+#include "graft/adapters/detail/selected_layers.hpp"
 #include "graft/adapters/detail/slots.hpp"
+#include "graft/adapters/detail/sole_layer.hpp"
+#include "graft/adapters/layer_adapter.hpp"
 #include "graft/adapters/low_rank.hpp"
 #include "graft/core/error.hpp"
 
@@ -23,7 +27,8 @@ namespace graft {
 
 /// A layer with adapter slots, whatever its type. Found in any module by dynamic_cast.
 ///
-/// Threads: forward() of the layer may run on many at once, but not while any function here that is not const runs.
+/// Threads: forward() of the layer may run on many at once, but not while any function here that is not const runs,
+/// unless all that run are in an AdapterScope and the function is neither merge() nor unmerge().
 class Adaptable {
  public:
   virtual ~Adaptable() = default;
@@ -39,11 +44,24 @@ class Adaptable {
   /// graft has no DoRA for and for a bias on B.
   void add_dora(const std::string& name, const LoraOptions& options);
 
-  /// What add_adapter() would refuse, each as a sentence; empty if nothing. `where` names the layer in them.
+  /// The same for an adapter of IA3, which scales each output or input by a trained factor, 1 at first; see
+  /// attach_ia3(). Throws OptionError also for a layer type that has none: linear layers and convolutions do.
+  void add_ia3(const std::string& name, Ia3Side side);
+
+  /// The same for rows of an embedding that are trained in the place of its own and start as these; see
+  /// train_token_rows(). Throws OptionError also for no row, one that comes twice or is outside the table, and another
+  /// layer type.
+  void add_token_rows(const std::string& name, const std::vector<std::int64_t>& tokens);
+
+  /// What these would refuse, each as a sentence; empty if nothing. `where` names the layer in them.
   std::vector<std::string> adapter_faults(const std::string& name, const LoraOptions& options,
                                           std::string_view where = "this layer") const;
   std::vector<std::string> dora_faults(const std::string& name, const LoraOptions& options,
                                        std::string_view where = "this layer") const;
+  std::vector<std::string> ia3_faults(const std::string& name, Ia3Side side,
+                                      std::string_view where = "this layer") const;
+  std::vector<std::string> token_rows_faults(const std::string& name, const std::vector<std::int64_t>& tokens,
+                                             std::string_view where = "this layer") const;
 
   /// Drops an adapter and its values. Throws OptionError for an unknown name, StateError while merged.
   void remove_adapter(const std::string& name);
@@ -52,9 +70,13 @@ class Adaptable {
   void rename_adapter(const std::string& from, const std::string& to);
 
   /// The adapters that forward() sums, each with its weight; none: the plain layer, at its cost. What is trained does
-  /// not change. Throws OptionError for an unknown or repeated name or a weight that is not finite, StateError while
+  /// not change. Adapters of IA3 and token rows are chosen alone in their layer, with weight 1. Throws OptionError for
+  /// an unknown or repeated name, a weight that is not finite, or company that they cannot have; StateError while
   /// merged.
   void choose(std::vector<ActiveAdapter> active);
+
+  /// Throws what choose() would throw for what is asked of it.
+  void check_choice(const std::vector<ActiveAdapter>& active) const;
 
   /// Folds the active updates into the weight: summed in float32 (float64 for a float64 weight), rounded once. A copy
   /// of the weight is kept. A bias on B joins the layer's bias likewise. Does nothing if merged. Throws StateError if
@@ -68,14 +90,25 @@ class Adaptable {
   std::vector<std::string> adapters() const;  ///< names, in the order they were added
   std::vector<ActiveAdapter> active() const;
 
-  /// The adapter called `name`, or nullptr.
-  std::shared_ptr<LowRankAdapter> adapter(const std::string& name) const;
+  /// The adapter called `name`, of any kind, or nullptr.
+  std::shared_ptr<LayerAdapter> slot(const std::string& name) const;
+
+  /// The same if it is of low rank, else nullptr.
+  std::shared_ptr<LowRankAdapter> adapter(const std::string& name) const {
+    return std::dynamic_pointer_cast<LowRankAdapter>(slot(name));
+  }
 
   /// What the adapter adds to the weight, (alpha / r) B A for LoRA, in the weight's shape, in float32 or float64.
   torch::Tensor update(const std::string& name) const;
 
   /// The layer's main parameter.
   virtual torch::Tensor main_weight() const = 0;
+
+  /// The same without what merge() folded into it.
+  torch::Tensor base_weight() const {
+    const auto all = slots();
+    return all && all->unmerged_weight.defined() ? all->unmerged_weight : main_weight();
+  }
 
   /// What PEFT's files call the factors behind the layer's name: "lora_A.weight", "lora_B.weight".
   virtual std::pair<std::string, std::string> factor_keys() const = 0;
@@ -86,6 +119,15 @@ class Adaptable {
   /// The layer's bias; undefined if it has none.
   virtual torch::Tensor own_bias() const = 0;
 
+  /// Shape of IA3's factors; empty for a layer type without IA3.
+  virtual std::vector<std::int64_t> ia3_shape(Ia3Side side) const = 0;
+
+  /// Whether rows of the layer's weight belong to tokens.
+  virtual bool is_embedding() const = 0;
+
+  /// What an AdapterSelection reads.
+  std::shared_ptr<const detail::AdapterSlots> adapter_slots() const { return slots(); }
+
   /// Shapes of the factors for `rank`. Throws OptionError for a layer that takes no adapter at all.
   virtual LowRankShape factor_shape(std::int64_t rank) const = 0;
 
@@ -94,7 +136,9 @@ class Adaptable {
   virtual std::shared_ptr<detail::AdapterSlots> make_slots() = 0;
   virtual void drop_slots() = 0;
   virtual void freeze_own_parameters() = 0;
-  virtual void draw(torch::Tensor& A, torch::Tensor& B, LowRankStart start) const = 0;
+  virtual void draw(torch::Tensor& A, torch::Tensor& B, const LoraOptions& options) const = 0;
+  virtual bool starts_from_weight() const = 0;
+  virtual torch::Tensor folded_alone(const torch::Tensor& weight, const LayerAdapter& adapter) const = 0;
   virtual torch::Tensor product(const torch::Tensor& A, const torch::Tensor& B) const = 0;
   virtual torch::Tensor over_weight(const torch::Tensor& units) const = 0;
   virtual torch::Tensor row_lengths(DoraAdapter& adapter) const = 0;
@@ -103,7 +147,8 @@ class Adaptable {
  private:
   torch::Tensor updated(const torch::Tensor& weight, LowRankAdapter& adapter, double share) const;
   std::pair<torch::Tensor, torch::Tensor> draw_factors(const LoraOptions& options) const;
-  void add(const std::string& name, std::shared_ptr<LowRankAdapter> adapter);
+  void add(const std::string& name, std::shared_ptr<LayerAdapter> adapter);
+  void name_faults(const std::string& name, std::string_view where, std::vector<std::string>& faults) const;
   std::shared_ptr<detail::AdapterSlots> require(const std::string& name) const;
   void require_unmerged(std::string_view what) const;
 };
@@ -123,25 +168,22 @@ class AdaptableImpl : public Impl, public Adaptable {
  public:
   using Impl::Impl;
 
-  /// The layer's output plus that of every active adapter. Shapes of Impl::forward.
+  /// The layer's output plus that of every active adapter, or of those that the thread's AdapterScope says. Shapes of
+  /// Impl::forward.
   torch::Tensor forward(const torch::Tensor& x) {
+    if (const auto* selected = detail::SelectedLayers::current()) {
+      const auto found = selected->layers.find(this);
+      if (found != selected->layers.end()) return selected_output(x, *selected, found->second);
+    }
     if (current()) return output(x, slots_.get());
     const auto found = slots();
     return output(x, found.get());
   }
 
-  /// Whether part() says all of the layer: no active adapter is DoRA's or has a bias on B.
-  bool is_part() const requires std::same_as<Impl, torch::nn::LinearImpl> {
-    const auto found = slots();
-    return !found || found->unmerged_weight.defined() || (found->doras().empty() && !found->has_bias());
-  }
-
-  /// A linear layer as linear_group() wants it: for layers that read the same x, such as query, key and value. Valid
-  /// until an adapter is added, removed, chosen or merged.
-  LinearPart part() const requires std::same_as<Impl, torch::nn::LinearImpl> {
-    const auto found = slots();
-    return {this->weight, this->bias, terms(found.get()), cache_};
-  }
+  /// A linear layer as linear_group() wants it, for layers that read the same x, such as query, key and value. Empty
+  /// where a part cannot say all of the layer: an active adapter is not plain LoRA. Valid until an adapter is added,
+  /// removed, chosen or merged, and within the scope that it was made in.
+  std::optional<LinearPart> part(const torch::Tensor& x) const requires std::same_as<Impl, torch::nn::LinearImpl>;
 
   /// A copy of the layer and of its adapters that shares no storage with this one. LibTorch's own would drop the
   /// adapters and require gradients of what is frozen.
@@ -152,6 +194,10 @@ class AdaptableImpl : public Impl, public Adaptable {
     return {LowRank<Impl>::key_A, LowRank<Impl>::key_B};
   }
   LowRankShape factor_shape(std::int64_t rank) const override { return LowRank<Impl>::shape(*this, rank); }
+  std::vector<std::int64_t> ia3_shape(Ia3Side side) const override {
+    return detail::SoleLayer<Impl>::ia3_shape(*this, side);
+  }
+  bool is_embedding() const override { return std::same_as<Impl, torch::nn::EmbeddingImpl>; }
   std::vector<std::int64_t> magnitude_shape() const override {
     if constexpr (detail::DoraAdaptable<Impl>) return detail::DoraLayer<Impl>::shape(*this);
     return {};
@@ -166,10 +212,17 @@ class AdaptableImpl : public Impl, public Adaptable {
   std::shared_ptr<detail::AdapterSlots> make_slots() override;
   void drop_slots() override;
   void freeze_own_parameters() override {
-    for (torch::Tensor& parameter : this->parameters(/*recurse=*/false)) parameter.set_requires_grad(false);
+    for (torch::Tensor& parameter : this->parameters(/*recurse=*/false)) detail::set_trained(parameter, false);
   }
-  void draw(torch::Tensor& A, torch::Tensor& B, LowRankStart start) const override {
-    LowRank<Impl>::initialise(A, B, start);
+  bool starts_from_weight() const override { return detail::StartsFromWeight<Impl>; }
+  void draw(torch::Tensor& A, torch::Tensor& B, const LoraOptions& options) const override {
+    if constexpr (detail::StartsFromWeight<Impl>) {
+      if (starts_at_weight(options.start)) return LowRank<Impl>::decompose(*this, A, B, options);
+    }
+    LowRank<Impl>::initialise(A, B, options.start);
+  }
+  torch::Tensor folded_alone(const torch::Tensor& weight, const LayerAdapter& adapter) const override {
+    return detail::SoleLayer<Impl>::folded(weight, adapter);
   }
   torch::Tensor product(const torch::Tensor& A, const torch::Tensor& B) const override {
     return LowRank<Impl>::update(*this, A, B);
@@ -188,22 +241,15 @@ class AdaptableImpl : public Impl, public Adaptable {
   }
 
  private:
-  static std::span<const LowRankTerm> terms(const detail::AdapterSlots* slots) {
-    if (!slots || slots->unmerged_weight.defined()) return {};
-    return slots->terms();
-  }
-
   torch::Tensor output(const torch::Tensor& x, const detail::AdapterSlots* slots) {
     if (!slots || slots->unmerged_weight.defined()) return sum(x, {});
-    if (!slots->doras().empty()) return dora_sum(x, *slots);
-    torch::Tensor y = sum(x, slots->terms());
-    if constexpr (detail::BiasOnB<Impl>) {
-      if (slots->has_bias()) y = detail::DoraLayer<Impl>::plus_bias(y, slots->bias().to(y.scalar_type()));
-    }
-    return y;
+    return output(x, slots->updates());
   }
-
-  torch::Tensor dora_sum(const torch::Tensor& x, const detail::AdapterSlots& slots);
+  torch::Tensor output(const torch::Tensor& x, const detail::ActiveUpdates& updates);
+  torch::Tensor dora_sum(const torch::Tensor& x, const detail::ActiveUpdates& updates);
+  torch::Tensor selected_output(const torch::Tensor& x, const detail::SelectedLayers& all,
+                                const detail::SelectedLayer& here);
+  torch::Tensor output_by_group(const torch::Tensor& x, const detail::SelectedLayer& here, bool by_token);
 
   torch::Tensor sum(const torch::Tensor& x, std::span<const LowRankTerm> terms) {
     if constexpr (requires { LowRank<Impl>::forward(*this, x, terms, cache_); }) {
@@ -251,3 +297,5 @@ class Conv2d : public torch::nn::ModuleHolder<AdaptableImpl<torch::nn::Conv2dImp
 }  // namespace graft
 
 #include "graft/adapters/detail/adaptable-inl.hpp"
+#include "graft/adapters/detail/adaptable_merge-inl.hpp"
+#include "graft/adapters/detail/selected_layer-inl.hpp"

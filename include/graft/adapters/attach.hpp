@@ -1,5 +1,7 @@
 #pragma once
 
+#include <concepts>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -33,9 +35,15 @@ TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const
 TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
                     const LayerPatterns& patterns, const std::string& name = "default");
 
+/// Options of an adapter's kind for each layer, by path. A template that takes this, and nothing in braces, cannot be
+/// mistaken for one that takes options: g++ 12 reads {.rank = 3, .alpha = 5} as two iterators for a map.
+template <class Layers, class Options>
+concept LayersByPath = std::same_as<Layers, std::map<std::string, Options>>;
+
 /// The same with options for each layer by path, as an adapter's file may ask. `heads` are paths of modules.
-void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
-            const std::vector<std::string>& heads, const std::string& name = "default");
+template <LayersByPath<LoraOptions> Layers>
+void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
+            const std::string& name = "default");
 
 /// Names of the adapters that any layer has, in the order they were first met.
 std::vector<std::string> adapters(torch::nn::Module& module);
@@ -55,6 +63,17 @@ void train_only(torch::nn::Module& module, const std::vector<std::string>& names
 /// Throws StateError if no layer has an active adapter, or if a result would not be finite (nothing is then merged).
 void merge(torch::nn::Module& module);
 void unmerge(torch::nn::Module& module);
+
+/// What merging changed of a model's outputs, by rounding alone.
+struct MergeChange {
+  double largest = 0;   ///< of the absolute differences
+  double relative = 0;  ///< the same over the largest output
+
+  std::string text() const;  ///< one line for people
+};
+
+/// merge(), with `outputs` run before and after: it returns what the model gives for a probe batch, in evaluation mode.
+MergeChange merge(torch::nn::Module& module, const std::function<torch::Tensor()>& outputs);
 
 /// Throws OptionError if no layer has `from`, or any that has it also has `to`.
 void rename(torch::nn::Module& module, const std::string& from, const std::string& to);

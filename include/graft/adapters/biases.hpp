@@ -48,7 +48,7 @@ inline std::vector<std::string> train_biases(torch::nn::Module& module, AdapterB
   if (which == AdapterBias::lora_only) detail::require_adapter(module, adapter);
   std::set<std::string> adapted;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->adapter(adapter)) adapted.insert(path.empty() ? "bias" : path + ".bias");
+    if (layer->slot(adapter)) adapted.insert(path.empty() ? "bias" : path + ".bias");
   }
   for (auto& [name, bias] : detail::biases(module)) {
     if (which == AdapterBias::lora_only && !adapted.count(name)) continue;

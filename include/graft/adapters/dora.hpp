@@ -40,9 +40,11 @@ class Dora : public torch::nn::ModuleHolder<AdaptableImpl<typename Layer::Contai
 };
 
 /// attach() with adapters of DoRA.
-inline void attach_dora(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
-                        const std::vector<std::string>& heads, const std::string& name = "default") {
-  detail::attach_kind({&Adaptable::add_dora, &Adaptable::dora_faults}, module, layers, heads, name);
+template <LayersByPath<LoraOptions> Layers>
+void attach_dora(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
+                 const std::string& name = "default") {
+  const detail::AdapterKind<const LoraOptions&> kind{&Adaptable::add_dora, &Adaptable::dora_faults};
+  detail::attach_kind(kind, module, layers, heads, name);
 }
 
 inline TargetReport attach_dora(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,

@@ -24,7 +24,16 @@ namespace graft {
 enum class LowRankStart {
   kaiming,   ///< A uniform in +-1 / sqrt(fan in), which is Kaiming's with a = sqrt(5); B zero
   gaussian,  ///< A normal with deviation 1 / r; B zero
+  pissa,     ///< both from the r largest singular values of the weight: Meng et al., PiSSA, arXiv:2404.02948
+  olora,     ///< both from the first r columns of a QR of the weight: Buyukakyuz, OLoRA, arXiv:2406.01775
 };
+
+/// Whether A and B come from the weight, so that s B A is a part of it at the start. The papers take that part off the
+/// weight. graft leaves the weight as it is and counts the update from there, s (B A - start), which is the same
+/// function with the same gradients; without the adapter the model is the exact base. Linear layers alone have it.
+inline bool starts_at_weight(LowRankStart start) {
+  return start == LowRankStart::pissa || start == LowRankStart::olora;
+}
 
 /// What alpha is divided by.
 enum class LowRankScale {
@@ -101,6 +110,9 @@ struct LowRank<torch::nn::LinearImpl> : LowRankDefault {
   static torch::Tensor forward(torch::nn::LinearImpl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms,
                                const std::shared_ptr<WeightCache>& cache = nullptr);
   static torch::Tensor update(const torch::nn::LinearImpl& layer, const torch::Tensor& A, const torch::Tensor& B);
+  /// A and B where starts_at_weight(options.start), computed in float32, or float64 for a float64 weight.
+  static void decompose(const torch::nn::LinearImpl& layer, torch::Tensor& A, torch::Tensor& B,
+                        const LoraOptions& options);
 };
 
 /// ids [...] -> [..., dim]; A [r, vocabulary] starts at zero and B [dim, r] normal: the other way round than in a
@@ -140,6 +152,12 @@ struct LowRank<torch::nn::Conv2dImpl> : detail::ConvLowRank<2, torch::nn::Conv2d
 
 namespace detail {
 
+/// Layer types whose A and B can come from the weight.
+template <class Impl>
+concept StartsFromWeight = requires(const Impl& layer, torch::Tensor& t, const LoraOptions& options) {
+  LowRank<Impl>::decompose(layer, t, t, options);
+};
+
 inline torch::Tensor dropped(const torch::Tensor& x, double chance) {
   return chance > 0.0 ? torch::dropout(x, chance, /*train=*/true) : x;
 }
@@ -161,6 +179,22 @@ inline torch::Tensor LowRank<torch::nn::LinearImpl>::forward(torch::nn::LinearIm
 inline torch::Tensor LowRank<torch::nn::LinearImpl>::update(const torch::nn::LinearImpl&, const torch::Tensor& A,
                                                             const torch::Tensor& B) {
   return B.mm(A);
+}
+
+inline void LowRank<torch::nn::LinearImpl>::decompose(const torch::nn::LinearImpl& layer, torch::Tensor& A,
+                                                      torch::Tensor& B, const LoraOptions& options) {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor weight = layer.weight.to(A.scalar_type());
+  if (options.start == LowRankStart::olora) {
+    const auto [Q, R] = torch::linalg_qr(weight);
+    A.copy_(R.narrow(0, 0, options.rank));
+    B.copy_(Q.narrow(1, 0, options.rank));
+    return;
+  }
+  const auto [U, S, V] = torch::linalg_svd(weight, /*full_matrices=*/false);
+  const torch::Tensor root = (S.narrow(0, 0, options.rank) / options.scale()).sqrt();
+  A.copy_(root.unsqueeze(1) * V.narrow(0, 0, options.rank));
+  B.copy_(U.narrow(1, 0, options.rank) * root);
 }
 
 inline LowRankShape LowRank<torch::nn::EmbeddingImpl>::shape(const torch::nn::EmbeddingImpl& layer, std::int64_t rank) {

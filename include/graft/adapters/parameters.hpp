@@ -47,13 +47,14 @@ inline NamedTensors base_tensors(torch::nn::Module& module);
 
 namespace detail {
 
-/// Every factor of every adapter.
+/// Every parameter and buffer of every adapter.
 inline std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& module) {
   std::set<const c10::TensorImpl*> factors;
   for (const auto& [path, layer] : adaptable_layers(module)) {
     for (const std::string& name : layer->adapters()) {
-      for (const torch::Tensor& factor : layer->adapter(name)->parameters())
-        factors.insert(factor.unsafeGetTensorImpl());
+      const auto adapter = layer->slot(name);
+      for (const torch::Tensor& factor : adapter->parameters()) factors.insert(factor.unsafeGetTensorImpl());
+      for (const torch::Tensor& start : adapter->buffers()) factors.insert(start.unsafeGetTensorImpl());
     }
   }
   return factors;
@@ -98,6 +99,13 @@ inline ParameterReport count_parameters(torch::nn::Module& module) {
         same != report.layers.end() ? same->second : report.layers.emplace_back(owner, ParameterCount{}).second;
     (tensor.requires_grad() ? count.trained : count.frozen) += tensor.numel();
     if (factors.empty() || is_factor || tensor.requires_grad()) count.stored += tensor.numel();
+  }
+  for (const auto& [path, layer] : adaptable_layers(module)) {  // what PiSSA and OLoRA store beside what they train
+    for (const std::string& name : layer->adapters()) {
+      const auto same = std::find_if(report.layers.begin(), report.layers.end(),
+                                     [&, &path = path](const auto& other) { return other.first == path; });
+      for (const torch::Tensor& start : layer->slot(name)->buffers()) same->second.stored += start.numel();
+    }
   }
   for (const auto& [name, count] : report.layers) {
     report.all.trained += count.trained;

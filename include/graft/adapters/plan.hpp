@@ -52,6 +52,7 @@ ModelShape gpt_shape(const GptSizes& sizes = {});
 /// How a model is to be trained. Without `lora` it is trained in full.
 struct PlanOptions {
   std::optional<LoraOptions> lora = std::nullopt;
+  bool dora = false;  ///< with `lora`: its magnitudes too
   Targets targets = {};
   std::int64_t weight_bytes = 4;     ///< an element of the frozen weights, and of the whole model when trained in full
   std::int64_t gradient_bytes = 4;   ///< an element of the gradients

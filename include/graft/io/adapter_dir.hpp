@@ -28,9 +28,13 @@ struct ModuleNames {
 /// Which biases PEFT trains beside the adapter: none, all of the model's, or those of the adapted layers.
 enum class AdapterBias { none, all, lora_only };
 
-/// adapter_config.json of a LoRA adapter, each member under its name there and with PEFT's default. What PEFT knows and
-/// graft does not (such as layer_replication) has no member: a file that asks for it is refused.
+/// What PEFT calls the kinds of adapters that graft reads: LORA, with DoRA, and IA3.
+enum class AdapterType { lora, ia3 };
+
+/// adapter_config.json of a LoRA or IA3 adapter, each member under its name there and with PEFT's default. What PEFT
+/// knows and graft does not (such as layer_replication) has no member: a file that asks for it is refused.
 struct AdapterConfig {
+  AdapterType peft_type = AdapterType::lora;
   std::optional<std::string> base_model_name_or_path = {};  ///< a label: no path is ever opened because of it
   std::optional<std::string> revision = {};
   /// SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, TOKEN_CLS, QUESTION_ANS or FEATURE_EXTRACTION.
@@ -62,6 +66,10 @@ struct AdapterConfig {
   std::map<std::string, double> alpha_pattern = {};  ///< the same for lora_alpha
   /// Embedding -> rows that are trained; the name "" is the input embedding.
   std::map<std::string, std::vector<std::int64_t>> trainable_token_indices = {};
+
+  // Of IA3, which has no member of LoRA's but fan_in_fan_out and those that name modules.
+  ModuleNames feedforward_modules = {};  ///< of target_modules, those whose inputs are scaled
+  bool init_ia3_weights = true;          ///< whether the factors started at 1
 
   bool operator==(const AdapterConfig&) const = default;
 };

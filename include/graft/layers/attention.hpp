@@ -51,8 +51,9 @@ inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const to
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
   const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
   std::vector<torch::Tensor> projected;
-  if (query_->is_part() && key_->is_part() && value_->is_part()) {
-    const LinearPart parts[] = {query_->part(), key_->part(), value_->part()};
+  const auto query = query_->part(x), key = key_->part(x), value = value_->part(x);
+  if (query && key && value) {
+    const LinearPart parts[] = {*query, *key, *value};
     projected = linear_group(x, parts);
   } else {
     projected = {query_(x), key_(x), value_(x)};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
@@ -29,12 +30,22 @@ class BertForSequenceClassificationImpl : public torch::nn::Module {
   using Config = BertConfig;
   explicit BertForSequenceClassificationImpl(const BertConfig& config);
 
-  torch::Tensor forward(const PackedBatch& batch);
+  /// A fresh head with these labels on an encoder that is there and that other models may share, such as one for each
+  /// adapter of a base. The encoder must have a pooler, or be RoBERTa's without one.
+  BertForSequenceClassificationImpl(BertModel encoder, std::vector<std::string> labels);
 
-  const BertConfig& config() const { return encoder_->config(); }
+  torch::Tensor forward(const PackedBatch& batch) { return classify(features(batch)); }
+
+  /// The two halves of forward(): what the encoder gives for each sequence, [N, D], and its logits, [N, C].
+  torch::Tensor features(const PackedBatch& batch);
+  torch::Tensor classify(const torch::Tensor& features);
+
+  const BertConfig& config() const { return config_; }
+  const BertModel& encoder() const { return encoder_; }
   std::string class_name() const { return config().class_name("BertForSequenceClassification"); }
 
  private:
+  BertConfig config_;
   BertModel encoder_{nullptr};
   Linear classifier_{nullptr};
   RobertaClassificationHead roberta_classifier_{nullptr};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
@@ -125,6 +126,7 @@ struct LowRankState {
   torch::autograd::SavedVariable A, B;
   at::Tensor low;   ///< dropout(x) A^T [T, padded r]: in the type kernels compute in, times keep_scale
   at::Tensor bits;  ///< [T, words] int64 where dropout is on
+  std::shared_ptr<const RowSet> rows;  ///< the T rows of x, where not all
   double scale = 1, keep_scale = 1;
   bool train_A = false, train_B = false;
 };
@@ -209,39 +211,62 @@ struct LowRankProducts {
   }
 };
 
+/// The rows of `matrix` [T, n], which must be contiguous: the matrix itself, a view, or a copy if they are scattered.
+inline at::Tensor rows_of(const at::Tensor& matrix, const RowSet* rows) {
+  if (rows == nullptr) return matrix;
+  return rows->indices.defined() ? matrix.index_select(0, rows->indices) : matrix.narrow(0, rows->first, rows->count);
+}
+
+/// Writes back what rows_of() gave, if it was a copy.
+inline void put_rows(at::Tensor& matrix, const RowSet* rows, const at::Tensor& part) {
+  if (rows != nullptr && rows->indices.defined()) matrix.index_copy_(0, rows->indices, part);
+}
+
 /// y += term; gives what backward needs.
 inline LowRankState add_term(const at::Tensor& x, const LowRankTerm& term, at::Tensor& y) {
   LowRankState state;
   state.scale = term.scale;
+  state.rows = term.rows;
   const DropoutBits drawn = draw_dropout(term.dropout);
   state.keep_scale = drawn.keep_scale();
+  const at::Tensor from = rows_of(x, term.rows.get());
+  at::Tensor to = rows_of(y, term.rows.get());
   with_element_type(x.scalar_type(), [&]<class S>() {
     using Products = LowRankProducts<S>;
-    if (drawn.active()) state.bits = Products::draw_bits(x.size(0), x.size(1), drawn);
+    if (drawn.active()) state.bits = Products::draw_bits(from.size(0), from.size(1), drawn);
     state.low =
-        Products::project_rows(x, state.bits, Products::pack(term.A.detach().t(), state.keep_scale), term.A.size(0));
-    Products::expand_rows(state.low, Products::pack(term.B.detach().t(), term.scale), {}, y);
+        Products::project_rows(from, state.bits, Products::pack(term.A.detach().t(), state.keep_scale), term.A.size(0));
+    Products::expand_rows(state.low, Products::pack(term.B.detach().t(), term.scale), {}, to);
   });
+  put_rows(y, term.rows.get(), to);
   return state;
 }
 
-/// Gradients of one term from dy [T, out]; adds its share to dx if that is defined.
+/// Gradients of one term from dy [T, out]; adds its share to dx if that is defined. x may be undefined where A is not
+/// trained.
 inline std::pair<at::Tensor, at::Tensor> term_backward(const LowRankState& state, const at::Tensor& A,
                                                        const at::Tensor& B, const at::Tensor& x, const at::Tensor& dy,
                                                        at::Tensor& dx) {
   at::Tensor dA, dB;
+  const at::Tensor rows = rows_of(dy, state.rows.get());
   with_element_type(dy.scalar_type(), [&]<class S>() {
     using Products = LowRankProducts<S>;
     const std::int64_t rank = A.size(0);
     if (state.train_B) {
-      dB = Products::correlate_columns(dy, {}, state.low, rank).mul(state.scale).to(B.scalar_type());
+      dB = Products::correlate_columns(rows, {}, state.low, rank).mul(state.scale).to(B.scalar_type());
     }
     if (!state.train_A && !dx.defined()) return;
-    const at::Tensor u = Products::project_rows(dy, {}, Products::pack(B, state.scale), rank);
+    const at::Tensor u = Products::project_rows(rows, {}, Products::pack(B, state.scale), rank);
     if (state.train_A) {
-      dA = Products::correlate_columns(x, state.bits, u, rank).t().mul(state.keep_scale).to(A.scalar_type());
+      dA = Products::correlate_columns(rows_of(x, state.rows.get()), state.bits, u, rank)
+               .t()
+               .mul(state.keep_scale)
+               .to(A.scalar_type());
     }
-    if (dx.defined()) Products::expand_rows(u, Products::pack(A, state.keep_scale), state.bits, dx);
+    if (!dx.defined()) return;
+    at::Tensor to = rows_of(dx, state.rows.get());
+    Products::expand_rows(u, Products::pack(A, state.keep_scale), state.bits, to);
+    put_rows(dx, state.rows.get(), to);
   });
   return {dA, dB};
 }
@@ -273,7 +298,8 @@ class LinearBackward : public torch::autograd::Node {
 
   std::string name() const override { return "graft::LinearBackward"; }
 
-  torch::autograd::SavedVariable x;
+  torch::autograd::SavedVariable x;  ///< [T, in], where the gradient of A or of a weight needs it
+  bool keeps_x = false;
   std::vector<std::int64_t> sizes;  ///< of x, before it was flattened to [T, in]
   bool train_x = false;
   std::vector<Part> parts;
@@ -282,7 +308,7 @@ class LinearBackward : public torch::autograd::Node {
 inline torch::autograd::variable_list LinearBackward::apply(torch::autograd::variable_list&& grads) {
   refuse_second_derivative("linear");
   torch::autograd::variable_list out(1);
-  const at::Tensor rows = x.unpack();
+  const at::Tensor rows = keeps_x ? x.unpack() : at::Tensor();
   at::Tensor dx;
   for (std::size_t p = 0; p < parts.size(); ++p) {
     const Part& part = parts[p];
@@ -291,7 +317,10 @@ inline torch::autograd::variable_list LinearBackward::apply(torch::autograd::var
       out.resize(out.size() + 2 + 2 * part.terms.size());
       continue;
     }
-    const at::Tensor dy = grads[p].reshape({rows.size(0), weight.size(0)}).contiguous();
+    const at::Tensor dy =
+        grads[p]
+            .reshape({c10::multiply_integers(sizes) / std::max<std::int64_t>(sizes.back(), 1), weight.size(0)})
+            .contiguous();
     if (train_x) {
       const at::Tensor share = base_product_backward(dy, weight, part.cache.get());
       dx = dx.defined() ? dx.add_(share) : share;
@@ -306,6 +335,17 @@ inline torch::autograd::variable_list LinearBackward::apply(torch::autograd::var
   }
   if (dx.defined()) out[0] = dx.view(sizes);
   return out;
+}
+
+inline void check_rows(const RowSet& rows, std::int64_t all) {
+  std::int64_t first = rows.first, end = rows.first + rows.count;
+  if (rows.indices.defined() && rows.count > 0) {
+    first = rows.indices[0].item<std::int64_t>();
+    end = rows.indices[rows.count - 1].item<std::int64_t>() + 1;
+  }
+  if (rows.count < 0 || first < 0 || end > all) {
+    throw ShapeError(message("a low-rank update is for rows ", first, " to ", end, " of an input that has ", all));
+  }
 }
 
 inline void check_linear(const at::Tensor& x, const LinearPart& part) {
@@ -327,6 +367,7 @@ inline void check_linear(const at::Tensor& x, const LinearPart& part) {
       throw ShapeError(message("a low-rank update has A ", term.A.sizes(), " and B ", term.B.sizes(), " for a weight ",
                                weight.sizes(), "; it wants A [r, in] and B [out, r]"));
     }
+    if (term.rows) check_rows(*term.rows, x.numel() / std::max<std::int64_t>(x.size(-1), 1));
   }
 }
 
@@ -334,9 +375,18 @@ inline void check_linear(const at::Tensor& x, const LinearPart& part) {
 inline at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part) {
   at::Tensor y = part.bias.defined() ? at::linear(x, part.weight, part.bias) : at::linear(x, part.weight);
   for (const LowRankTerm& term : part.terms) {
-    const at::Tensor in = term.dropout > 0.0 ? at::dropout(x, term.dropout, true) : x;
+    at::Tensor in = x, index;
+    if (term.rows) {
+      index = term.rows->indices.defined()
+                  ? term.rows->indices
+                  : at::arange(term.rows->first, term.rows->first + term.rows->count, at::kLong);
+      index = index.to(x.device());
+      in = x.reshape({-1, x.size(-1)}).index_select(0, index);
+    }
+    if (term.dropout > 0.0) in = at::dropout(in, term.dropout, true);
     const at::Tensor low = at::linear(in, term.A.to(x.scalar_type()));
-    y = y + at::linear(low, term.B.to(x.scalar_type())) * term.scale;
+    const at::Tensor up = at::linear(low, term.B.to(x.scalar_type())) * term.scale;
+    y = term.rows ? y.reshape({-1, y.size(-1)}).index_add(0, index, up).view(y.sizes()) : y + up;
   }
   return y;
 }
@@ -395,7 +445,11 @@ inline std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const
   }
   if (!any) return ys;
   node->set_next_edges(torch::autograd::collect_next_edges(inputs));
-  node->x = torch::autograd::SavedVariable(rows, false);
+  for (const detail::LinearBackward::Part& part : node->parts) {
+    node->keeps_x = node->keeps_x || part.train_weight;
+    for (const detail::LowRankState& term : part.terms) node->keeps_x = node->keeps_x || term.train_A;
+  }
+  if (node->keeps_x) node->x = torch::autograd::SavedVariable(rows, false);
   node->sizes = x.sizes().vec();
   for (std::size_t p = 0; p < parts.size(); ++p) {
     node->parts[p].weight = torch::autograd::SavedVariable(parts[p].weight, false);

@@ -12,12 +12,20 @@
 
 namespace graft {
 
+/// Some rows of a matrix, ascending, each once.
+struct RowSet {
+  std::int64_t first = 0;  ///< of count rows, one after the other, unless there are indices
+  std::int64_t count = 0;
+  at::Tensor indices = {};  ///< [count] int64 on the CPU, or undefined
+};
+
 /// One low-rank update of a linear layer: its output grows by scale * B(A(dropout(x))).
 struct LowRankTerm {
   at::Tensor A;          ///< [r, in]
   at::Tensor B;          ///< [out, r]
   double scale = 1.0;    ///< alpha / r, times the adapter's weight
   double dropout = 0.0;  ///< chance in [0, 1) that an input of A is zeroed, to a 65536th; 0 outside training
+  std::shared_ptr<const RowSet> rows = nullptr;  ///< of x as [T, in], which alone get the update; null: all
 };
 
 /// The copies of one frozen weight [out, in], rearranged for oneDNN, that speed up products with it: one for the
@@ -59,8 +67,8 @@ struct LinearPart {
 /// float32, and their gradients are float32. Kept for backward: x, dropout(x) A^T (r numbers a token), with dropout one
 /// bit an element of x. Gradients are computed of what requires one only: a frozen weight costs nothing.
 /// float32, float64 and bfloat16 on the CPU run as described; anything else on LibTorch's operations with the same
-/// result. Differentiable once. Throws ShapeError where sizes do not fit, OptionError for a dropout outside its range.
-/// Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.
+/// result. x is kept only where A or the weight is trained. Differentiable once. Throws ShapeError where sizes do not
+/// fit, OptionError for a dropout outside its range. Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {},
                   std::span<const LowRankTerm> terms = {}, const std::shared_ptr<WeightCache>& cache = nullptr);
 

@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/training/optimizer.hpp"
 
 // "Did it learn?" A training that learns nothing runs as smoothly as one that does. These checks make the difference
@@ -30,9 +31,6 @@ void require_finite_loss(double loss, std::int64_t step, std::span<const std::in
 /// Throws if a gradient holds an infinite element or one that is not a number. Reads every gradient: call it once the
 /// norm over all of them is not finite.
 void require_finite_gradients(const NamedTensors& parameters, std::int64_t step);
-
-/// 64 bits that differ, but for chance, if any bit of the tensor's elements does. One pass over its memory.
-std::uint64_t fingerprint(const torch::Tensor& tensor);
 
 /// Remembers the frozen parameters of a module, to show later that training left them alone.
 class FrozenGuard {

@@ -36,16 +36,27 @@ inline void Adaptable::require_unmerged(std::string_view what) const {
                            " are merged into it; unmerge first"));
 }
 
-inline std::vector<std::string> Adaptable::adapter_faults(const std::string& name, const LoraOptions& options,
-                                                          std::string_view where) const {
-  std::vector<std::string> faults;
+inline void Adaptable::name_faults(const std::string& name, std::string_view where,
+                                   std::vector<std::string>& faults) const {
   const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
   if (name.empty()) fault("the adapter's name for ", where, " is empty; give it one");
   if (name.find('.') != std::string::npos) {
     fault("adapter name ", quoted(name), " for ", where, " holds a dot; parameter names use it to separate modules");
   }
-  if (adapter(name))
-    fault("adapter name ", quoted(name), " is taken in ", where, "; remove that one or choose another");
+  if (slot(name)) fault("adapter name ", quoted(name), " is taken in ", where, "; remove that one or choose another");
+}
+
+inline std::vector<std::string> Adaptable::adapter_faults(const std::string& name, const LoraOptions& options,
+                                                          std::string_view where) const {
+  std::vector<std::string> faults;
+  const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
+  name_faults(name, where, faults);
+  if (starts_at_weight(options.start)) {
+    if (!starts_from_weight()) fault("the start of PiSSA and OLoRA is for linear layers, not for ", where);
+    if (options.start == LowRankStart::pissa && !(options.alpha > 0)) {
+      fault("alpha is ", options.alpha, " for ", where, "; PiSSA divides by it: give a number above 0");
+    }
+  }
   if (!std::isfinite(options.alpha)) fault("alpha is ", options.alpha, " for ", where, "; give a finite number");
   if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
     fault("dropout is ", options.dropout, " for ", where, "; choose 0 or more and less than 1");
@@ -68,6 +79,37 @@ inline std::vector<std::string> Adaptable::dora_faults(const std::string& name, 
   std::vector<std::string> faults = adapter_faults(name, options, where);
   if (magnitude_shape().empty()) faults.push_back(message(where, " is of a type that graft has no DoRA for"));
   if (options.bias) faults.push_back(message("DoRA for ", where, " takes no bias on B; leave LoraOptions::bias off"));
+  if (starts_at_weight(options.start)) {
+    faults.push_back(message("DoRA for ", where, " starts from kaiming or gaussian; PiSSA and OLoRA are for LoRA"));
+  }
+  return faults;
+}
+
+inline std::vector<std::string> Adaptable::ia3_faults(const std::string& name, Ia3Side side,
+                                                      std::string_view where) const {
+  std::vector<std::string> faults;
+  name_faults(name, where, faults);
+  if (ia3_shape(side).empty()) faults.push_back(message(where, " is of a type that graft has no IA3 for"));
+  return faults;
+}
+
+inline std::vector<std::string> Adaptable::token_rows_faults(const std::string& name,
+                                                             const std::vector<std::int64_t>& tokens,
+                                                             std::string_view where) const {
+  std::vector<std::string> faults;
+  name_faults(name, where, faults);
+  if (!is_embedding()) {
+    faults.push_back(message(where, " is no embedding and has no rows of tokens"));
+    return faults;
+  }
+  if (tokens.empty()) faults.push_back(message("no token is given for ", where, "; name the rows to train"));
+  const std::int64_t rows = main_weight().size(0);
+  std::set<std::int64_t> seen;
+  for (const std::int64_t token : tokens) {
+    if (token < 0 || token >= rows)
+      faults.push_back(message("token ", token, " is not among the ", rows, " of ", where));
+    if (!seen.insert(token).second) faults.push_back(message("token ", token, " of ", where, " comes twice"));
+  }
   return faults;
 }
 
@@ -78,11 +120,11 @@ inline std::pair<torch::Tensor, torch::Tensor> Adaptable::draw_factors(const Lor
   const auto type = torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
   torch::Tensor A = torch::empty(shape.A, type);
   torch::Tensor B = torch::empty(shape.B, type);
-  draw(A, B, options.start);
+  draw(A, B, options);
   return {A, B};
 }
 
-inline void Adaptable::add(const std::string& name, std::shared_ptr<LowRankAdapter> adapter) {
+inline void Adaptable::add(const std::string& name, std::shared_ptr<LayerAdapter> adapter) {
   const auto all = make_slots();
   all->add(name, std::move(adapter));
   all->choose({{name, 1.0}});
@@ -94,8 +136,29 @@ inline void Adaptable::add_adapter(const std::string& name, const LoraOptions& o
   const std::vector<std::string> faults = adapter_faults(name, options);
   if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
   const auto [A, B] = draw_factors(options);
-  add(name, std::make_shared<LowRankAdapter>(options, A, B,
-                                             options.bias ? torch::zeros({B.size(0)}, A.options()) : torch::Tensor()));
+  std::pair<torch::Tensor, torch::Tensor> start;
+  if (starts_at_weight(options.start)) start = {A.clone(), B.clone()};
+  add(name,
+      std::make_shared<LowRankAdapter>(
+          options, A, B, options.bias ? torch::zeros({B.size(0)}, A.options()) : torch::Tensor(), std::move(start)));
+}
+
+inline void Adaptable::add_ia3(const std::string& name, Ia3Side side) {
+  require_unmerged("add an adapter");
+  const std::vector<std::string> faults = ia3_faults(name, side);
+  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  const torch::Tensor weight = main_weight();
+  const auto type = torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
+  add(name, std::make_shared<Ia3Adapter>(side, torch::ones(ia3_shape(side), type)));
+}
+
+inline void Adaptable::add_token_rows(const std::string& name, const std::vector<std::int64_t>& tokens) {
+  require_unmerged("add an adapter");
+  const std::vector<std::string> faults = token_rows_faults(name, tokens);
+  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  const torch::Tensor weight = main_weight().detach();
+  const torch::Tensor rows = weight.index_select(0, torch::tensor(tokens, torch::kLong).to(weight.device()));
+  add(name, std::make_shared<TokenRowsAdapter>(tokens, rows.to(detail::factor_type(weight.scalar_type()))));
 }
 
 inline void Adaptable::add_dora(const std::string& name, const LoraOptions& options) {
@@ -122,11 +185,11 @@ inline void Adaptable::rename_adapter(const std::string& from, const std::string
   if (to.empty() || to.find('.') != std::string::npos) {
     throw OptionError(message("adapter name ", quoted(to), " is empty or holds a dot; choose another"));
   }
-  if (adapter(to)) throw OptionError(message("adapter name ", quoted(to), " is taken; choose another"));
+  if (slot(to)) throw OptionError(message("adapter name ", quoted(to), " is taken; choose another"));
   all->rename(from, to);
 }
 
-inline void Adaptable::choose(std::vector<ActiveAdapter> active) {
+inline void Adaptable::check_choice(const std::vector<ActiveAdapter>& active) const {
   for (std::size_t i = 0; i < active.size(); ++i) {
     require(active[i].name);
     if (!std::isfinite(active[i].weight)) {
@@ -138,70 +201,17 @@ inline void Adaptable::choose(std::vector<ActiveAdapter> active) {
         throw OptionError(message("adapter ", quoted(active[i].name), " is chosen twice; give it one weight"));
       }
     }
+    if (!adapter(active[i].name) && (active.size() > 1 || active[i].weight != 1.0)) {
+      throw OptionError(message("adapter ", quoted(active[i].name), " scales or replaces what the layer ",
+                                main_weight().sizes(), " has; choose it alone there, with weight 1"));
+    }
   }
+}
+
+inline void Adaptable::choose(std::vector<ActiveAdapter> active) {
+  check_choice(active);
   require_unmerged("choose adapters");
   if (const auto all = slots()) all->choose(std::move(active));
-}
-
-inline void Adaptable::merge() {
-  if (merged()) return;
-  const auto all = slots();
-  if (!all || all->active().empty()) {
-    throw StateError(message("a layer ", main_weight().sizes(), " has no active adapter to merge; choose one first"));
-  }
-  const torch::NoGradGuard no_grad;
-  torch::Tensor weight = main_weight();
-  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
-  const torch::Tensor own = weight.to(type);
-  torch::Tensor sum = own.clone();
-  for (const ActiveAdapter& chosen : all->active()) {
-    const auto adapter = all->find(chosen.name);
-    if (std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
-      sum.add_(updated(own, *adapter, 1.0) - own, chosen.weight);
-    } else {
-      sum = updated(sum, *adapter, chosen.weight);
-    }
-  }
-  sum = sum.to(weight.scalar_type());
-  torch::Tensor bias = own_bias(), bias_sum;
-  if (all->has_bias()) {
-    if (!bias.defined()) {
-      throw StateError(message("a layer ", weight.sizes(),
-                               " has no bias that could take the one of its adapter's B; "
-                               "keep the adapter apart"));
-    }
-    bias_sum = (bias.to(type) + all->bias()).to(bias.scalar_type());
-  }
-  const auto finite = [](const torch::Tensor& t) { return t.is_meta() || torch::isfinite(t).all().item<bool>(); };
-  if (!finite(sum) || (bias_sum.defined() && !finite(bias_sum))) {
-    throw StateError(message("merging ", quoted(all->active().front().name), " into a layer ", weight.sizes(),
-                             " gives values that are not finite; the weight was left as it was"));
-  }
-  all->unmerged_weight = weight.detach().clone();
-  weight.copy_(sum);
-  if (bias_sum.defined()) {
-    all->unmerged_bias = bias.detach().clone();
-    bias.copy_(bias_sum);
-  }
-}
-
-inline void Adaptable::unmerge() {
-  if (!merged()) return;
-  const torch::NoGradGuard no_grad;
-  const auto all = slots();
-  main_weight().copy_(all->unmerged_weight);
-  if (all->unmerged_bias.defined()) own_bias().copy_(all->unmerged_bias);
-  all->unmerged_weight = all->unmerged_bias = torch::Tensor();
-}
-
-/// `weight` with an adapter's update, weighed by `share`; for DoRA `weight` must be the layer's own.
-inline torch::Tensor Adaptable::updated(const torch::Tensor& weight, LowRankAdapter& adapter, double share) const {
-  const torch::ScalarType type = weight.scalar_type();
-  const torch::Tensor sum =
-      weight.add(product(adapter.lora_A.to(type), adapter.lora_B.to(type)), adapter.scale() * share);
-  auto* dora = dynamic_cast<DoraAdapter*>(&adapter);
-  if (!dora) return sum;
-  return sum * over_weight(dora->lora_magnitude_vector.flatten().to(type) / row_lengths(*dora).to(type));
 }
 
 inline bool Adaptable::merged() const {
@@ -222,38 +232,40 @@ inline std::vector<ActiveAdapter> Adaptable::active() const {
   return all ? all->active() : std::vector<ActiveAdapter>();
 }
 
-inline std::shared_ptr<LowRankAdapter> Adaptable::adapter(const std::string& name) const {
+inline std::shared_ptr<LayerAdapter> Adaptable::slot(const std::string& name) const {
   const auto all = slots();
   return all ? all->find(name) : nullptr;
 }
 
-inline torch::Tensor Adaptable::update(const std::string& name) const {
-  const torch::NoGradGuard no_grad;
-  const auto all = require(name);
-  const torch::Tensor weight = all->unmerged_weight.defined() ? all->unmerged_weight : main_weight();
-  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
-  const auto adapter = all->find(name);
-  const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter);
-  if (!dora) return product(adapter->lora_A.to(type), adapter->lora_B.to(type)) * adapter->scale();
-  if (all->unmerged_weight.defined()) throw StateError("the update of a merged DoRA is not known; unmerge first");
-  return updated(weight.to(type), *adapter, 1.0) - weight.to(type);
+template <class Impl>
+torch::Tensor AdaptableImpl<Impl>::output(const torch::Tensor& x, const detail::ActiveUpdates& updates) {
+  if (const LayerAdapter* alone = updates.sole()) {
+    return detail::SoleLayer<Impl>::output(x, *alone, [&](const torch::Tensor& in) { return sum(in, {}); });
+  }
+  if (!updates.doras(false).empty()) return dora_sum(x, updates);
+  torch::Tensor y = sum(x, updates.terms(this->is_training()));
+  if constexpr (detail::BiasOnB<Impl>) {
+    if (updates.has_bias()) y = detail::DoraLayer<Impl>::plus_bias(y, updates.bias().to(y.scalar_type()));
+  }
+  return y;
 }
 
 template <class Impl>
-torch::Tensor AdaptableImpl<Impl>::dora_sum(const torch::Tensor& x, const detail::AdapterSlots& slots) {
+torch::Tensor AdaptableImpl<Impl>::dora_sum(const torch::Tensor& x, const detail::ActiveUpdates& updates) {
+  const auto& terms = updates.terms(this->is_training());
   if constexpr (detail::DoraAdaptable<Impl>) {
     using Dora = detail::DoraLayer<Impl>;
-    const auto& doras = slots.doras();
-    const auto stretch = [&](const detail::AdapterSlots::Dora& dora, const torch::Tensor& u) {
+    const auto& doras = updates.doras(this->is_training());
+    const auto stretch = [&](const detail::ActiveUpdates::DoraUpdate& dora, const torch::Tensor& u) {
       return (dora.adapter->lora_magnitude_vector.flatten() / row_lengths(*dora.adapter)).to(u.scalar_type());
     };
-    if (doras.size() == 1 && doras[0].weight == 1.0 && slots.terms().empty() && !slots.has_bias()) {
+    if (doras.size() == 1 && doras[0].weight == 1.0 && terms.empty() && !updates.has_bias()) {
       const torch::Tensor u = Dora::unbiased(*this, x, {&doras[0].term, 1}, cache_);
       return Dora::scaled(*this, u, stretch(doras[0], u));
     }
-    torch::Tensor y = sum(x, slots.terms());
+    torch::Tensor y = sum(x, terms);
     if constexpr (detail::BiasOnB<Impl>) {
-      if (slots.has_bias()) y = Dora::plus_bias(y, slots.bias().to(y.scalar_type()));
+      if (updates.has_bias()) y = Dora::plus_bias(y, updates.bias().to(y.scalar_type()));
     }
     const torch::Tensor plain = sum(x, {});
     for (const auto& dora : doras) {
@@ -262,7 +274,7 @@ torch::Tensor AdaptableImpl<Impl>::dora_sum(const torch::Tensor& x, const detail
     }
     return y;
   }
-  return sum(x, slots.terms());
+  return sum(x, terms);
 }
 
 template <class Impl>

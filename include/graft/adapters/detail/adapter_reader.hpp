@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graft/adapters/biases.hpp"
+#include "graft/adapters/detail/config_targets.hpp"
 #include "graft/adapters/dora.hpp"
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/parameters.hpp"
@@ -53,47 +54,6 @@ inline std::string bias_key(const std::string& name, const std::set<std::string>
   return adapted.count(layer) ? layer + ".base_layer.bias" : name;
 }
 
-/// Which layers a config's targets take, by PEFT's rules; modules_to_save aside.
-class ConfigTargets {
- public:
-  explicit ConfigTargets(const AdapterConfig& config) : config_(config) {
-    const auto compile = [](const std::string& pattern, std::optional<Pattern>& compiled) {
-      if (!pattern.empty() && pattern != "all-linear") compiled.emplace(pattern);
-    };
-    compile(config.target_modules.pattern, wanted_);
-    compile(config.exclude_modules.pattern, excluded_);
-  }
-
-  bool take(const TargetCandidate& layer) const {
-    if (excluded_ ? excluded_->matches(layer.name) : names_take(config_.exclude_modules.names, layer.name))
-      return false;
-    if (wanted_) return wanted_->matches(layer.name);
-    if (config_.target_modules.pattern == "all-linear") return layer.linear && !is_output_embedding(layer.name);
-    const auto& names = config_.target_modules.names;
-    if (std::count(names.begin(), names.end(), layer.name) > 0) return true;
-    return names_take(names, layer.name) && right_number(layer.name);
-  }
-
- private:
-  static bool names_take(const std::vector<std::string>& names, const std::string& path) {
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches_suffix(path, name); });
-  }
-
-  bool right_number(const std::string& path) const {
-    const auto& numbers = config_.layers_to_transform;
-    if (!numbers || numbers->empty()) return true;
-    const auto in_list = [&](const std::string& list) {
-      const auto number = layer_number(path, list);
-      return number && std::count(numbers->begin(), numbers->end(), *number) > 0;
-    };
-    const auto& lists = config_.layers_pattern;
-    return lists.empty() ? in_list("") : std::any_of(lists.begin(), lists.end(), in_list);
-  }
-
-  const AdapterConfig& config_;
-  std::optional<Pattern> wanted_, excluded_;
-};
-
 /// Reads an adapter's directory against a model: what would be attached, and where each tensor goes.
 class AdapterReader {
  public:
@@ -103,21 +63,24 @@ class AdapterReader {
         targets_(directory.config()),
         ranks_(directory.config().rank_pattern),
         alphas_(directory.config().alpha_pattern) {
-    if (!directory.config().trainable_token_indices.empty()) {
-      other_.push_back("\"trainable_token_indices\" asks for something that this call does not do");
-    }
     read_heads();
+    read_token_rows();
     std::map<std::string, TargetCandidate> candidates;
     for (TargetCandidate& candidate : target_candidates(module)) candidates.emplace(candidate.name, candidate);
     for (const auto& [path, layer] : adaptable_layers(module)) {
       const auto found = candidates.find(path);
-      read_layer(path, *layer, found != candidates.end() && targets_.take(found->second) && !within_any(path, heads_));
+      const bool wanted = found != candidates.end() && targets_.take(found->second) && !within_any(path, heads_);
+      if (directory.config().peft_type == AdapterType::ia3) {
+        read_ia3(path, *layer, wanted);
+      } else if (!token_rows_.count(path)) {
+        read_layer(path, *layer, wanted);
+      }
     }
     read_biases();
     for (const TensorInfo& tensor : directory.tensors()) {
       if (!used_.count(tensor.name)) extra_.push_back(quoted(tensor.name));
     }
-    if (adapters_.empty()) other_.push_back("it holds no adapter for any layer of the model");
+    if (adapters_.empty() && ia3_.empty()) other_.push_back("it holds no adapter for any layer of the model");
     fail_if_faulty();
   }
 
@@ -130,6 +93,21 @@ class AdapterReader {
     LoraOptions options;
   };
   const std::map<std::string, Stored>& adapters() const { return adapters_; }
+
+  /// The factors of one layer of IA3.
+  struct StoredIa3 {
+    const TensorInfo* factors;
+    Ia3Side side;
+  };
+  const std::map<std::string, StoredIa3>& ia3() const { return ia3_; }
+
+  /// Rows of an embedding.
+  struct StoredRows {
+    const TensorInfo* values;
+    std::vector<std::int64_t> tokens;
+  };
+  const std::map<std::string, StoredRows>& token_rows() const { return token_rows_; }
+
   const std::vector<std::string>& heads() const { return heads_; }
   const std::vector<std::string>& biases() const { return biases_; }
   const std::vector<std::string>& weights() const { return weights_; }
@@ -243,6 +221,51 @@ class AdapterReader {
     }
   }
 
+  void read_ia3(const std::string& path, const Adaptable& layer, bool wanted) {
+    const std::string key = (path.empty() ? "" : path + ".") + "ia3_l";
+    const TensorInfo* factors = take(key);
+    if (!factors && wanted) missing_.push_back(quoted(key));
+    if (!factors) return;
+    const Ia3Side side = targets_.is_feed_forward(path) ? Ia3Side::input : Ia3Side::output;
+    const std::vector<std::int64_t> shape = layer.ia3_shape(side);
+    if (shape.empty()) {
+      other_.push_back(message("layer ", quoted(path), " is of a type that graft has no IA3 for"));
+    } else if (fits(*factors, shape, factor_type(layer.main_weight().scalar_type()))) {
+      ia3_.emplace(path, StoredIa3{factors, side});
+    }
+  }
+
+  void read_token_rows() {
+    for (const auto& [name, tokens] : directory_.config().trainable_token_indices) {
+      bool any = false;
+      for (const auto& [path, layer] : adaptable_layers(module_)) {
+        if (!layer->is_embedding() || !(name.empty() ? !any : matches_suffix(path, name))) continue;
+        any = true;
+        read_rows_of(path, *layer, tokens);
+      }
+      if (!any) {
+        other_.push_back(message("\"trainable_token_indices\" names ",
+                                 name.empty() ? std::string("the input embedding") : quoted(name),
+                                 ", and the model has no such embedding"));
+      }
+    }
+  }
+
+  void read_rows_of(const std::string& path, const Adaptable& layer, const std::vector<std::int64_t>& tokens) {
+    const std::string key = (path.empty() ? "" : path + ".") + "token_adapter.trainable_tokens_delta";
+    for (std::string& fault : layer.token_rows_faults("rows", tokens, "layer " + quoted(path))) {
+      other_.push_back(std::move(fault));
+    }
+    const torch::Tensor weight = layer.main_weight();
+    const TensorInfo* values = take(key);
+    if (!values) {
+      missing_.push_back(quoted(key));
+    } else if (fits(*values, {static_cast<std::int64_t>(tokens.size()), weight.size(1)},
+                    factor_type(weight.scalar_type()))) {
+      token_rows_.emplace(path, StoredRows{values, tokens});
+    }
+  }
+
   void fail_if_faulty() {
     if (missing_.empty() && extra_.empty() && misshapen_.empty() && mistyped_.empty() && other_.empty()) return;
     std::string text = message(directory_.path().string(),
@@ -262,6 +285,8 @@ class AdapterReader {
   PathValues<std::int64_t> ranks_;
   PathValues<double> alphas_;
   std::map<std::string, Stored> adapters_;
+  std::map<std::string, StoredIa3> ia3_;
+  std::map<std::string, StoredRows> token_rows_;
   std::vector<std::string> heads_, biases_, weights_;
   std::vector<std::pair<torch::Tensor, const TensorInfo*>> base_tensors_;
   std::set<std::string> used_;

@@ -9,16 +9,17 @@
 namespace graft {
 namespace detail {
 
-/// How a layer gets an adapter of one kind, and what it would refuse.
+/// How layers get adapters of one kind, and what they would refuse; both are given the options of that kind.
+template <class Options>
 struct AdapterKind {
-  void (Adaptable::*add)(const std::string& name, const LoraOptions& options);
-  std::vector<std::string> (Adaptable::*faults)(const std::string& name, const LoraOptions& options,
-                                                std::string_view where) const;
+  void (Adaptable::*add)(const std::string& name, Options options);
+  std::vector<std::string> (Adaptable::*faults)(const std::string& name, Options options, std::string_view where) const;
 };
 
-inline void attach_kind(const AdapterKind& kind, torch::nn::Module& module,
-                        const std::map<std::string, LoraOptions>& layers, const std::vector<std::string>& heads,
-                        const std::string& name);
+/// attach() for any kind.
+template <class Options, class Layers>
+void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
+                 const std::vector<std::string>& heads, const std::string& name);
 
 [[noreturn]] inline void unknown_adapter(torch::nn::Module& module, const std::string& name) {
   const auto known = adapters(module);
@@ -57,7 +58,7 @@ inline std::vector<TargetCandidate> target_candidates(torch::nn::Module& module)
   std::set<const torch::nn::Module*> seen;
   for (const auto& child : module.named_modules("", /*include_self=*/false)) {
     const torch::nn::Module* layer = child.value().get();
-    if (dynamic_cast<const detail::AdapterSlots*>(layer) || dynamic_cast<const LowRankAdapter*>(layer)) continue;
+    if (dynamic_cast<const detail::AdapterSlots*>(layer) || dynamic_cast<const LayerAdapter*>(layer)) continue;
     if (!seen.insert(layer).second) continue;
     candidates.push_back({child.key(), dynamic_cast<const Adaptable*>(layer) != nullptr,
                           dynamic_cast<const torch::nn::LinearImpl*>(layer) != nullptr});
@@ -77,19 +78,21 @@ inline TargetReport attach(torch::nn::Module& module, const LoraOptions& options
   return report;
 }
 
-inline void attach(torch::nn::Module& module, const std::map<std::string, LoraOptions>& layers,
-                   const std::vector<std::string>& heads, const std::string& name) {
-  detail::attach_kind({&Adaptable::add_adapter, &Adaptable::adapter_faults}, module, layers, heads, name);
+template <LayersByPath<LoraOptions> Layers>
+void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
+            const std::string& name) {
+  const detail::AdapterKind<const LoraOptions&> kind{&Adaptable::add_adapter, &Adaptable::adapter_faults};
+  detail::attach_kind(kind, module, layers, heads, name);
 }
 
 namespace detail {
 
-inline void attach_kind(const AdapterKind& kind, torch::nn::Module& module,
-                        const std::map<std::string, LoraOptions>& layers, const std::vector<std::string>& heads,
-                        const std::string& name) {
+template <class Options, class Layers>
+void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
+                 const std::vector<std::string>& heads, const std::string& name) {
   require_unmerged(module, "attach an adapter");
   std::vector<std::string> faults;
-  std::vector<std::pair<Adaptable*, const LoraOptions*>> chosen;
+  std::vector<std::pair<Adaptable*, const typename Layers::mapped_type*>> chosen;
   std::set<std::string> lacking;
   for (const auto& [path, options] : layers) lacking.insert(path);
   for (const auto& [path, layer] : adaptable_layers(module)) {
@@ -117,7 +120,7 @@ inline void attach_kind(const AdapterKind& kind, torch::nn::Module& module,
                                          : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
   }
 
-  for (torch::Tensor& parameter : module.parameters()) parameter.set_requires_grad(false);
+  for (torch::Tensor& parameter : module.parameters()) set_trained(parameter, false);
   for (const auto& [layer, options] : chosen) (layer->*kind.add)(name, *options);
   for (const auto& [path, layer] : adaptable_layers(module)) {
     if (!layers.count(path)) layer->choose({});
@@ -139,10 +142,12 @@ inline std::vector<std::string> adapters(torch::nn::Module& module) {
   return names;
 }
 
-inline void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
+namespace detail {
+
+inline void check_choice(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
   std::set<std::string> seen;
   for (const ActiveAdapter& adapter : active) {
-    detail::require_adapter(module, adapter.name);
+    require_adapter(module, adapter.name);
     if (!std::isfinite(adapter.weight)) {
       throw OptionError(
           message("the weight of adapter ", quoted(adapter.name), " is ", adapter.weight, "; give a finite number"));
@@ -151,14 +156,25 @@ inline void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& 
       throw OptionError(message("adapter ", quoted(adapter.name), " is chosen twice; give it one weight"));
     }
   }
-  detail::require_unmerged(module, "choose adapters");
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    std::vector<ActiveAdapter> here;
-    for (const ActiveAdapter& adapter : active) {
-      if (layer->adapter(adapter.name)) here.push_back(adapter);
-    }
-    layer->choose(std::move(here));
+}
+
+/// Those of `active` that the layer has.
+inline std::vector<ActiveAdapter> carried(const Adaptable& layer, const std::vector<ActiveAdapter>& active) {
+  std::vector<ActiveAdapter> here;
+  for (const ActiveAdapter& adapter : active) {
+    if (layer.slot(adapter.name)) here.push_back(adapter);
   }
+  return here;
+}
+
+}  // namespace detail
+
+inline void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
+  detail::check_choice(module, active);
+  detail::require_unmerged(module, "choose adapters");
+  const auto layers = adaptable_layers(module);
+  for (const auto& [path, layer] : layers) layer->check_choice(detail::carried(*layer, active));
+  for (const auto& [path, layer] : layers) layer->choose(detail::carried(*layer, active));
 }
 
 inline void choose(torch::nn::Module& module, const std::string& name) {
@@ -180,6 +196,7 @@ inline void weigh(torch::nn::Module& module, const std::string& name, double wei
     changed.emplace_back(layer, std::move(active));
   }
   if (changed.empty()) throw OptionError(message("adapter ", quoted(name), " is not active; choose it first"));
+  for (const auto& [layer, active] : changed) layer->check_choice(active);
   for (auto& [layer, active] : changed) layer->choose(std::move(active));
 }
 
@@ -188,7 +205,7 @@ inline void train_only(torch::nn::Module& module, const std::vector<std::string>
   for (const auto& [path, layer] : adaptable_layers(module)) {
     for (const std::string& name : layer->adapters()) {
       const bool trained = std::find(names.begin(), names.end(), name) != names.end();
-      for (torch::Tensor& factor : layer->adapter(name)->parameters()) factor.set_requires_grad(trained);
+      for (torch::Tensor& factor : layer->slot(name)->parameters()) detail::set_trained(factor, trained);
     }
   }
 }
@@ -212,6 +229,32 @@ inline void merge(torch::nn::Module& module) {
   if (!any) throw StateError("no layer has an active adapter to merge; attach or choose one first");
 }
 
+inline std::string MergeChange::text() const {
+  return message("merging changed outputs by at most ", largest, ", which is ", relative, " of the largest");
+}
+
+inline MergeChange merge(torch::nn::Module& module, const std::function<torch::Tensor()>& outputs) {
+  const torch::NoGradGuard no_grad;
+  const bool training = module.is_training();
+  module.eval();
+  const auto run = [&] { return outputs().to(torch::kCPU, torch::kFloat64); };
+  try {
+    const torch::Tensor before = run();
+    merge(module);
+    const torch::Tensor after = run();
+    module.train(training);
+    if (before.numel() == 0) return {};
+    MergeChange change;
+    change.largest = (after - before).abs().max().item<double>();
+    const double scale = before.abs().max().item<double>();
+    change.relative = scale > 0 ? change.largest / scale : change.largest;
+    return change;
+  } catch (...) {
+    module.train(training);
+    throw;
+  }
+}
+
 inline void unmerge(torch::nn::Module& module) {
   for (const auto& [path, layer] : adaptable_layers(module)) layer->unmerge();
 }
@@ -220,12 +263,12 @@ inline void rename(torch::nn::Module& module, const std::string& from, const std
   detail::require_adapter(module, from);
   if (from == to) return;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->adapter(from) && layer->adapter(to)) {
+    if (layer->slot(from) && layer->slot(to)) {
       throw OptionError(message("adapter name ", quoted(to), " is taken in layer ", quoted(path), "; choose another"));
     }
   }
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->adapter(from)) layer->rename_adapter(from, to);
+    if (layer->slot(from)) layer->rename_adapter(from, to);
   }
 }
 
@@ -233,7 +276,7 @@ inline void detach(torch::nn::Module& module, const std::string& name) {
   detail::require_adapter(module, name);
   detail::require_unmerged(module, "detach an adapter");
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->adapter(name)) layer->remove_adapter(name);
+    if (layer->slot(name)) layer->remove_adapter(name);
   }
 }
 

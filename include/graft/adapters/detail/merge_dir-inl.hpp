@@ -23,6 +23,12 @@ class DirMerger {
       place(layer, layer.path + ".weight", faults);
       if (layer.bias.defined()) place(layer, layer.path + ".bias", faults);
     }
+    for (const auto& [name, layer] : merged_) {
+      if (layer->kind == StoredLayer::Kind::embedding && shares_with_output(*base.find(name))) {
+        faults.push_back(message("the base's output layer shares the weight of ", quoted(layer->path),
+                                 ", which the adapter leaves as it is there; use the adapter unmerged"));
+      }
+    }
     for (const auto& [name, tensor] : adapter.others()) {
       const TensorInfo* info = base.find(in_base(name));
       if (!info) {
@@ -99,6 +105,27 @@ class DirMerger {
       if (count > equal) equal = count, bases_prefix_ = prefix, adapters_prefix_.clear();
     }
   }
+
+  /// Whether `embedding` is also the weight of a language model's output layer.
+  bool shares_with_output(const TensorInfo& embedding) const {
+    const Json& config = base_.config();
+    const auto field = [&](const char* name) { return config.contains(name) ? config[name] : Json(); };
+    if (field("vocab_size") != embedding.shape[0] || !field("architectures").is_array()) return false;
+    const bool writes =
+        std::any_of(config["architectures"].begin(), config["architectures"].end(), [](const Json& name) {
+          if (!name.is_string()) return false;
+          const auto text = name.get<std::string>();
+          return std::any_of(std::begin(with_output), std::end(with_output),
+                             [&](std::string_view ending) { return text.ends_with(ending); });
+        });
+    if (!writes) return false;
+    if (field("tie_word_embeddings").is_boolean()) return config["tie_word_embeddings"].get<bool>();
+    return std::none_of(base_.tensors().begin(), base_.tensors().end(), [](const TensorInfo& info) {
+      return matches_suffix(info.name, "lm_head.weight") || matches_suffix(info.name, "predictions.decoder.weight");
+    });
+  }
+  static constexpr std::string_view with_output[] = {"ForCausalLM", "LMHeadModel", "ForMaskedLM", "ForPreTraining",
+                                                     "ForConditionalGeneration"};
 
   std::string in_base(const std::string& name) const {
     if (!adapters_prefix_.empty() && name.starts_with(adapters_prefix_)) return name.substr(adapters_prefix_.size());

@@ -19,13 +19,14 @@ class FileSize {
     tensors_.push_back({name, shape, checked_mul(elements, element_bytes, name), element_bytes});
   }
 
-  std::int64_t bytes() {
+  /// `metadata` is the file's, as JSON.
+  std::int64_t bytes(std::string_view metadata) {
     // The reference writer's order: larger elements first, then by name. Offsets have more digits the later they come.
     std::sort(tensors_.begin(), tensors_.end(), [](const Entry& a, const Entry& b) {
       return a.element_bytes != b.element_bytes ? a.element_bytes > b.element_bytes : a.name < b.name;
     });
     std::int64_t data = 0;
-    std::size_t header = std::string_view(R"({"__metadata__":{"format":"pt"}})").size();
+    std::size_t header = std::string_view(R"({"__metadata__":})").size() + metadata.size();
     for (const Entry& entry : tensors_) {
       std::string shape;
       for (const std::int64_t size : entry.shape) {
@@ -193,7 +194,7 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
 
   detail::FileSize file;
   const std::string prefix = options.lora ? "base_model.model." : "";
-  std::int64_t factors = 0;
+  std::int64_t factors = 0, starts = 0;
   for (const LayerShape& layer : model) {
     const std::int64_t elements = detail::elements_of(layer);
     const bool head = std::any_of(result.targets.heads.begin(), result.targets.heads.end(),
@@ -210,12 +211,16 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
       const std::int64_t rank = options.lora->rank;
       const bool table = layer.kind == LayerShape::Kind::embedding;
       const auto [in, out] = detail::in_and_out(layer);
-      std::vector<std::int64_t> A{rank, in};
-      std::vector<std::int64_t> B{out, rank};
+      const std::int64_t stored_rank = starts_at_weight(options.lora->start) ? 2 * rank : rank;
+      std::vector<std::int64_t> A{stored_rank, in};
+      std::vector<std::int64_t> B{out, stored_rank};
+      std::vector<std::int64_t> magnitude{out};
       if (layer.kind == LayerShape::Kind::convolution) {
         A = layer.weight;
-        A[0] = rank;
+        A[0] = stored_rank;
         B.resize(layer.weight.size(), 1);
+        magnitude.assign(layer.weight.size(), 1);
+        magnitude[1] = out;
       }
       file.add(prefix + layer.name + (table ? ".lora_embedding_A" : ".lora_A.weight"), A, options.factor_bytes);
       file.add(prefix + layer.name + (table ? ".lora_embedding_B" : ".lora_B.weight"), B, options.factor_bytes);
@@ -224,9 +229,15 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
         file.add(prefix + layer.name + ".lora_B.bias", {out}, options.factor_bytes);
         own += out;
       }
+      if (options.dora) {
+        file.add(prefix + layer.name + ".lora_magnitude_vector", magnitude, options.factor_bytes);
+        own += out;
+      }
+      const std::int64_t start = (stored_rank - rank) * (in + out);  // kept beside what is trained, and stored with it
       count.trained += own;
-      count.stored += own;
+      count.stored += own + start;
       factors += own;
+      starts += start;
     }
     result.parameters.layers.emplace_back(layer.name, count);
     result.parameters.all.trained = checked_add(result.parameters.all.trained, count.trained, "trained parameters");
@@ -234,11 +245,12 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
     result.parameters.all.stored += count.stored;
   }
   const ParameterCount& all = result.parameters.all;
-  result.weight_bytes =
-      checked_mul(all.total() - factors, options.weight_bytes, "bytes of weights") + factors * options.factor_bytes;
+  result.weight_bytes = checked_mul(all.total() - factors, options.weight_bytes, "bytes of weights") +
+                        (factors + starts) * options.factor_bytes;
   result.gradient_bytes = checked_mul(all.trained, options.gradient_bytes, "bytes of gradients");
   result.optimizer_bytes = checked_mul(all.trained, options.optimizer_bytes, "bytes of optimizer state");
-  result.file_bytes = file.bytes();
+  result.file_bytes =
+      file.bytes(options.lora ? R"({"format":"pt","graft.base":"0123456789abcdef"})" : R"({"format":"pt"})");
   return result;
 }
 

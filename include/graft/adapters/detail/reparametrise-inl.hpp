@@ -73,6 +73,9 @@ inline Reparametrised::Reparametrised(torch::nn::Module& module, const LoraOptio
 
   std::vector<std::string> faults;
   if (!std::isfinite(options.alpha)) faults.push_back(message("alpha is ", options.alpha, "; give a finite number"));
+  if (starts_at_weight(options.start)) {
+    faults.push_back("a re-parametrised weight starts from kaiming or gaussian; PiSSA and OLoRA are for adapter slots");
+  }
   if (options.bias) faults.push_back("B takes no bias in a re-parametrised weight; leave LoraOptions::bias off");
   if (options.dropout != 0.0) {
     faults.push_back(message("dropout is ", options.dropout,

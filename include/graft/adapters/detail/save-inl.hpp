@@ -1,19 +1,18 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <set>
 #include <utility>
 
 #include "graft/adapters/biases.hpp"
 #include "graft/adapters/detail/adapter_reader.hpp"
+#include "graft/adapters/detail/adapter_writer.hpp"
 #include "graft/adapters/dora.hpp"
-#include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/save.hpp"
-#include "graft/core/pattern.hpp"
 #include "graft/tensor/dtype.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
@@ -38,71 +37,6 @@ inline std::vector<std::string> trained_modules(torch::nn::Module& module) {
     if (own > 0 && (trained == own || usual)) heads.push_back(child.key());
   }
   return heads;
-}
-
-/// The last parts of the layers' paths if they name exactly these layers, else the paths.
-inline std::vector<std::string> target_names(torch::nn::Module& module, const std::vector<std::string>& layers,
-                                             const std::vector<std::string>& heads) {
-  std::set<std::string> endings;
-  for (const std::string& layer : layers) endings.emplace(last_parts(layer, 1));
-  std::size_t taken = 0;
-  for (const TargetCandidate& candidate : target_candidates(module)) {
-    const bool named = endings.count(std::string(last_parts(candidate.name, 1))) > 0;
-    if (candidate.adaptable && named && !within_any(candidate.name, heads)) ++taken;
-  }
-  if (taken == layers.size()) return {endings.begin(), endings.end()};
-  return layers;
-}
-
-template <class Value>
-Value most_common(const std::vector<Value>& values) {
-  return *std::max_element(values.begin(), values.end(), [&](const Value& a, const Value& b) {
-    return std::count(values.begin(), values.end(), a) < std::count(values.begin(), values.end(), b);
-  });
-}
-
-inline torch::Tensor read_tensor(const AdapterDir& directory, const TensorInfo& info) {
-  torch::Tensor tensor = torch::empty(info.shape, *find_scalar_type(info.type));
-  directory.read(info, bytes_of(tensor));
-  return tensor;
-}
-
-/// The config of an adapter of these layers.
-inline AdapterConfig config_of(const std::vector<std::pair<std::string, std::shared_ptr<LowRankAdapter>>>& layers,
-                               const AdapterInfo& info) {
-  std::vector<std::int64_t> ranks;
-  std::vector<double> alphas;
-  const LoraOptions& first = layers.front().second->options;
-  const auto is_dora = [](const auto& adapter) { return std::dynamic_pointer_cast<DoraAdapter>(adapter) != nullptr; };
-  const bool dora = is_dora(layers.front().second);
-  for (const auto& [path, adapter] : layers) {
-    const LoraOptions& options = adapter->options;
-    ranks.push_back(options.rank);
-    alphas.push_back(options.alpha);
-    if (options.dropout != first.dropout || options.divisor != first.divisor || options.bias != first.bias ||
-        is_dora(adapter) != dora) {
-      throw OptionError(message("layers ", quoted(layers.front().first), " and ", quoted(path),
-                                " differ in dropout, divisor, bias on B or DoRA, and adapter_config.json has room for "
-                                "one; save them as two adapters"));
-    }
-  }
-  AdapterConfig config;
-  config.base_model_name_or_path = info.base_model;
-  config.task_type = info.task_type;
-  config.fan_in_fan_out = info.fan_in_fan_out;
-  config.r = most_common(ranks);
-  config.lora_alpha = most_common(alphas);
-  config.lora_dropout = first.dropout;
-  config.use_rslora = first.divisor == LowRankScale::root_of_rank;
-  config.lora_bias = first.bias;
-  config.use_dora = dora;
-  config.init_lora_weights = first.start == LowRankStart::gaussian ? "gaussian" : "true";
-  for (const auto& [path, adapter] : layers) {
-    const LoraOptions& options = adapter->options;
-    if (options.rank != config.r) config.rank_pattern["^" + pattern_of(path)] = options.rank;
-    if (options.alpha != config.lora_alpha) config.alpha_pattern["^" + pattern_of(path)] = options.alpha;
-  }
-  return config;
 }
 
 /// The trained parameters that are of no adapter and no head.
@@ -138,6 +72,88 @@ inline AdapterBias bias_mode(torch::nn::Module& module, const NamedTensors& trai
                             "; freeze them, or name their modules as heads"));
 }
 
+inline torch::Tensor read_tensor(const AdapterDir& directory, const TensorInfo& info) {
+  torch::Tensor tensor = torch::empty(info.shape, *find_scalar_type(info.type));
+  directory.read(info, bytes_of(tensor));
+  return tensor;
+}
+
+/// The values of an adapter's layers, read whole.
+class AdapterValues {
+ public:
+  AdapterValues(const AdapterDir& files, const AdapterReader& reader)
+      : reader_(reader), dora_(files.config().use_dora) {
+    const auto read = [&](const TensorInfo* info) { return info ? read_tensor(files, *info) : torch::Tensor(); };
+    for (const auto& [path, stored] : reader.adapters()) {
+      options_.emplace(path, stored.options);
+      values_[path] = {read(stored.A), read(stored.B), read(stored.bias), read(stored.magnitude)};
+    }
+    for (const auto& [path, stored] : reader.ia3()) {
+      sides_.emplace(path, stored.side);
+      values_[path] = {read(stored.factors)};
+    }
+    for (const auto& [path, stored] : reader.token_rows()) {
+      rows_[path] = read(stored.values);
+    }
+  }
+
+  /// Paths of the layers, in the model's order.
+  std::vector<std::string> layers(torch::nn::Module& module) const {
+    std::vector<std::string> paths;
+    for (const auto& [path, layer] : adaptable_layers(module)) {
+      if (values_.count(path) || rows_.count(path)) paths.push_back(path);
+    }
+    return paths;
+  }
+
+  void attach_to(torch::nn::Module& module, const std::string& name) const {
+    if (!sides_.empty()) {
+      attach_ia3(module, sides_, reader_.heads(), name);
+    } else if (dora_) {
+      attach_dora(module, options_, reader_.heads(), name);
+    } else {
+      attach(module, options_, reader_.heads(), name);
+    }
+    const torch::NoGradGuard no_grad;
+    for (const auto& [path, layer] : adaptable_layers(module)) {
+      const auto found = values_.find(path);
+      if (const auto rows = rows_.find(path); rows != rows_.end()) {
+        layer->add_token_rows(name, reader_.token_rows().at(path).tokens);
+        layer->slot(name)->parameters()[0].copy_(rows->second);
+      }
+      if (found == values_.end()) continue;
+      // In the order in which the kinds register them.
+      std::vector<torch::Tensor> parameters = layer->slot(name)->parameters();
+      std::size_t next = 0;
+      for (const torch::Tensor& value : found->second) {
+        if (value.defined()) parameters.at(next++).copy_(value);
+      }
+    }
+  }
+
+ private:
+  const AdapterReader& reader_;
+  bool dora_;
+  std::map<std::string, LoraOptions> options_;
+  std::map<std::string, Ia3Side> sides_;
+  std::map<std::string, std::vector<torch::Tensor>> values_;
+  std::map<std::string, torch::Tensor> rows_;
+};
+
+/// Names in the safetensors metadata.
+inline constexpr const char* base_key = "graft.base";
+inline constexpr const char* data_key = "graft.data";
+
+/// Of the weights that an adapter of these layers joins, without any adapter in them.
+inline std::string base_fingerprint(torch::nn::Module& module, const std::vector<std::string>& layers) {
+  std::string all;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (std::find(layers.begin(), layers.end(), path) == layers.end()) continue;
+    all += path + " " + hex(fingerprint(layer->base_weight())) + "\n";
+  }
+  return hex(fingerprint(all));
+}
+
 }  // namespace detail
 
 inline void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module, const std::string& name,
@@ -150,36 +166,23 @@ inline void save_adapter(const std::filesystem::path& directory, torch::nn::Modu
   }
   heads = detail::saved_modules(module, heads);
 
-  NamedTensors tensors = detail::head_tensors(module, heads);
-  std::vector<std::pair<std::string, std::shared_ptr<LowRankAdapter>>> layers;
-  std::vector<std::string> paths;
-  bool bias_is_merged = false;
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    const auto adapter = layer->adapter(name);
-    if (!adapter) continue;
-    if (path.empty()) {
-      throw OptionError("an adapter's file names layers inside a model; this module is itself the adapted layer");
-    }
-    const auto [key_A, key_B] = layer->factor_keys();
-    tensors.emplace_back(path + "." + key_A, adapter->lora_A);
-    tensors.emplace_back(path + "." + key_B, adapter->lora_B);
-    if (adapter->lora_B_bias.defined()) tensors.emplace_back(path + ".lora_B.bias", adapter->lora_B_bias);
-    if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
-      tensors.emplace_back(path + ".lora_magnitude_vector", dora->lora_magnitude_vector);
-    }
-    bias_is_merged = bias_is_merged || (layer->merged() && adapter->lora_B_bias.defined());
-    layers.emplace_back(path, adapter);
-    paths.push_back(path);
-  }
-
-  AdapterConfig config = detail::config_of(layers, info);
-  config.target_modules.names = detail::target_names(module, paths, heads);
+  detail::AdapterContent content = detail::AdapterWriter(module, name).finish(module, heads);
+  AdapterConfig& config = content.config;
+  config.base_model_name_or_path = info.base_model;
+  config.task_type = info.task_type;
+  config.fan_in_fan_out = info.fan_in_fan_out;
   config.modules_to_save = heads;
-  const std::set<std::string> adapted(paths.begin(), paths.end());
+  NamedTensors tensors = detail::head_tensors(module, heads);
+  tensors.insert(tensors.end(), content.tensors.begin(), content.tensors.end());
+
+  const std::set<std::string> adapted(content.paths.begin(), content.paths.end());
   const NamedTensors biases = detail::others_trained(module, heads);
   config.bias = detail::bias_mode(module, biases, heads, adapted);
-  if (bias_is_merged && !biases.empty()) {
+  if (content.bias_is_merged && !biases.empty()) {
     throw StateError("the biases of the base hold those of merged adapters; unmerge before they are saved");
+  }
+  if (config.bias != AdapterBias::none && config.peft_type == AdapterType::ia3) {
+    throw OptionError("trained biases of the base would be lost: IA3's files have no place for them; freeze them");
   }
   for (const auto& [key, tensor] : biases) tensors.emplace_back(detail::bias_key(key, adapted), tensor);
 
@@ -189,7 +192,10 @@ inline void save_adapter(const std::filesystem::path& directory, torch::nn::Modu
     kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
     bytes.push_back({key, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
   }
-  write_adapter_dir(directory, config, bytes, {.metadata = info.metadata, .replace = info.replace});
+  std::map<std::string, std::string> metadata = info.metadata;
+  metadata.emplace(detail::base_key, detail::base_fingerprint(module, content.paths));
+  if (info.data) metadata.emplace(detail::data_key, *info.data);
+  write_adapter_dir(directory, config, bytes, {.metadata = std::move(metadata), .replace = info.replace});
 }
 
 inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
@@ -198,35 +204,22 @@ inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch:
   const detail::AdapterReader reader(files, module);
 
   // All is read before the model is touched.
-  std::map<std::string, LoraOptions> layers;
-  std::map<std::string, std::vector<torch::Tensor>> values;
-  for (const auto& [path, stored] : reader.adapters()) {
-    layers.emplace(path, stored.options);
-    for (const TensorInfo* info : {stored.A, stored.B, stored.bias, stored.magnitude}) {
-      values[path].push_back(info ? detail::read_tensor(files, *info) : torch::Tensor());
-    }
-  }
   std::vector<torch::Tensor> base_values;
   for (const auto& [target, info] : reader.base_tensors()) base_values.push_back(detail::read_tensor(files, *info));
+  const detail::AdapterValues values(files, reader);
+  const std::string base = detail::base_fingerprint(module, values.layers(module));
 
-  if (files.config().use_dora) {
-    attach_dora(module, layers, reader.heads(), name);
-  } else {
-    attach(module, layers, reader.heads(), name);
-  }
+  values.attach_to(module, name);
   const torch::NoGradGuard no_grad;
-  LoadedAdapter loaded{{}, reader.heads(), reader.biases(), reader.weights(), files.config(), files.warnings()};
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    const auto found = values.find(path);
-    if (found == values.end()) continue;
-    const auto adapter = layer->adapter(name);
-    adapter->lora_A.copy_(found->second[0]);
-    adapter->lora_B.copy_(found->second[1]);
-    if (found->second[2].defined()) adapter->lora_B_bias.copy_(found->second[2]);
-    if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
-      dora->lora_magnitude_vector.copy_(found->second[3]);
-    }
-    loaded.layers.push_back(path);
+  LoadedAdapter loaded{values.layers(module), reader.heads(),   reader.biases(), reader.weights(),
+                       files.config(),  files.metadata(), files.warnings()};
+  const auto recorded = files.metadata().find(detail::base_key);
+  if (recorded != files.metadata().end() && recorded->second != base) {
+    loaded.warnings.push_back(message(directory.string(),
+                                      ": was trained on a base whose adapted weights have the "
+                                      "fingerprint ",
+                                      recorded->second, ", and those of this model have ", base,
+                                      "; on another base it may do anything"));
   }
   for (std::size_t i = 0; i < base_values.size(); ++i) {
     torch::Tensor target = reader.base_tensors()[i].first;

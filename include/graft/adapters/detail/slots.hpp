@@ -2,74 +2,37 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <torch/nn/module.h>
 
-#include "graft/adapters/detail/dora_norms.hpp"
-#include "graft/adapters/low_rank.hpp"
+#include "graft/adapters/detail/active_updates.hpp"
+#include "graft/adapters/layer_adapter.hpp"
 
-namespace graft {
-
-/// One adapter of one layer: its options and what it trains.
-class LowRankAdapter : public torch::nn::Module {
- public:
-  LowRankAdapter(const LoraOptions& options, torch::Tensor A, torch::Tensor B, torch::Tensor bias = {})
-      : options(options),
-        lora_A(register_parameter("lora_A", std::move(A))),
-        lora_B(register_parameter("lora_B", std::move(B))) {
-    if (bias.defined()) lora_B_bias = register_parameter("lora_B_bias", std::move(bias));
-  }
-
-  /// What B A is multiplied by before it joins the layer's weight.
-  double scale() const { return options.scale(); }
-
-  const LoraOptions options;
-  torch::Tensor lora_A;       ///< shape by LowRank<Impl>::shape
-  torch::Tensor lora_B;       ///< shape by LowRank<Impl>::shape
-  torch::Tensor lora_B_bias;  ///< [out] with LoraOptions::bias, else undefined
-};
-
-/// A low-rank adapter whose updated weight has rows of trained lengths; see Dora.
-class DoraAdapter : public LowRankAdapter {
- public:
-  DoraAdapter(const LoraOptions& options, torch::Tensor A, torch::Tensor B, torch::Tensor magnitude)
-      : LowRankAdapter(options, std::move(A), std::move(B)),
-        lora_magnitude_vector(register_parameter("lora_magnitude_vector", std::move(magnitude))) {}
-
-  torch::Tensor lora_magnitude_vector;  ///< one length for each unit of the layer, shaped as in PEFT's files
-  const std::shared_ptr<detail::DoraNorms> norms = std::make_shared<detail::DoraNorms>();
-};
-
-/// An adapter's name and the factor its update is multiplied by, beside alpha / r.
-struct ActiveAdapter {
-  std::string name;
-  double weight = 1.0;
-};
-
-namespace detail {
+namespace graft::detail {
 
 /// Every adapter of a layer, as the layer's child "adapters": parameters are called adapters.NAME.lora_A and lora_B.
 /// It is a child, not a member, because LibTorch's clone() of a parent copies a layer's children but slices off members
 /// of what derives from the layer.
 class AdapterSlots : public torch::nn::Module {
  public:
-  using Slot = std::pair<std::string, std::shared_ptr<LowRankAdapter>>;
+  using Slot = std::pair<std::string, std::shared_ptr<LayerAdapter>>;
 
   const std::vector<Slot>& slots() const { return slots_; }
   const std::vector<ActiveAdapter>& active() const { return active_; }
-  const std::vector<LowRankTerm>& terms() const { return is_training() ? training_terms_ : terms_; }
+  const ActiveUpdates& updates() const { return updates_; }
 
-  std::shared_ptr<LowRankAdapter> find(const std::string& name) const {
+  std::shared_ptr<LayerAdapter> find(const std::string& name) const {
     for (const Slot& slot : slots_) {
       if (slot.first == name) return slot.second;
     }
     return nullptr;
   }
 
-  void add(const std::string& name, std::shared_ptr<LowRankAdapter> adapter) {
+  void add(const std::string& name, std::shared_ptr<LayerAdapter> adapter) {
     adapter->train(is_training());
     slots_.emplace_back(name, register_module(name, std::move(adapter)));
   }
@@ -91,50 +54,15 @@ class AdapterSlots : public torch::nn::Module {
     }
   }
 
-  /// An active adapter that is more than a term.
-  struct Dora {
-    std::shared_ptr<DoraAdapter> adapter;
-    LowRankTerm term;  // without the adapter's weight
-    double weight;
-  };
-  const std::vector<Dora>& doras() const { return is_training() ? training_doras_ : doras_; }
-
-  /// The sum of the active adapters' biases on B; undefined if there is none.
-  torch::Tensor bias() const {
-    torch::Tensor sum;
-    for (const ActiveAdapter& chosen : active_) {
-      const auto adapter = find(chosen.name);
-      if (!adapter->lora_B_bias.defined()) continue;
-      const torch::Tensor share = adapter->lora_B_bias * (adapter->scale() * chosen.weight);
-      sum = sum.defined() ? sum + share : share;
-    }
-    return sum;
-  }
-  bool has_bias() const { return has_bias_; }
-
   void choose(std::vector<ActiveAdapter> active) {
     active_ = std::move(active);
-    terms_.clear();
-    training_terms_.clear();
-    doras_.clear();
-    training_doras_.clear();
-    has_bias_ = false;
-    for (const ActiveAdapter& chosen : active_) {
-      const auto adapter = find(chosen.name);
-      LowRankTerm term{adapter->lora_A, adapter->lora_B, adapter->scale(), 0.0};
-      LowRankTerm training = term;
-      training.dropout = adapter->options.dropout;
-      if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
-        doras_.push_back({dora, term, chosen.weight});
-        training_doras_.push_back({dora, training, chosen.weight});
-        continue;
-      }
-      term.scale *= chosen.weight;
-      training.scale = term.scale;
-      terms_.push_back(term);
-      training_terms_.push_back(training);
-      has_bias_ = has_bias_ || adapter->lora_B_bias.defined();
-    }
+    updates_ = updates_of(active_);
+  }
+
+  ActiveUpdates updates_of(const std::vector<ActiveAdapter>& active) const {
+    std::vector<ActiveUpdates::Chosen> chosen;
+    for (const ActiveAdapter& adapter : active) chosen.push_back({find(adapter.name), adapter.weight});
+    return ActiveUpdates(std::move(chosen));
   }
 
   /// A copy that shares no storage.
@@ -145,20 +73,7 @@ class AdapterSlots : public torch::nn::Module {
     };
     auto result = std::make_shared<AdapterSlots>();
     result->train(is_training());
-    for (const auto& [name, slot] : slots_) {
-      const torch::Tensor A = moved(slot->lora_A), B = moved(slot->lora_B);
-      std::shared_ptr<LowRankAdapter> adapter;
-      if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(slot)) {
-        adapter = std::make_shared<DoraAdapter>(slot->options, A, B, moved(dora->lora_magnitude_vector));
-      } else {
-        adapter = std::make_shared<LowRankAdapter>(slot->options, A, B, moved(slot->lora_B_bias));
-      }
-      const auto own = slot->named_parameters();
-      for (auto& parameter : adapter->named_parameters()) {
-        parameter.value().set_requires_grad(own[parameter.key()].requires_grad());
-      }
-      result->add(name, adapter);
-    }
+    for (const auto& [name, slot] : slots_) result->add(name, slot->copy(device));
     result->choose(active_);
     result->unmerged_weight = moved(unmerged_weight);
     result->unmerged_bias = moved(unmerged_bias);
@@ -171,12 +86,7 @@ class AdapterSlots : public torch::nn::Module {
  private:
   std::vector<Slot> slots_;
   std::vector<ActiveAdapter> active_;
-  std::vector<LowRankTerm> terms_;           // of the active adapters, DoRA's apart
-  std::vector<LowRankTerm> training_terms_;  // the same with dropout
-  std::vector<Dora> doras_;                  // the active ones of DoRA
-  std::vector<Dora> training_doras_;         // the same with dropout
-  bool has_bias_ = false;
+  ActiveUpdates updates_;  // of active_
 };
 
-}  // namespace detail
-}  // namespace graft
+}  // namespace graft::detail

@@ -113,7 +113,10 @@ inline StoredAdapter::StoredAdapter(const std::filesystem::path& directory) : fi
   const AdapterConfig& config = files_.config();
   std::vector<std::string> faults;
   if (!config.trainable_token_indices.empty()) {
-    faults.push_back("\"trainable_token_indices\" asks for something that this call does not do");
+    faults.push_back("it trains rows of an embedding, which only a model can take; load it on one and merge there");
+  }
+  if (config.peft_type == AdapterType::ia3) {
+    faults.push_back("it is of IA3, not of low rank; load it on a model and merge there");
   }
   const auto read = [&](const TensorInfo& info) {
     const auto type = find_scalar_type(info.type);
@@ -162,7 +165,7 @@ inline StoredAdapter::StoredAdapter(const std::filesystem::path& directory) : fi
     detail::check_stored(layer, layer.rank, faults);
     layers_.push_back(std::move(layer));
   }
-  if (layers.empty()) faults.push_back("it holds no layer's adapter");
+  if (layers.empty() && faults.empty()) faults.push_back("it holds no layer's adapter");
   if (faults.empty()) return;
   std::string text = message(files_.path().string(), ": this is no sound adapter:");
   for (const std::string& fault : faults) text += "\n  " + fault;

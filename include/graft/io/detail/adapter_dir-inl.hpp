@@ -23,22 +23,11 @@ inline constexpr std::array<std::string_view, 4> initialisations = {"gaussian", 
 /// The fields of PEFT that have no member in AdapterConfig, at the values with which they ask for nothing.
 inline const Json& fixed_adapter_fields() {
   static const Json fields = {
-      {"alora_invocation_tokens", nullptr},
-      {"arrow_config", nullptr},
-      {"corda_config", nullptr},
-      {"ensure_weight_tying", false},
-      {"kasa_config", nullptr},
-      {"layer_replication", nullptr},
-      {"loftq_config", Json::object()},
-      {"lora_ga_config", nullptr},
-      {"megatron_config", nullptr},
-      {"megatron_core", "megatron.core"},
-      {"monteclora_config", nullptr},
-      {"peft_type", "LORA"},
-      {"qalora_group_size", 16},
-      {"target_parameters", nullptr},
-      {"use_bdlora", nullptr},
-      {"use_qalora", false},
+      {"alora_invocation_tokens", nullptr}, {"arrow_config", nullptr},      {"corda_config", nullptr},
+      {"ensure_weight_tying", false},       {"kasa_config", nullptr},       {"layer_replication", nullptr},
+      {"loftq_config", Json::object()},     {"lora_ga_config", nullptr},    {"megatron_config", nullptr},
+      {"megatron_core", "megatron.core"},   {"monteclora_config", nullptr}, {"qalora_group_size", 16},
+      {"target_parameters", nullptr},       {"use_bdlora", nullptr},        {"use_qalora", false},
       {"velora_config", nullptr},
   };
   return fields;
@@ -60,18 +49,38 @@ inline Json names_json(const ModuleNames& modules) {
   return modules.names.empty() ? Json() : Json(modules.names);
 }
 
-/// Every field that PEFT writes, unchecked.
-inline Json all_adapter_fields(const AdapterConfig& config) {
+/// Null for an empty list.
+inline Json list_or_null(const auto& values) { return values.empty() ? Json() : Json(values); }
+
+/// The fields of every kind of adapter, unchecked.
+inline Json common_adapter_fields(const AdapterConfig& config) {
   const auto text = [](const std::optional<std::string>& value) { return value ? Json(*value) : Json(); };
-  const auto list = [](const auto& values) { return values.empty() ? Json() : Json(values); };
+  return {{"base_model_name_or_path", text(config.base_model_name_or_path)},
+          {"revision", text(config.revision)},
+          {"task_type", text(config.task_type)},
+          {"auto_mapping", config.auto_mapping},
+          {"peft_version", config.peft_version},
+          {"inference_mode", config.inference_mode},
+          {"fan_in_fan_out", config.fan_in_fan_out},
+          {"target_modules", names_json(config.target_modules)},
+          {"exclude_modules", names_json(config.exclude_modules)},
+          {"modules_to_save", list_or_null(config.modules_to_save)}};
+}
+
+inline Json ia3_fields(const AdapterConfig& config) {
+  Json json = common_adapter_fields(config);
+  json["peft_type"] = "IA3";
+  const ModuleNames& inputs = config.feedforward_modules;  // PEFT wants a list, though it be empty
+  json["feedforward_modules"] = inputs.empty() ? Json::array() : names_json(inputs);
+  json["init_ia3_weights"] = config.init_ia3_weights;
+  return json;
+}
+
+inline Json lora_fields(const AdapterConfig& config) {
   static constexpr std::array<std::string_view, 3> biases = {"none", "all", "lora_only"};
   Json json = fixed_adapter_fields();
-  json["base_model_name_or_path"] = text(config.base_model_name_or_path);
-  json["revision"] = text(config.revision);
-  json["task_type"] = text(config.task_type);
-  json["auto_mapping"] = config.auto_mapping;
-  json["peft_version"] = config.peft_version;
-  json["inference_mode"] = config.inference_mode;
+  json.update(common_adapter_fields(config));
+  json["peft_type"] = "LORA";
   json["r"] = config.r;
   json["lora_alpha"] = plain_number(config.lora_alpha);
   json["lora_dropout"] = config.lora_dropout;
@@ -79,22 +88,23 @@ inline Json all_adapter_fields(const AdapterConfig& config) {
   json["use_dora"] = config.use_dora;
   json["lora_bias"] = config.lora_bias;
   json["bias"] = biases[static_cast<std::size_t>(config.bias)];
-  json["fan_in_fan_out"] = config.fan_in_fan_out;
   const std::string& init = config.init_lora_weights;
   json["init_lora_weights"] = init == "true" || init == "false" ? Json(init == "true") : Json(init);
   json["eva_config"] = config.eva_config;
-  json["target_modules"] = names_json(config.target_modules);
-  json["exclude_modules"] = names_json(config.exclude_modules);
-  json["modules_to_save"] = list(config.modules_to_save);
   json["layers_to_transform"] = config.layers_to_transform ? Json(*config.layers_to_transform) : Json();
-  json["layers_pattern"] = list(config.layers_pattern);
+  json["layers_pattern"] = list_or_null(config.layers_pattern);
   json["rank_pattern"] = Json(config.rank_pattern);
   json["alpha_pattern"] = Json::object();
   for (const auto& [key, alpha] : config.alpha_pattern) json["alpha_pattern"][key] = plain_number(alpha);
   const auto& rows = config.trainable_token_indices;
   const bool input_only = rows.size() == 1 && rows.begin()->first.empty();
-  json["trainable_token_indices"] = input_only ? Json(rows.begin()->second) : list(rows);
+  json["trainable_token_indices"] = input_only ? Json(rows.begin()->second) : list_or_null(rows);
   return json;
+}
+
+/// Every field that PEFT writes, unchecked.
+inline Json all_adapter_fields(const AdapterConfig& config) {
+  return config.peft_type == AdapterType::ia3 ? ia3_fields(config) : lora_fields(config);
 }
 
 /// Reads the fields one by one and collects their faults.
@@ -121,8 +131,8 @@ class AdapterConfigReader {
 
   void read_base(AdapterConfig& config);
   void read_update(AdapterConfig& config);
-  void read_modules(AdapterConfig& config);
-  void refuse_others();
+  void read_layers(AdapterConfig& config);
+  void refuse_others(AdapterType type);
   void check_together(const AdapterConfig& config);
 
   std::optional<std::string> optional_text(std::string_view field) const {
@@ -149,13 +159,21 @@ class AdapterConfigReader {
 };
 
 inline AdapterConfig AdapterConfigReader::read() {
-  if (!fields_.has("peft_type")) fields_.fail("peft_type", "\"LORA\"");
-  if (fields_.value("peft_type") != "LORA") fields_.fail("peft_type", "\"LORA\", the kind of adapter that graft reads");
+  constexpr const char* kinds = "\"LORA\" or \"IA3\", the kinds of adapters that graft reads";
+  if (!fields_.has("peft_type")) fields_.fail("peft_type", kinds);
+  const Json& kind = fields_.value("peft_type");
+  if (kind != "LORA" && kind != "IA3") fields_.fail("peft_type", kinds);
   AdapterConfig config;
   read_base(config);
-  read_update(config);
-  read_modules(config);
-  refuse_others();
+  if (kind == "IA3") {
+    config.peft_type = AdapterType::ia3;
+    collect([&] { config.feedforward_modules = module_names("feedforward_modules"); });
+    collect([&] { config.init_ia3_weights = fields_.boolean("init_ia3_weights", true); });
+  } else {
+    read_update(config);
+    read_layers(config);
+  }
+  refuse_others(config.peft_type);
   if (faults_.empty()) check_together(config);
   if (faults_.size() == 1) throw FormatError(message(fields_.where(), ": ", faults_[0]));
   if (faults_.empty()) return config;
@@ -179,6 +197,10 @@ inline void AdapterConfigReader::read_base(AdapterConfig& config) {
   collect([&] { config.auto_mapping = structured("auto_mapping"); });
   collect([&] { config.peft_version = fields_.text("peft_version", config.peft_version); });
   collect([&] { config.inference_mode = fields_.boolean("inference_mode", false); });
+  collect([&] { config.fan_in_fan_out = fields_.boolean("fan_in_fan_out", false); });
+  collect([&] { config.target_modules = module_names("target_modules"); });
+  collect([&] { config.exclude_modules = module_names("exclude_modules"); });
+  collect([&] { config.modules_to_save = fields_.texts_or_none("modules_to_save"); });
 }
 
 inline void AdapterConfigReader::read_update(AdapterConfig& config) {
@@ -191,7 +213,6 @@ inline void AdapterConfigReader::read_update(AdapterConfig& config) {
   collect([&] { config.use_rslora = fields_.boolean("use_rslora", false); });
   collect([&] { config.use_dora = fields_.boolean("use_dora", false); });
   collect([&] { config.lora_bias = fields_.boolean("lora_bias", false); });
-  collect([&] { config.fan_in_fan_out = fields_.boolean("fan_in_fan_out", false); });
   collect([&] {
     const std::string bias = fields_.text("bias", "none");
     if (bias != "none" && bias != "all" && bias != "lora_only")
@@ -214,10 +235,7 @@ inline void AdapterConfigReader::read_update(AdapterConfig& config) {
   collect([&] { config.eva_config = structured("eva_config"); });
 }
 
-inline void AdapterConfigReader::read_modules(AdapterConfig& config) {
-  collect([&] { config.target_modules = module_names("target_modules"); });
-  collect([&] { config.exclude_modules = module_names("exclude_modules"); });
-  collect([&] { config.modules_to_save = fields_.texts_or_none("modules_to_save"); });
+inline void AdapterConfigReader::read_layers(AdapterConfig& config) {
   collect([&] {
     if (!fields_.has("layers_to_transform")) return;
     const bool one = fields_.value("layers_to_transform").is_number();
@@ -245,10 +263,10 @@ inline void AdapterConfigReader::read_modules(AdapterConfig& config) {
 }
 
 /// Faults for fields that ask for what AdapterConfig cannot express.
-inline void AdapterConfigReader::refuse_others() {
-  static const Json known = all_adapter_fields({});
+inline void AdapterConfigReader::refuse_others(AdapterType type) {
+  const Json known = all_adapter_fields({.peft_type = type});
   for (const auto& [field, value] : fields_.json().items()) {
-    const bool fixed = fixed_adapter_fields().contains(field);
+    const bool fixed = type == AdapterType::lora && fixed_adapter_fields().contains(field);
     if (fixed ? value == fixed_adapter_fields()[field] : known.contains(field)) continue;
     // PEFT ignores runtime_config in a file, the group size without use_qalora and the module's name without
     // megatron_config.

@@ -16,20 +16,30 @@ inline torch::Tensor RobertaClassificationHeadImpl::forward(const torch::Tensor&
   return out_proj_(dropout(torch::tanh(dense_(dropout(first, p))), p));
 }
 
-inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(const BertConfig& config) {
-  encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/!config.is_roberta()));
-  if (config.is_roberta()) {
-    roberta_classifier_ = register_module("classifier", RobertaClassificationHead(config));
-    initialize_normal(*roberta_classifier_, config.initializer_range);
+inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(const BertConfig& config)
+    : BertForSequenceClassificationImpl(BertModel(config, /*with_pooler=*/!config.is_roberta()), config.labels) {}
+
+inline BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(BertModel encoder,
+                                                                            std::vector<std::string> labels)
+    : config_(encoder->config()) {
+  config_.labels = std::move(labels);
+  encoder_ = register_module(config_.base_name(), std::move(encoder));
+  if (config_.is_roberta()) {
+    roberta_classifier_ = register_module("classifier", RobertaClassificationHead(config_));
+    initialize_normal(*roberta_classifier_, config_.initializer_range);
   } else {
-    classifier_ = register_module("classifier", Linear(config.hidden_size, config.num_labels()));
-    initialize_normal(*classifier_, config.initializer_range);
+    classifier_ = register_module("classifier", Linear(config_.hidden_size, config_.num_labels()));
+    initialize_normal(*classifier_, config_.initializer_range);
   }
 }
 
-inline torch::Tensor BertForSequenceClassificationImpl::forward(const PackedBatch& batch) {
-  if (roberta_classifier_) return roberta_classifier_(encoder_->first(batch));
-  return classifier_(dropout(encoder_->pooled(batch), is_training() ? config().head_dropout() : 0.0));
+inline torch::Tensor BertForSequenceClassificationImpl::features(const PackedBatch& batch) {
+  return roberta_classifier_ ? encoder_->first(batch) : encoder_->pooled(batch);
+}
+
+inline torch::Tensor BertForSequenceClassificationImpl::classify(const torch::Tensor& features) {
+  if (roberta_classifier_) return roberta_classifier_(features);
+  return classifier_(dropout(features, is_training() ? config().head_dropout() : 0.0));
 }
 
 inline BertForTokenClassificationImpl::BertForTokenClassificationImpl(const BertConfig& config) {

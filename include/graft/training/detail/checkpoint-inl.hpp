@@ -16,16 +16,6 @@ namespace detail {
 
 constexpr const char* checkpoint_manifest = "checkpoint.json";
 
-inline std::string hex(std::uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
-inline std::string text_hash(const std::string& text) {
-  return hex(hash_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size()));
-}
-
 inline void check_file_name(const std::string& name) {
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
   if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), plain)) {
@@ -64,11 +54,11 @@ inline void save_checkpoint(const std::filesystem::path& path, const Checkpoint&
   for (const auto& [name, tensors] : checkpoint.tensors) {
     detail::check_file_name(name);
     Json& hashes = files[name] = Json::object();
-    for (const auto& [key, tensor] : tensors) hashes[key] = detail::hex(fingerprint(tensor));
+    for (const auto& [key, tensor] : tensors) hashes[key] = hex(fingerprint(tensor));
     save_tensors(out.path() / (name + ".safetensors"), tensors);
   }
   Json manifest = {{"format", 1}, {"state", checkpoint.state}, {"files", files}};
-  manifest["hash"] = detail::text_hash(manifest.dump());
+  manifest["hash"] = hex(fingerprint(manifest.dump()));
   write_file(out.path() / detail::checkpoint_manifest, manifest.dump(1) + "\n");
   out.commit();
 }
@@ -82,7 +72,7 @@ inline Checkpoint load_checkpoint(const std::filesystem::path& path) {
   if (!fields.value("state").is_object()) fields.fail("state", "an object");
   if (!fields.value("files").is_object()) fields.fail("files", "an object");
   manifest.erase("hash");
-  if (detail::text_hash(manifest.dump()) != hash) {
+  if (hex(fingerprint(manifest.dump())) != hash) {
     throw FormatError(quoted(manifest_path.string()) + " has changed since it was written");
   }
   Checkpoint checkpoint{.state = manifest["state"], .tensors = {}};

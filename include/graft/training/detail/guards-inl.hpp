@@ -1,9 +1,7 @@
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <unordered_map>
 
 #include "graft/training/guards.hpp"
@@ -19,24 +17,6 @@ inline std::string name_list(const std::vector<std::string>& names) {
   for (std::size_t i = 0; i < names.size() && i < shown; ++i) list += (i == 0 ? "" : ", ") + quoted(names[i]);
   if (names.size() > shown) list += message(" and ", names.size() - shown, " more");
   return list;
-}
-
-inline std::uint64_t hash_bytes(const std::byte* bytes, std::size_t size) {
-  // Four independent lanes keep the multiplier busy. Multiplying by an odd number loses nothing, so one changed word
-  // always changes its lane.
-  constexpr std::uint64_t odd = 0x9e3779b97f4a7c15u;
-  std::uint64_t lanes[4] = {size, 1, 2, 3};
-  std::uint64_t words[4];
-  std::size_t at = 0;
-  for (; at + sizeof(words) <= size; at += sizeof(words)) {
-    std::memcpy(words, bytes + at, sizeof(words));
-    for (int i = 0; i < 4; ++i) lanes[i] = std::rotl((lanes[i] ^ words[i]) * odd, 29);
-  }
-  std::memset(words, 0, sizeof(words));
-  if (at < size) std::memcpy(words, bytes + at, size - at);
-  std::uint64_t hash = 0;
-  for (int i = 0; i < 4; ++i) hash = std::rotl((hash ^ std::rotl((lanes[i] ^ words[i]) * odd, 29)) * odd, 31);
-  return hash;
 }
 
 }  // namespace detail
@@ -84,12 +64,6 @@ inline void require_finite_gradients(const NamedTensors& parameters, std::int64_
   if (names.empty()) return;
   throw TrainingError(message("the gradient is not finite in step ", step, ", in ", detail::name_list(names),
                               "; lower the learning rate or clip the norm"));
-}
-
-inline std::uint64_t fingerprint(const torch::Tensor& tensor) {
-  torch::NoGradGuard no_grad;
-  const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-  return detail::hash_bytes(static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes());
 }
 
 inline FrozenGuard::FrozenGuard(const torch::nn::Module& module) {

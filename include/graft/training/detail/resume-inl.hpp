@@ -46,7 +46,7 @@ inline std::string frozen_hash(const torch::nn::Module& module) {
     if (!tensor.defined() || tensor.requires_grad() || tensor.layout() != torch::kStrided) continue;
     all += item.key() + " " + hex(fingerprint(tensor)) + "\n";
   }
-  return text_hash(all);
+  return hex(fingerprint(all));
 }
 
 /// Faults of `given` against the tensors that are to take it, each with name.

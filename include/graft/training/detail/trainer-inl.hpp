@@ -121,7 +121,7 @@ inline std::string Trainer::data_hash(std::span<const std::int64_t> lengths) con
     text += "\n";
     for (const auto row : batch) add(row);
   }
-  return detail::text_hash(text + "\n" + std::to_string(options_.accumulate));
+  return hex(fingerprint(text + "\n" + std::to_string(options_.accumulate)));
 }
 
 inline bool Trainer::is_due(const std::variant<Epochs, Steps>& every) const {
