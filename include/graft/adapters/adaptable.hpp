@@ -276,6 +276,18 @@ class Linear : public torch::nn::ModuleHolder<AdaptableImpl<torch::nn::LinearImp
   using torch::nn::ModuleHolder<AdaptableImpl<torch::nn::LinearImpl>>::ModuleHolder;
 };
 
+/// What linear layers give for one x, such as query, key and value: as one linear_group() where a part() says all of
+/// each, which keeps x once.
+template <std::same_as<Linear>... Layers>
+std::vector<torch::Tensor> forward_together(const torch::Tensor& x, Layers&... layers) {
+  std::vector<LinearPart> parts;
+  for (const std::optional<LinearPart>& part : {layers->part(x)...}) {
+    if (!part) return {layers(x)...};
+    parts.push_back(*part);
+  }
+  return linear_group(x, parts);
+}
+
 /// torch::nn::Embedding with adapter slots; constructed like it.
 class Embedding : public torch::nn::ModuleHolder<AdaptableImpl<torch::nn::EmbeddingImpl>> {
  public:

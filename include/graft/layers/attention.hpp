@@ -50,14 +50,7 @@ inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
 inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets) {
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
   const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
-  std::vector<torch::Tensor> projected;
-  const auto query = query_->part(x), key = key_->part(x), value = value_->part(x);
-  if (query && key && value) {
-    const LinearPart parts[] = {*query, *key, *value};
-    projected = linear_group(x, parts);
-  } else {
-    projected = {query_(x), key_(x), value_(x)};
-  }
+  const std::vector<torch::Tensor> projected = forward_together(x, query_, key_, value_);
   return attention(split(projected[0]), split(projected[1]), split(projected[2]), offsets, options).flatten(-2);
 }
 

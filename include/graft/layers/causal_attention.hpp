@@ -98,13 +98,7 @@ inline CausalSelfAttentionImpl::CausalSelfAttentionImpl(const CausalAttentionOpt
 }
 
 inline torch::Tensor CausalSelfAttentionImpl::forward(const torch::Tensor& x, const DecoderInput& input) {
-  std::vector<torch::Tensor> projected;
-  if (q_proj_->is_part() && k_proj_->is_part() && v_proj_->is_part()) {
-    const LinearPart parts[] = {q_proj_->part(), k_proj_->part(), v_proj_->part()};
-    projected = linear_group(x, parts);
-  } else {
-    projected = {q_proj_(x), k_proj_(x), v_proj_(x)};
-  }
+  std::vector<torch::Tensor> projected = forward_together(x, q_proj_, k_proj_, v_proj_);
   for (torch::Tensor& part : projected) part = part.unflatten(-1, {-1, options_.head_size});
   if (q_norm_) {
     projected[0] = q_norm_(projected[0]);

@@ -24,12 +24,8 @@ class GatedFeedForwardImpl : public torch::nn::Module {
         activation_(activation) {}
 
   torch::Tensor forward(const torch::Tensor& x) {
-    if (gate_->is_part() && up_->is_part()) {
-      const LinearPart parts[] = {gate_->part(), up_->part()};
-      const std::vector<torch::Tensor> both = linear_group(x, parts);
-      return down_(activate(activation_, both[0]) * both[1]);
-    }
-    return down_(activate(activation_, gate_(x)) * up_(x));
+    const std::vector<torch::Tensor> both = forward_together(x, gate_, up_);
+    return down_(activate(activation_, both[0]) * both[1]);
   }
 
  private:
