@@ -278,7 +278,7 @@ TEST_F(Save, TokenRowsComeBackBesideLora) {
   randomise(trained);
   save_adapter(directory / "rows", trained);
   const LoadedAdapter loaded = load_adapter(directory / "rows", base);
-  EXPECT_EQ(loaded.layers, (std::vector<std::string>{"query", "words"}));
+  EXPECT_EQ(loaded.layers, (std::vector<std::string>{"words", "query"}));
   EXPECT_EQ(loaded.config.trainable_token_indices,
             (decltype(loaded.config.trainable_token_indices){{"words", {2, 9}}}));
   EXPECT_TRUE(torch::equal(base.forward(ids), trained.forward(ids)));

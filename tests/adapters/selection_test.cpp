@@ -131,7 +131,9 @@ Task make_task(NetImpl& net, const std::string& name, double lr, std::int64_t la
   for (const auto& parameter : head->named_parameters())
     parameters.emplace_back(name + "." + parameter.key(), parameter.value());
   for (const auto& [path, layer] : adaptable_layers(net)) {
-    for (const auto& parameter : layer->slot(name)->named_parameters()) {
+    const auto slot = layer->slot(name);
+    if (!slot) continue;
+    for (const auto& parameter : slot->named_parameters()) {
       parameters.emplace_back(path + "." + parameter.key(), parameter.value());
     }
   }

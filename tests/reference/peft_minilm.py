@@ -1,7 +1,7 @@
 """PEFT's adapters of many kinds on MiniLM with a classifier, in float32.
 
     peft_minilm.py make MODEL DIR    writes DIR/KIND/peft/ (an adapter directory) and DIR/KIND/expected.safetensors: ids,
-                                     offsets, logits
+                                     offsets, logits, logits64 computed in float64
     peft_minilm.py check MODEL DIR   DIR/KIND/graft/ (graft's directory of the same adapter) gives the same logits in PEFT,
                                      DIR/KIND/merged/ (a model directory of graft's) in transformers without PEFT
 """
@@ -59,7 +59,9 @@ def make(model, directory, settings):
                 parameter.add_(torch.randn_like(parameter) * 0.02)
     tuned.eval()
     tuned.save_pretrained(directory / "peft")
-    safetensors.torch.save_file({**batch, "logits": logits_of(tuned, batch)}, directory / "expected.safetensors")
+    expected = {**batch, "logits": logits_of(tuned, batch)}
+    expected["logits64"] = logits_of(tuned.double(), batch)
+    safetensors.torch.save_file(expected, directory / "expected.safetensors")
 
 
 def check(model, directory, _):
