@@ -29,6 +29,7 @@ void inspect(const Path& adapter) { std::cout << graft::StoredAdapter(adapter).s
 
 void merge(const Path& base, const Path& adapter, const Path& out, const graft::MergeDirOptions& options) {
   const graft::MergeDirReport report = graft::merge_dir(base, adapter, out, options);
+  for (const std::string& warning : report.warnings) std::cerr << "warning: " << warning << '\n';
   std::cout << "merged into " << report.merged.size() << " tensors of the base\n";
   for (const std::string& name : report.replaced) std::cout << "replaced " << name << '\n';
   for (const std::string& name : report.added) std::cout << "added " << name << '\n';

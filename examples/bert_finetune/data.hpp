@@ -14,6 +14,7 @@
 #include <torch/types.h>
 
 #include "graft/io/dataset.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/text/tokenizer.hpp"
 
@@ -67,6 +68,7 @@ class Examples {
       }
       labels_.push_back(found - labels.begin());
       texts.push_back(row.text);
+      fingerprint_ = graft::hex(graft::fingerprint(fingerprint_ + row.text + '\t' + row.label));
     }
     for (graft::Encoding& encoding : tokenizer.encode_batch(texts, {.max_length = max_length})) {
       ids_.push_back(std::move(encoding.ids));
@@ -76,6 +78,7 @@ class Examples {
   std::int64_t size() const { return static_cast<std::int64_t>(ids_.size()); }
   std::int64_t length(std::int64_t row) const { return static_cast<std::int64_t>(ids_[row].size()); }
   const std::vector<std::int64_t>& labels() const { return labels_; }
+  const std::string& fingerprint() const { return fingerprint_; }  ///< of texts and labels, in their order
   const std::vector<std::int32_t>& ids(std::int64_t row) const { return ids_[row]; }
 
   Batch batch(std::span<const std::int64_t> rows) const {
@@ -99,4 +102,5 @@ class Examples {
  private:
   std::vector<std::vector<std::int32_t>> ids_;
   std::vector<std::int64_t> labels_;
+  std::string fingerprint_;
 };

@@ -108,7 +108,9 @@ inline Classifier load_classifier(const std::string& model, const std::string& a
   if (!adapter.empty()) options.labels = adapter_labels(adapter);
   auto [classifier, report] = graft::load_pretrained<Classifier>(model, options);
   if (!adapter.empty()) {
-    graft::load_adapter(adapter, *classifier);
+    for (const std::string& warning : graft::load_adapter(adapter, *classifier).warnings) {
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
+    }
   } else if (!report.lacking.empty()) {
     throw graft::FormatError(graft::message(model, ": has no ", report.lacking.front(),
                                             "; it is a base model: fine-tune it first, or name an --adapter"));
@@ -117,13 +119,14 @@ inline Classifier load_classifier(const std::string& model, const std::string& a
   return classifier;
 }
 
-inline void save(const FinetuneOptions& options, Classifier& model) {
+inline void save(const FinetuneOptions& options, Classifier& model, const Examples& train) {
   if (options.method == "full") {
     graft::save_pretrained(options.out, model, {.tokenizer_from = options.model, .replace = true});
   } else {
     graft::save_adapter(options.out, *model, "default",
                         {.base_model = options.model,
                          .task_type = "SEQ_CLS",
+                         .data = train.fingerprint(),
                          .metadata = {{labels_key, graft::Json(model->config().labels).dump()}},
                          .replace = true});
   }
@@ -248,7 +251,7 @@ inline int run_finetune(const FinetuneOptions& options) {
   }
   figures["peak_rss_bytes"] = peak_rss_bytes();
   if (!options.out.empty()) {
-    save(options, model);
+    save(options, model, train);
     figures["saved_bytes"] = saved_bytes(options.out);
     if (test) check_saved(options, *test, classes, accuracy);
   }

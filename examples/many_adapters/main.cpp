@@ -116,8 +116,9 @@ int run(const std::string& model, const std::vector<std::string>& texts, const T
     std::printf("%-16s %10lld %10.4f\n", task->name().c_str(), static_cast<long long>(task->train().size()),
                 accuracy(*task));
     if (out.empty()) continue;
-    graft::save_adapter(out / task->name(), *task->model(), task->name(),
-                        {.base_model = model, .task_type = "SEQ_CLS", .replace = true});
+    graft::save_adapter(
+        out / task->name(), *task->model(), task->name(),
+        {.base_model = model, .task_type = "SEQ_CLS", .data = task->train().fingerprint(), .replace = true});
   }
   std::printf("trained together in %.1f s\n", *together);
   if (!compare) return 0;

@@ -50,6 +50,23 @@ TEST_F(AdapterTool, InspectPrintsLayersAndTheirNorms) {
   EXPECT_NE(run.output.find("layers 1, parameters 16"), std::string::npos) << run.output;
 }
 
+TEST_F(AdapterTool, AnAdapterOfAnotherBaseIsMergedWithAWarning) {
+  const std::vector<float> ones(8, 1.0F);
+  const auto bytes = std::as_bytes(std::span(ones));
+  write_adapter_dir(directory_ / "stray", {.r = 2, .target_modules = {{"query"}, ""}},
+                    std::vector<TensorBytes>{{"query.lora_A.weight", ElementType::F32, {2, 4}, bytes},
+                                             {"query.lora_B.weight", ElementType::F32, {4, 2}, bytes}},
+                    {.metadata = {{"graft.base", "0123"}}});
+  const auto merged = tool("merge base stray --out merged");
+  EXPECT_EQ(merged.exit_code, 0);
+  EXPECT_TRUE(
+      merged.output.starts_with("warning: stray: was trained on a base whose adapted weights have the "
+                                "fingerprint 0123, and those of this one have "))
+      << merged.output;
+  EXPECT_EQ(tool("compress stray --out small").exit_code, 0);
+  EXPECT_NE(tool("inspect small").output.find("\ngraft.base \"0123\"\n"), std::string::npos);
+}
+
 TEST_F(AdapterTool, MergeRefusesAnEmbeddingThatTheOutputLayerShares) {
   const std::vector<float> ones(16, 1.0F);
   const auto bytes = std::as_bytes(std::span(ones));

@@ -55,6 +55,8 @@ TEST(MiniLMAdapters, OpenInGraftAndBackAndMergeIntoADirectory) {
     EXPECT_LT(error(logits_of(wide, expected), "logits64"), 1e-12) << kind;
     save_adapter(at / "graft", *model, "default", {.task_type = "SEQ_CLS"});
 
+    EXPECT_TRUE(merge_dir(model_directory, at / "graft", at / "again").warnings.empty())
+        << "file and model are one base";
     const MergeDirReport report = merge_dir(model_directory, at / "peft", at / "merged");
     EXPECT_FALSE(report.merged.empty());
     auto merged = load_pretrained<BertForSequenceClassification>(at / "merged").model;

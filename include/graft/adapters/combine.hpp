@@ -33,6 +33,7 @@ Mix mix_dare_ties(double density, SignElection election = SignElection::total);
 struct ComputedAdapter {
   AdapterConfig config;
   std::vector<StoredLayer> layers;
+  std::map<std::string, std::string> metadata = {};  ///< of the weights' file: what all adapters it is made of say
 };
 
 /// What PEFT's add_weighted_adapter makes of several adapters of LoRA, without their heads and biases: alpha is the

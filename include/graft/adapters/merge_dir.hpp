@@ -20,6 +20,7 @@ struct MergeDirReport {
   std::vector<std::string> merged;    ///< tensors with an update in them
   std::vector<std::string> replaced;  ///< tensors of the base that the adapter has in full: heads, biases
   std::vector<std::string> added;     ///< tensors that the base lacks: a new head
+  std::vector<std::string> warnings;  ///< that the adapter was trained on another base
 };
 
 /// Writes the model in directory `base` with the adapter in directory `adapter` in its weights, as a directory that

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,7 +51,8 @@ class StoredAdapter {
 
   const std::filesystem::path& path() const { return files_.path(); }
   const AdapterConfig& config() const { return files_.config(); }
-  const std::vector<StoredLayer>& layers() const { return layers_; }  ///< sorted by path
+  const std::vector<StoredLayer>& layers() const { return layers_; }                        ///< sorted by path
+  const std::map<std::string, std::string>& metadata() const { return files_.metadata(); }  ///< of the weights' file
 
   /// What is not of a layer's adapter: heads and biases, under their names in the base ("query.bias").
   const std::vector<std::pair<std::string, torch::Tensor>>& others() const { return others_; }

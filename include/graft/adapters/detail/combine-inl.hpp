@@ -95,6 +95,13 @@ class Combination {
       }
     }
     base_ = adapters.front()->config();
+    metadata_ = adapters.front()->metadata();
+    std::erase_if(metadata_, [&](const auto& entry) {
+      return std::any_of(adapters.begin(), adapters.end(), [&](const StoredAdapter* other) {
+        const auto found = other->metadata().find(entry.first);
+        return found == other->metadata().end() || found->second != entry.second;
+      });
+    });
   }
 
   using Layer = std::vector<std::pair<const StoredLayer*, double>>;
@@ -103,7 +110,7 @@ class Combination {
   ComputedAdapter run(std::int64_t rank,
                       const std::function<std::pair<torch::Tensor, torch::Tensor>(const Layer&)>& make) {
     const torch::NoGradGuard no_grad;
-    ComputedAdapter result{base_, {}};
+    ComputedAdapter result{base_, {}, metadata_};
     result.config.target_modules = {};
     for (const auto& [path, here] : layers_) {
       StoredLayer layer = *here.front().first;
@@ -135,6 +142,7 @@ class Combination {
   std::map<std::string, Layer> layers_;
   std::set<std::int64_t> ranks_;
   AdapterConfig base_;
+  std::map<std::string, std::string> metadata_;  // that all have alike
 };
 
 /// A and B of a layer in the shapes that its file has.
@@ -282,7 +290,7 @@ inline ComputedAdapter compress(const StoredAdapter& adapter, double energy) {
 
 inline std::pair<ComputedAdapter, std::vector<std::pair<std::string, torch::Tensor>>> convert(
     const StoredAdapter& adapter, torch::ScalarType type) {
-  ComputedAdapter result{adapter.config(), adapter.layers()};
+  ComputedAdapter result{adapter.config(), adapter.layers(), adapter.metadata()};
   for (StoredLayer& layer : result.layers) {
     for (torch::Tensor* tensor : {&layer.A, &layer.B, &layer.bias, &layer.magnitude}) {
       if (tensor->defined()) *tensor = tensor->to(type);
@@ -336,7 +344,7 @@ inline void write_adapter(const std::filesystem::path& directory, const Computed
     kept.push_back(tensor.detach().contiguous());
     bytes.push_back({name, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
   }
-  write_adapter_dir(directory, adapter.config, bytes, {.metadata = {}, .replace = replace});
+  write_adapter_dir(directory, adapter.config, bytes, {.metadata = adapter.metadata, .replace = replace});
 }
 
 }  // namespace graft

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "graft/adapters/detail/base_fingerprint.hpp"
 #include "graft/adapters/merge_dir.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"
@@ -52,6 +53,7 @@ class DirMerger {
 
   MergeDirReport write(const std::filesystem::path& destination, const MergeDirOptions& options) {
     MergeDirReport report;
+    if (const std::string fault = other_base(); !fault.empty()) report.warnings.push_back(fault);
     std::vector<TensorInfo> infos;
     for (const TensorInfo& info : base_.tensors()) {
       TensorInfo out = info;
@@ -167,6 +169,20 @@ class DirMerger {
       }
     }
     merged_[info->name] = &layer;
+  }
+
+  /// What BaseFingerprint finds amiss.
+  std::string other_base() const {
+    if (!adapter_.metadata().count(base_key)) return "";
+    BaseFingerprint base;
+    for (const auto& [name, layer] : merged_) {
+      if (!name.ends_with(".weight")) continue;
+      const TensorInfo& info = *base_.find(name);
+      torch::Tensor weight = torch::empty(info.shape, *find_scalar_type(info.type));
+      base_.read(info, detail::bytes_of(weight));
+      base.add(layer->path, layer->fan_in_fan_out ? weight.t() : weight);
+    }
+    return base.fault(adapter_.metadata(), adapter_.path().string());
   }
 
   torch::Tensor content(const TensorInfo& info) const {

@@ -8,11 +8,11 @@
 #include "graft/adapters/biases.hpp"
 #include "graft/adapters/detail/adapter_reader.hpp"
 #include "graft/adapters/detail/adapter_writer.hpp"
+#include "graft/adapters/detail/base_fingerprint.hpp"
 #include "graft/adapters/dora.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/save.hpp"
 #include "graft/tensor/dtype.hpp"
-#include "graft/tensor/fingerprint.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
@@ -140,18 +140,12 @@ class AdapterValues {
   std::map<std::string, torch::Tensor> rows_;
 };
 
-/// Names in the safetensors metadata.
-inline constexpr const char* base_key = "graft.base";
-inline constexpr const char* data_key = "graft.data";
-
-/// Of the weights that an adapter of these layers joins, without any adapter in them.
-inline std::string base_fingerprint(torch::nn::Module& module, const std::vector<std::string>& layers) {
-  std::string all;
+inline BaseFingerprint base_of(torch::nn::Module& module, const std::vector<std::string>& layers) {
+  BaseFingerprint base;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (std::find(layers.begin(), layers.end(), path) == layers.end()) continue;
-    all += path + " " + hex(fingerprint(layer->base_weight())) + "\n";
+    if (std::find(layers.begin(), layers.end(), path) != layers.end()) base.add(path, layer->base_weight());
   }
-  return hex(fingerprint(all));
+  return base;
 }
 
 }  // namespace detail
@@ -193,7 +187,7 @@ inline void save_adapter(const std::filesystem::path& directory, torch::nn::Modu
     bytes.push_back({key, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
   }
   std::map<std::string, std::string> metadata = info.metadata;
-  metadata.emplace(detail::base_key, detail::base_fingerprint(module, content.paths));
+  metadata.emplace(detail::base_key, detail::base_of(module, content.paths).text());
   if (info.data) metadata.emplace(detail::data_key, *info.data);
   write_adapter_dir(directory, config, bytes, {.metadata = std::move(metadata), .replace = info.replace});
 }
@@ -207,20 +201,13 @@ inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch:
   std::vector<torch::Tensor> base_values;
   for (const auto& [target, info] : reader.base_tensors()) base_values.push_back(detail::read_tensor(files, *info));
   const detail::AdapterValues values(files, reader);
-  const std::string base = detail::base_fingerprint(module, values.layers(module));
+  const std::string fault = detail::base_of(module, values.layers(module)).fault(files.metadata(), directory.string());
 
   values.attach_to(module, name);
   const torch::NoGradGuard no_grad;
   LoadedAdapter loaded{values.layers(module), reader.heads(),   reader.biases(), reader.weights(),
-                       files.config(),  files.metadata(), files.warnings()};
-  const auto recorded = files.metadata().find(detail::base_key);
-  if (recorded != files.metadata().end() && recorded->second != base) {
-    loaded.warnings.push_back(message(directory.string(),
-                                      ": was trained on a base whose adapted weights have the "
-                                      "fingerprint ",
-                                      recorded->second, ", and those of this model have ", base,
-                                      "; on another base it may do anything"));
-  }
+                       files.config(),        files.metadata(), files.warnings()};
+  if (!fault.empty()) loaded.warnings.push_back(fault);
   for (std::size_t i = 0; i < base_values.size(); ++i) {
     torch::Tensor target = reader.base_tensors()[i].first;
     target.copy_(base_values[i]);

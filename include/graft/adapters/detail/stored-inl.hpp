@@ -201,6 +201,9 @@ inline std::string StoredAdapter::summary() const {
   if (!others_.empty()) out << "parameters in full " << detail::grouped(full) << '\n';
   if (config.task_type) out << "task " << *config.task_type << '\n';
   out << "base " << config.base_model_name_or_path.value_or("not named") << '\n';
+  for (const auto& [key, value] : metadata()) {
+    if (key != "format") out << key << ' ' << quoted(value) << '\n';
+  }
   for (const std::string& warning : files_.warnings()) out << "warning: " << warning << '\n';
   return out.str();
 }
