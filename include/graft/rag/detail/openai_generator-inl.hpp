@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "graft/core/json.hpp"
-#include "graft/rag/detail/server_client.hpp"
+#include "graft/rag/detail/server_client-inl.hpp"
 #include "graft/rag/openai_generator.hpp"
 
 namespace graft {
