@@ -7,10 +7,15 @@
 #include <gtest/gtest.h>
 #include <torch/nn/functional/loss.h>
 
+#include "graft/adapters/attach.hpp"
+#include "graft/adapters/save.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/causal_lm.hpp"
+#include "graft/models/gguf.hpp"
 #include "graft/models/load.hpp"
 #include "graft/models/save.hpp"
+#include "graft/tensor/state.hpp"
+#include "graft/text/tokenizer.hpp"
 #include "support/python.hpp"
 #include "support/safetensors.hpp"
 #include "support/temporary_directory.hpp"
@@ -121,6 +126,74 @@ TEST(SavedCausalModels, AreLoadedByTransformers) {
   }
   EXPECT_EQ(models, 9);
   run_python("causal_models.py", {reference().string(), saved.path().string()});
+}
+
+TEST(SavedCausalModels, AdaptersAreLoadedByPeft) {
+  const TemporaryDirectory saved;
+  for (const std::string name : {"llama_untied", "gemma3", "gpt2"}) {
+    const torch::NoGradGuard no_grad;
+    const Tensors theirs = read_all(reference() / (name + ".safetensors"));
+    CausalLM model = load_pretrained<CausalLM>(reference() / name).model;
+    const TargetReport report = attach(*model, {.rank = 3, .alpha = 6.0}, {.layers = {"all-linear"}});
+    EXPECT_EQ(report.layers.size(), name == "gpt2" ? 3 * 4 : 3 * 7) << report.table();
+    for (torch::Tensor& parameter : model->parameters())
+      if (parameter.requires_grad()) parameter.normal_(0.0, 0.3);
+    save_adapter(saved / name, *model, "default",
+                 {.task_type = "CAUSAL_LM", .fan_in_fan_out = model->config().is_gpt2()});
+    save_tensors(saved / (name + ".safetensors"), {{"logits", model(pack(sequences_of(theirs)))}});
+  }
+  run_python("causal_models.py", {reference().string(), saved.path().string(), "adapters"});
+}
+
+// ------------------------------------------------------------------------------------------- two real models, as GGUF
+
+const std::vector<std::string> texts{"The capital of France is",
+                                     "Once upon a time there was a little",
+                                     "def fibonacci(n):\n",
+                                     "1, 2, 3, 4, 5,",
+                                     "Water boils at a temperature of",
+                                     "The first president of the United States was",
+                                     "To be, or not to be,",
+                                     "#include <iostream>\n\nint main() {",
+                                     "In 1969, Neil Armstrong",
+                                     "The largest planet in the solar system",
+                                     "My favourite food is",
+                                     "E = mc^2 means that",
+                                     "Dear Sir or Madam,\n\nI am writing to",
+                                     "La capitale de l'Italie est",
+                                     "SELECT name FROM users WHERE",
+                                     "The mitochondria is the",
+                                     "Roses are red, violets are",
+                                     "If it rains tomorrow, we",
+                                     "The three primary colours are",
+                                     "Question: What is a compiler?\nAnswer:"};
+
+/// Continues the texts and has causal_gguf.py compare with transformers: logits to 1e-4, and every token.
+void expect_equal_to_transformers(const std::filesystem::path& file) {
+  const torch::NoGradGuard no_grad;
+  const Tokenizer tokenizer = Tokenizer::load(file);
+  CausalLM model = load_gguf(file).model;
+  std::vector<Ids> prompts;
+  for (const std::string& text : texts) prompts.push_back(tokenizer.encode(text).ids);
+  const std::vector<Generation> continued = generate(model, prompts, {.max_tokens = 16, .stop_at_eos = false});
+  NamedTensors given;
+  for (std::size_t n = 0; n < prompts.size(); ++n) {
+    const std::string number = std::to_string(n);
+    given.emplace_back("prompt." + number, torch::tensor(prompts[n], torch::kInt32));
+    given.emplace_back("continuation." + number, torch::tensor(continued[n].ids, torch::kInt32));
+    if (n < 3) given.emplace_back("logits." + number, model(pack({&prompts[n], 1})));
+  }
+  const TemporaryDirectory directory;
+  save_tensors(directory / "given.safetensors", given);
+  run_python("causal_gguf.py", {file.string(), (directory / "given.safetensors").string()});
+}
+
+TEST(GgufModels, SmolLM2IsThatOfTransformers) {
+  expect_equal_to_transformers(GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+}
+
+TEST(GgufModels, Gemma3IsThatOfTransformers) {
+  expect_equal_to_transformers(GRAFT_DEPS "/gemma3/gemma-3-270m-q4_k_m.gguf");
 }
 
 }  // namespace

@@ -3,7 +3,10 @@
 python causal_models.py OUT: writes OUT/<name>/ (a model directory) and OUT/<name>.safetensors with
 ids, offsets, labels; logits [T, V]; loss; gradient.<parameter>; greedy.<n>, the ids that follow sequence n.
 python causal_models.py OUT SAVED: fails unless transformers makes the same logits of each SAVED/<name>/.
+python causal_models.py OUT SAVED adapters: fails unless PEFT, with the adapter SAVED/<name>/ on OUT/<name>/, makes the
+logits in SAVED/<name>.safetensors, and these are not the base's.
 """
+import pathlib
 import sys
 
 import torch
@@ -80,5 +83,22 @@ def reload(out, saved):
         assert error <= 1e-5, f"{name}: logits differ by {error:.3g}"
 
 
+def adapters(out, saved, _):
+    import peft
+
+    files = sorted(pathlib.Path(saved).glob("*.safetensors"))
+    assert files
+    for file in files:
+        expected = load_file(f"{out}/{file.name}")
+        base = transformers.AutoModelForCausalLM.from_pretrained(f"{out}/{file.stem}")
+        model = peft.PeftModel.from_pretrained(base, f"{saved}/{file.stem}").eval()
+        assert model.peft_config["default"].task_type == "CAUSAL_LM"
+        theirs = torch.cat([model(ids[None]).logits[0] for ids in expected["ids"].split(LENGTHS)])
+        largest = theirs.abs().max()
+        error = (load_file(file)["logits"] - theirs).abs().max() / largest
+        assert error <= 1e-5, f"{file.stem}: logits differ by {error:.3g}"
+        assert (theirs - expected["logits"]).abs().max() > 1e-2 * largest, f"{file.stem}: the adapter does nothing"
+
+
 if __name__ == "__main__":
-    (main if len(sys.argv) == 2 else reload)(*sys.argv[1:])
+    {2: main, 3: reload, 4: adapters}[len(sys.argv)](*sys.argv[1:])

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "graft/tensor/cached_attention.hpp"
 #include "support/gradcheck.hpp"
 
 namespace {
@@ -197,11 +198,78 @@ TEST(Attention, RefusesWhatDoesNotFit) {
             "OptionError: attention's scale is 0; choose a finite number above 0");
 }
 
+TEST(Attention, RefusesAWindowThatLooksBothWays) {
+  const Heads x = random_heads({3}, 1, 1, 2, torch::kFloat64);
+  EXPECT_EQ(
+      message_of<graft::OptionError>([&] { attention(x.q, x.k, x.v, x.offsets, {.window = 2}); }),
+      "OptionError: attention's window is 2 without causal; choose 0 for none, or with causal the number of tokens "
+      "that one may see");
+}
+
 TEST(Attention, RefusesASecondDerivative) {
   const Heads x = random_heads({3}, 1, 1, 2, torch::kFloat64);
   const torch::Tensor y = attention(x.q, x.k, x.v, x.offsets).sum();
   EXPECT_EQ(message_of<graft::StateError>([&] { torch::autograd::grad({y}, {x.q}, {}, true, /*create_graph=*/true); }),
             "StateError: attention has no second derivative; run backward with create_graph = false");
+}
+
+// ------------------------------------------------------------------------------------------------- cached_attention()
+
+/// [T, G, d] packed -> [N, G, C, d], with rows that are not numbers behind each sequence.
+torch::Tensor cache_of(const torch::Tensor& packed, const torch::Tensor& offsets, std::int64_t room) {
+  const std::int64_t sequences = offsets.size(0) - 1;
+  torch::Tensor cache = torch::full({sequences, packed.size(1), room, packed.size(2)}, NAN, packed.options());
+  for (std::int64_t n = 0; n < sequences; ++n) {
+    const auto first = offsets[n].item<std::int64_t>(), last = offsets[n + 1].item<std::int64_t>();
+    cache[n].narrow(1, 0, last - first).copy_(packed.slice(0, first, last).transpose(0, 1));
+  }
+  return cache;
+}
+
+TEST_P(AttentionLevels, ACacheChangesNothing) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(6);
+  const torch::NoGradGuard no_grad;
+  const std::vector<std::int64_t> held{70, 5, 1, 33};
+  for (const auto& [type, tolerance] : std::vector<std::pair<torch::ScalarType, double>>{
+           {torch::kFloat64, 1e-13}, {torch::kFloat32, 2e-5}, {torch::kBFloat16, 5e-2}}) {
+    for (const std::int64_t window : {0, 1, 20}) {
+      for (const std::vector<std::int64_t>& fresh :
+           {std::vector<std::int64_t>{1, 1, 1, 1}, {70, 5, 1, 33}, {31, 0, 1, 9}, {0, 0, 0, 1}}) {
+        const Heads x = random_heads(held, 6, 2, 20, type);
+        const AttentionOptions options{.causal = true, .window = window, .scale = 0.3};
+        const torch::Tensor expected = reference(x, options);
+        std::vector<torch::Tensor> new_q, wanted;
+        for (std::size_t n = 0; n < held.size(); ++n) {
+          const auto end = x.offsets[static_cast<std::int64_t>(n) + 1].item<std::int64_t>();
+          new_q.push_back(x.q.slice(0, end - fresh[n], end));
+          wanted.push_back(expected.slice(0, end - fresh[n], end));
+        }
+        const torch::Tensor got =
+            graft::cached_attention(torch::cat(new_q), cache_of(x.k, x.offsets, 73), cache_of(x.v, x.offsets, 73),
+                                    offsets_of(fresh), torch::tensor(held, torch::kInt64), options);
+        EXPECT_LE(largest_difference(got, torch::cat(wanted)), tolerance) << type << ", window " << window;
+      }
+    }
+  }
+}
+
+TEST(CachedAttention, NamesWhatDoesNotFit) {
+  const torch::Tensor q = torch::zeros({2, 2, 4}), keys = torch::zeros({1, 1, 8, 4});
+  const auto call = [&](const torch::Tensor& k, std::int64_t held, const AttentionOptions& options = {}) {
+    return [=] { graft::cached_attention(q, k, k, offsets_of({2}), torch::tensor({held}, torch::kInt64), options); };
+  };
+  EXPECT_EQ(
+      message_of<graft::ShapeError>(call(torch::zeros({1, 3, 8, 4}), 2)),
+      "ShapeError: attention to a cache got q [2, 2, 4], keys [1, 3, 8, 4], values [1, 3, 8, 4]; it wants q [T, H, "
+      "d] and keys, values [N, G, C, d], where G divides H");
+  const std::string fit =
+      "ShapeError: attention to a cache: offsets must rise from 0 to the 2 tokens of q, and each length lie between a "
+      "sequence's new tokens and the 8 rows of the cache";
+  EXPECT_EQ(message_of<graft::ShapeError>(call(keys, 1)), fit);
+  EXPECT_EQ(message_of<graft::ShapeError>(call(keys, 9)), fit);
+  EXPECT_EQ(message_of<graft::OptionError>(call(keys, 2, {.dropout = 0.1})),
+            "OptionError: attention to a cache has no dropout; set it to 0");
 }
 
 }  // namespace

@@ -60,7 +60,7 @@ class Gpt2LayerImpl : public torch::nn::Module {
 TORCH_MODULE(Gpt2Layer);
 
 /// A model's layers between token ids and the last hidden states. The families differ in their children's names.
-class Decoder : public torch::nn::Module {
+class CausalDecoder : public torch::nn::Module {
  public:
   /// ids, positions [T] int64 -> [T, D], after the last norm.
   virtual torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
@@ -69,7 +69,7 @@ class Decoder : public torch::nn::Module {
 };
 
 /// Children: `embed_tokens`, `layers`, `norm`.
-class LlamaDecoder : public Decoder {
+class LlamaDecoder : public CausalDecoder {
  public:
   explicit LlamaDecoder(const CausalConfig& config);
   torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
@@ -84,7 +84,7 @@ class LlamaDecoder : public Decoder {
 };
 
 /// Children: `wte`, `wpe`, `h`, `ln_f`.
-class Gpt2Decoder : public Decoder {
+class Gpt2Decoder : public CausalDecoder {
  public:
   explicit Gpt2Decoder(const CausalConfig& config);
   torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
@@ -152,7 +152,7 @@ class CausalLMImpl : public torch::nn::Module {
 
  private:
   CausalConfig config_;
-  std::shared_ptr<Decoder> decoder_;
+  std::shared_ptr<CausalDecoder> decoder_;
   Linear lm_head_{nullptr};
 };
 TORCH_MODULE(CausalLM);

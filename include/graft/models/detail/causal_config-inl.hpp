@@ -46,6 +46,8 @@ inline std::string fault_of(const CausalConfig& config) {
                            config.num_key_value_heads != config.num_attention_heads))
     return message("GPT-2's heads share its hidden size evenly, but ", config.num_attention_heads, " heads of ",
                    config.head_dim, " do not make ", config.hidden_size);
+  if (config.is_gpt2() && !(config.attention_bias && config.attention_output_bias && config.mlp_bias))
+    return "GPT-2's projections all have a bias; set attention_bias, attention_output_bias and mlp_bias";
   if (!config.is_gpt2() && config.head_dim % 2 != 0)
     return message("head_dim is ", config.head_dim, "; rotary positions turn pairs, so choose an even size");
   for (const double dropout : {config.attention_dropout, config.hidden_dropout, config.embedding_dropout})
@@ -258,8 +260,8 @@ inline CausalConfig CausalConfig::from_json(const Json& json, const std::string&
   config.initializer_range = fields.number("initializer_range", 0, 1000, 0.02);
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", config.is_gpt2() || config.is_gemma());
   detail::read_ends(fields, config);
-  config.other = json;
   const Json known = config.to_json("", "");
+  config.other = json;
   for (const auto& [name, value] : known.items()) config.other.erase(name);
   for (const auto* old : {"torch_dtype", "rope_theta", "rope_scaling", "rope_local_base_freq"}) config.other.erase(old);
   if (const std::string fault = detail::fault_of(config); !fault.empty()) throw FormatError(where + ": " + fault);

@@ -201,7 +201,7 @@ inline torch::Tensor CausalLMImpl::next(const PackedBatch& batch, KvCache& cache
   const torch::NoGradGuard no_grad;
   if (batch.sequences() != cache.sequences() || cache.layers() != config_.num_hidden_layers)
     throw ShapeError(message("a batch of ", batch.sequences(), " sequences for a model of ", config_.num_hidden_layers,
-                             " layers, with a cache of ", cache.sequences(), " and ", cache.layers()));
+                             " layers, with a cache of ", cache.sequences(), " and ", cache.layers(), " layers"));
   detail::check_causal_batch(batch, config_, &cache);
   cache.begin(batch.offsets);
   const torch::Tensor hidden =

@@ -1,0 +1,207 @@
+#include "graft/models/gguf.hpp"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "support/error_message.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace graft {
+namespace {
+
+/// A GGUF file being written: version 3, float32 tensors.
+class GgufWriter {
+ public:
+  void text(const std::string& key, const std::string& value) { pair(key, 8, sized(value)); }
+  void integer(const std::string& key, std::uint32_t value) { pair(key, 4, bytes(value)); }
+  void number(const std::string& key, float value) { pair(key, 6, bytes(value)); }
+
+  void tensor(const std::string& name, const torch::Tensor& values) {
+    std::string entry = sized(name) + bytes(static_cast<std::uint32_t>(values.dim()));
+    for (std::int64_t i = values.dim(); i-- > 0;) entry += bytes(static_cast<std::uint64_t>(values.size(i)));
+    tensors_ += entry + bytes(std::uint32_t{0}) + bytes(static_cast<std::uint64_t>(data_.size()));
+    ++tensor_count_;
+    const torch::Tensor dense = values.detach().contiguous();
+    data_.append(static_cast<const char*>(dense.const_data_ptr()), dense.nbytes());
+    data_.resize((data_.size() + 31) / 32 * 32);
+  }
+
+  void write(const std::filesystem::path& path) const {
+    std::string file = "GGUF" + bytes(std::uint32_t{3}) + bytes(tensor_count_) + bytes(key_count_) + keys_ + tensors_;
+    file.resize((file.size() + 31) / 32 * 32);
+    std::ofstream(path, std::ios::binary) << file << data_;
+  }
+
+ private:
+  template <class Number>
+  static std::string bytes(Number value) {
+    return {reinterpret_cast<const char*>(&value), sizeof value};
+  }
+  static std::string sized(const std::string& text) { return bytes(static_cast<std::uint64_t>(text.size())) + text; }
+  void pair(const std::string& key, std::uint32_t type, const std::string& value) {
+    keys_ += sized(key) + bytes(type) + value;
+    ++key_count_;
+  }
+
+  std::string keys_, tensors_, data_;
+  std::uint64_t key_count_ = 0, tensor_count_ = 0;
+};
+
+CausalConfig small(const std::string& family) {
+  CausalConfig config;
+  config.model_type = family;
+  config.vocab_size = 30;
+  config.hidden_size = 24;
+  config.intermediate_size = 20;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = family == "gpt2" ? 4 : 2;
+  config.head_dim = family == "gpt2" ? 6 : 8;
+  config.max_position_embeddings = 16;
+  config.initializer_range = 0.3;
+  config.attention_bias = family == "qwen2" || family == "gpt2";
+  config.attention_output_bias = config.mlp_bias = family == "gpt2";
+  config.tie_word_embeddings = family != "llama";
+  config.hidden_act = family == "gpt2" ? "gelu_new" : config.is_gemma() ? "gelu_pytorch_tanh" : "silu";
+  config.rope.theta = config.local_rope.theta = 100.0;
+  if (config.is_gemma()) {
+    config.local_rope.theta = 10000.0;
+    config.sliding_window = 3;
+    config.windowed = {true, true};
+  }
+  return config;
+}
+
+void write_keys(GgufWriter& file, const CausalConfig& config) {
+  const std::string family = config.is_gemma() ? "gemma3" : config.model_type;
+  file.text("general.architecture", family);
+  const auto size = [&](const char* key, std::int64_t value) {
+    file.integer(family + "." + key, static_cast<std::uint32_t>(value));
+  };
+  size("block_count", config.num_hidden_layers);
+  size("context_length", config.max_position_embeddings);
+  size("embedding_length", config.hidden_size);
+  size("feed_forward_length", config.intermediate_size);
+  size("attention.head_count", config.num_attention_heads);
+  size("attention.head_count_kv", config.num_key_value_heads);
+  size("attention.key_length", config.head_dim);
+  if (config.sliding_window > 0) size("attention.sliding_window", config.sliding_window);
+  file.number(family + (config.is_gpt2() ? ".attention.layer_norm_epsilon" : ".attention.layer_norm_rms_epsilon"),
+              static_cast<float>(config.norm_eps));
+  file.number(family + ".rope.freq_base", static_cast<float>(config.rope.theta));
+  file.integer("tokenizer.ggml.eos_token_id", 7);
+}
+
+/// What llama.cpp's converter does to a weight on its way into a file.
+torch::Tensor as_in_gguf(const std::string& name, torch::Tensor weight, const CausalConfig& config) {
+  if (config.is_gemma() && name.ends_with("norm.weight")) return weight + 1.0;
+  for (const auto& [part, heads] :
+       {std::pair{".q_proj.", config.num_attention_heads}, std::pair{".k_proj.", config.num_key_value_heads}}) {
+    if (config.model_type == "llama" && name.find(part) != std::string::npos)
+      return weight.view({heads, 2, -1, weight.size(1)}).transpose(1, 2).reshape(weight.sizes());
+  }
+  return weight;
+}
+
+std::string name_in_gguf(std::string name, const CausalConfig& config) {
+  const std::vector<std::pair<std::string, std::string>> names{
+      {"model.embed_tokens", "token_embd"},
+      {"model.norm", "output_norm"},
+      {"lm_head", "output"},
+      {"model.layers.", "blk."},
+      {"input_layernorm", "attn_norm"},
+      {"post_attention_layernorm", config.is_gemma() ? "post_attention_norm" : "ffn_norm"},
+      {"pre_feedforward_layernorm", "ffn_norm"},
+      {"post_feedforward_layernorm", "post_ffw_norm"},
+      {"self_attn.q_proj", "attn_q"},
+      {"self_attn.k_proj", "attn_k"},
+      {"self_attn.v_proj", "attn_v"},
+      {"self_attn.o_proj", "attn_output"},
+      {"self_attn.q_norm", "attn_q_norm"},
+      {"self_attn.k_norm", "attn_k_norm"},
+      {"mlp.gate_proj", "ffn_gate"},
+      {"mlp.up_proj", "ffn_up"},
+      {"mlp.down_proj", "ffn_down"},
+      {"transformer.wte", "token_embd"},
+      {"transformer.wpe", "position_embd"},
+      {"transformer.ln_f", "output_norm"},
+      {"transformer.h.", "blk."},
+      {"ln_1", "attn_norm"},
+      {"ln_2", "ffn_norm"},
+      {"attn.c_attn", "attn_qkv"},
+      {"attn.c_proj", "attn_output"},
+      {"mlp.c_fc", "ffn_up"},
+      {"mlp.c_proj", "ffn_down"}};
+  for (const auto& [ours, theirs] : names)
+    if (const std::size_t at = name.find(ours); at != std::string::npos) name.replace(at, ours.size(), theirs);
+  return name;
+}
+
+class GgufFamilies : public testing::TestWithParam<const char*> {};
+
+TEST_P(GgufFamilies, AModelComesBackFromItsFile) {
+  const torch::NoGradGuard no_grad;
+  const CausalConfig config = small(GetParam());
+  torch::manual_seed(1);
+  CausalLM model(config);
+  for (torch::Tensor& parameter : model->parameters())
+    if (parameter.dim() == 1) parameter.add_(torch::rand_like(parameter));
+  model->eval();
+  GgufWriter file;
+  write_keys(file, config);
+  for (const auto& [name, tensor] : named_tensors(*model))
+    file.tensor(name_in_gguf(name, config), as_in_gguf(name, tensor, config));
+  const TemporaryDirectory directory;
+  file.write(directory / "model.gguf");
+
+  const auto [loaded, report] = load_gguf(directory / "model.gguf");
+  EXPECT_EQ(report.loaded.size(), named_tensors(*model).size());
+  EXPECT_EQ(loaded->config().eos_token_ids, std::vector<std::int32_t>{7});
+  EXPECT_FALSE(loaded->is_training());
+  const std::vector<std::vector<std::int32_t>> texts{{1, 2, 3, 4, 5, 6, 7}, {9}};
+  // Gemma's norms lose a bit on the way to one more and back.
+  EXPECT_TRUE(torch::allclose(CausalLM(loaded)(pack(texts)), model(pack(texts)), 1e-5, 1e-5));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, GgufFamilies, testing::Values("llama", "qwen2", "qwen3", "gemma3_text", "gpt2"));
+
+std::string error_of(const std::function<void(GgufWriter&)>& fill) {
+  const TemporaryDirectory directory;
+  GgufWriter file;
+  fill(file);
+  file.write(directory / "model.gguf");
+  return replaced(error_message([&] { load_gguf(directory / "model.gguf"); }), directory.path().string() + "/", "");
+}
+
+TEST(GgufModel, NamesWhatItCannotLoad) {
+  EXPECT_EQ(error_of([](GgufWriter& file) { file.text("general.architecture", "mamba"); }),
+            "FormatError: model.gguf: \"general.architecture\" is \"mamba\", but must be \"llama\", \"qwen2\", "
+            "\"qwen3\", \"gemma3\" or \"gpt2\"");
+  EXPECT_EQ(error_of([](GgufWriter& file) {
+              write_keys(file, small("llama"));
+              file.text("llama.rope.scaling.type", "yarn");
+              file.tensor("token_embd.weight", torch::zeros({30, 24}));
+            }),
+            "FormatError: model.gguf: \"llama.rope.scaling.type\" is \"yarn\", but must be \"none\" or \"linear\"; "
+            "graft has no other in GGUF files");
+  EXPECT_EQ(error_of([](GgufWriter& file) {
+              CausalConfig config = small("llama");
+              config.num_key_value_heads = 3;
+              write_keys(file, config);
+              file.tensor("token_embd.weight", torch::zeros({30, 24}));
+            }),
+            "FormatError: model.gguf: num_key_value_heads is 3, which does not divide the 4 attention heads");
+  const std::string all = error_of([](GgufWriter& file) {
+    write_keys(file, small("llama"));
+    file.tensor("token_embd.weight", torch::zeros({30, 24}));
+    file.tensor("output_norm.weight", torch::zeros({25}));
+    file.tensor("rope_freqs.weight", torch::zeros({4}));
+  });
+  EXPECT_NE(all.find("missing in the file (18)"), std::string::npos) << all;
+  EXPECT_NE(all.find("not in the module (1): \"rope_freqs.weight\""), std::string::npos) << all;
+  EXPECT_NE(all.find("\"model.norm.weight\" is [25], not [24]"), std::string::npos) << all;
+}
+
+}  // namespace
+}  // namespace graft
