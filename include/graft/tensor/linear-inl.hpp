@@ -1,24 +1,19 @@
 #pragma once
 
-#include <cstring>
 #include <utility>
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/dropout.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 #include <torch/csrc/autograd/saved_variable.h>
 #include <torch/csrc/autograd/variable.h>
 
 #include "graft/tensor/detail/autograd.hpp"
-#include "graft/tensor/detail/dropout_bits.hpp"
-#include "graft/tensor/detail/few_rows_kernels.hpp"
-#include "graft/tensor/detail/low_rank_kernels.hpp"
-#include "graft/tensor/detail/matrix_backend.hpp"
+#include "graft/tensor/detail/base_product.hpp"
+#include "graft/tensor/detail/low_rank_terms.hpp"
 #include "graft/tensor/linear.hpp"
 
 namespace graft {
@@ -56,220 +51,6 @@ inline std::int64_t WeightCache::bytes() const {
 }
 
 namespace detail {
-
-// Up to so many rows a BLAS loses more by rearranging the weight than it gains by it; with two threads.
-inline constexpr std::int64_t few_rows = 32, few_rows_backward = 16;
-
-/// Whether x [T, n] is few rows, and laid out with `weight` as the kernels for them want it.
-inline bool has_few_rows(const at::Tensor& x, const at::Tensor& weight, std::int64_t most) {
-  return x.size(0) <= most && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         x.is_contiguous() && weight.is_contiguous();
-}
-
-/// base_product() and base_product_backward() for few rows. Each number is summed by one thread, in one order.
-inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const std::int64_t rows = x.size(0), n = x.size(1), out = weight.size(0);
-  at::Tensor y = at::zeros({rows, out}, x.options());
-  if (bias.defined()) y.copy_(bias.expand({rows, out}));
-  const float* from = x.const_data_ptr<float>();
-  const float* with = weight.const_data_ptr<float>();
-  float* to = y.data_ptr<float>();
-  parallel_for(out, (1 << 16) / std::max<std::int64_t>(rows * n, 1), [&](std::int64_t first, std::int64_t last) {
-    GRAFT_SIMD_CALL(float, dot_rows<float>, from, rows, n, with, first, last, to, out);
-  });
-  return y;
-}
-inline at::Tensor few_rows_product_backward(const at::Tensor& dy, const at::Tensor& weight) {
-  const std::int64_t rows = dy.size(0), m = dy.size(1), n = weight.size(1);
-  at::Tensor dx = at::empty({rows, n}, dy.options());
-  const float* from = dy.const_data_ptr<float>();
-  const float* with = weight.const_data_ptr<float>();
-  float* to = dx.data_ptr<float>();
-  parallel_for(n, std::max<std::int64_t>(64, (1 << 16) / std::max<std::int64_t>(rows * m, 1)),
-               [&](std::int64_t first, std::int64_t last) {
-                 GRAFT_SIMD_CALL(float, axpy_rows<float>, from, rows, m, with, n, first, last, to);
-               });
-  return dx;
-}
-
-/// x [T, in] weight [out, in]^T + bias.
-inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                               WeightCache* cache) {
-  return MatrixChoices::instance().run(
-      x, weight.size(0), cache != nullptr,
-      [&] {
-        if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
-        return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
-      },
-      [&] {
-        const std::optional<at::Tensor> b = bias.defined() ? std::optional(bias) : std::nullopt;
-        return onednn_linear(x, cache != nullptr ? cache->packed(weight, false) : weight.contiguous(), b);
-      });
-}
-
-/// dy [T, out] weight [out, in].
-inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& weight, WeightCache* cache) {
-  return MatrixChoices::instance().run(
-      dy, weight.size(1), cache != nullptr,
-      [&] {
-        if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
-        return at::mm(dy, weight);
-      },
-      [&] {
-        return onednn_linear(dy, cache != nullptr ? cache->packed(weight, true) : weight.t().contiguous(),
-                             std::nullopt);
-      });
-}
-
-/// One update's share of a forward pass, kept for backward.
-struct LowRankState {
-  torch::autograd::SavedVariable A, B;
-  at::Tensor low;   ///< dropout(x) A^T [T, padded r]: in the type kernels compute in, times keep_scale
-  at::Tensor bits;  ///< [T, words] int64 where dropout is on
-  std::shared_ptr<const RowSet> rows;  ///< the T rows of x, where not all
-  double scale = 1, keep_scale = 1;
-  bool train_A = false, train_B = false;
-};
-
-/// The kernels of one level behind one type: what linear() does with updates, on all threads.
-template <class S>
-struct LowRankProducts {
-  using T = compute_t<S>;
-  static constexpr at::ScalarType type = std::is_same_v<T, double> ? at::kDouble : at::kFloat;
-  // Elements of the tall matrix that make a thread worth its start.
-  static constexpr std::int64_t grain = 1 << 15;
-
-  static std::int64_t padded(std::int64_t columns) { return GRAFT_SIMD_CALL(S, padded_columns<T>, columns); }
-
-  /// A matrix [rows, columns] in any type as rows of padded(columns) elements times `factor`, zeros behind.
-  static at::Tensor pack(const at::Tensor& matrix, double factor) {
-    const std::int64_t columns = matrix.size(1), width = padded(columns);
-    at::Tensor out = at::empty({matrix.size(0), width}, matrix.options().dtype(type).requires_grad(false));
-    if (width > columns) out.narrow(1, columns, width - columns).zero_();
-    out.narrow(1, 0, columns).copy_(matrix);
-    if (factor != 1.0) out.mul_(factor);
-    return out;
-  }
-
-  static at::Tensor draw_bits(std::int64_t rows, std::int64_t columns, const DropoutBits& bits) {
-    const std::int64_t words = (columns + 63) / 64;
-    at::Tensor out = at::empty({rows, words}, at::kLong);
-    auto* data = static_cast<std::uint64_t*>(out.data_ptr());
-    parallel_for(rows * words, 512, [&](std::int64_t first, std::int64_t last) {
-      GRAFT_SIMD_CALL(S, keep_bits, data, first, last, bits.key, bits.threshold);
-    });
-    return out;
-  }
-
-  static const std::uint64_t* words_of(const at::Tensor& bits) {
-    return bits.defined() ? static_cast<const std::uint64_t*>(bits.const_data_ptr()) : nullptr;
-  }
-
-  /// kept(x) thin: x [T, n], thin packed [n, padded r] -> [T, padded r].
-  static at::Tensor project_rows(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& thin,
-                                 std::int64_t rank) {
-    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64, width = thin.size(1);
-    at::Tensor low = at::zeros({rows, width}, x.options().dtype(type));
-    const S* from = static_cast<const S*>(x.const_data_ptr());
-    const T* with = thin.const_data_ptr<T>();
-    T* to = low.data_ptr<T>();
-    const std::uint64_t* kept = words_of(bits);
-    parallel_for(rows, grain / std::max<std::int64_t>(n, 1), [&](std::int64_t first, std::int64_t last) {
-      GRAFT_SIMD_CALL(S, project<S>, from + first * n, last - first, n,
-                      kept == nullptr ? nullptr : kept + first * words, words, with, rank, to + first * width);
-    });
-    return low;
-  }
-
-  /// y += kept(low wide): low [T, padded r], wide packed [r, padded n], y [T, n].
-  static void expand_rows(const at::Tensor& low, const at::Tensor& wide, const at::Tensor& bits, at::Tensor& y) {
-    const std::int64_t rows = y.size(0), n = y.size(1), words = (n + 63) / 64, width = low.size(1);
-    const T* from = low.const_data_ptr<T>();
-    const T* with = wide.const_data_ptr<T>();
-    S* to = static_cast<S*>(y.data_ptr());
-    const std::uint64_t* kept = words_of(bits);
-    parallel_for(rows, grain / std::max<std::int64_t>(n, 1), [&](std::int64_t first, std::int64_t last) {
-      GRAFT_SIMD_CALL(S, expand<S>, from + first * width, width, wide.size(0), with, last - first, n,
-                      kept == nullptr ? nullptr : kept + first * words, words, to + first * n);
-    });
-  }
-
-  /// kept(x)^T low: x [T, n], low [T, padded r] -> [n, r].
-  static at::Tensor correlate_columns(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& low,
-                                      std::int64_t rank) {
-    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64;
-    at::Tensor out = at::empty({n, low.size(1)}, x.options().dtype(type));
-    const S* from = static_cast<const S*>(x.const_data_ptr());
-    const T* with = low.const_data_ptr<T>();
-    T* to = out.data_ptr<T>();
-    parallel_for(words, std::max<std::int64_t>(grain / 64 / std::max<std::int64_t>(rows, 1), 1),
-                 [&](std::int64_t first, std::int64_t last) {
-                   GRAFT_SIMD_CALL(S, correlate<S>, from, rows, n, 64 * first, std::min(n, 64 * last), words_of(bits),
-                                   words, with, rank, to);
-                 });
-    return out.narrow(1, 0, rank);
-  }
-};
-
-/// The rows of `matrix` [T, n], which must be contiguous: the matrix itself, a view, or a copy if they are scattered.
-inline at::Tensor rows_of(const at::Tensor& matrix, const RowSet* rows) {
-  if (rows == nullptr) return matrix;
-  return rows->indices.defined() ? matrix.index_select(0, rows->indices) : matrix.narrow(0, rows->first, rows->count);
-}
-
-/// Writes back what rows_of() gave, if it was a copy.
-inline void put_rows(at::Tensor& matrix, const RowSet* rows, const at::Tensor& part) {
-  if (rows != nullptr && rows->indices.defined()) matrix.index_copy_(0, rows->indices, part);
-}
-
-/// y += term; gives what backward needs.
-inline LowRankState add_term(const at::Tensor& x, const LowRankTerm& term, at::Tensor& y) {
-  LowRankState state;
-  state.scale = term.scale;
-  state.rows = term.rows;
-  const DropoutBits drawn = draw_dropout(term.dropout);
-  state.keep_scale = drawn.keep_scale();
-  const at::Tensor from = rows_of(x, term.rows.get());
-  at::Tensor to = rows_of(y, term.rows.get());
-  with_element_type(x.scalar_type(), [&]<class S>() {
-    using Products = LowRankProducts<S>;
-    if (drawn.active()) state.bits = Products::draw_bits(from.size(0), from.size(1), drawn);
-    state.low =
-        Products::project_rows(from, state.bits, Products::pack(term.A.detach().t(), state.keep_scale), term.A.size(0));
-    Products::expand_rows(state.low, Products::pack(term.B.detach().t(), term.scale), {}, to);
-  });
-  put_rows(y, term.rows.get(), to);
-  return state;
-}
-
-/// Gradients of one term from dy [T, out]; adds its share to dx if that is defined. x may be undefined where A is not
-/// trained.
-inline std::pair<at::Tensor, at::Tensor> term_backward(const LowRankState& state, const at::Tensor& A,
-                                                       const at::Tensor& B, const at::Tensor& x, const at::Tensor& dy,
-                                                       at::Tensor& dx) {
-  at::Tensor dA, dB;
-  const at::Tensor rows = rows_of(dy, state.rows.get());
-  with_element_type(dy.scalar_type(), [&]<class S>() {
-    using Products = LowRankProducts<S>;
-    const std::int64_t rank = A.size(0);
-    if (state.train_B) {
-      dB = Products::correlate_columns(rows, {}, state.low, rank).mul(state.scale).to(B.scalar_type());
-    }
-    if (!state.train_A && !dx.defined()) return;
-    const at::Tensor u = Products::project_rows(rows, {}, Products::pack(B, state.scale), rank);
-    if (state.train_A) {
-      dA = Products::correlate_columns(rows_of(x, state.rows.get()), state.bits, u, rank)
-               .t()
-               .mul(state.keep_scale)
-               .to(A.scalar_type());
-    }
-    if (!dx.defined()) return;
-    at::Tensor to = rows_of(dx, state.rows.get());
-    Products::expand_rows(u, Products::pack(A, state.keep_scale), state.bits, to);
-    put_rows(dx, state.rows.get(), to);
-  });
-  return {dA, dB};
-}
 
 /// Backward of linear_group(). Gradients come in the order x, then of each part weight, bias, and A, B of each term.
 class LinearBackward : public torch::autograd::Node {
