@@ -58,10 +58,10 @@ std::optional<double> train(const std::string& title, Tasks& tasks, graft::BertM
   graft::ProgressBar bar(title);
   const auto start = Clock::now();
   auto last = start;
-  bool begun = false;
+  std::int64_t steps = 0;
   const bool whole = train_together(tasks, encoder, [&](const StepReport& report) {
-    if (!begun) bar.on_begin({.rows = 0, .epochs = 1, .steps = report.steps});
-    begun = true;
+    if (steps == 0) bar.on_begin({.rows = 0, .epochs = 1, .steps = report.steps});
+    steps = report.step;
     bar.on_step({.step = report.step,
                  .epoch = 1,
                  .loss = report.loss,
@@ -71,7 +71,9 @@ std::optional<double> train(const std::string& title, Tasks& tasks, graft::BertM
     return !interrupt.flag();
   });
   const double seconds = seconds_since(start);
-  bar.on_end({.reason = whole ? graft::StopReason::finished : graft::StopReason::interrupted, .seconds = seconds});
+  bar.on_end({.reason = whole ? graft::StopReason::finished : graft::StopReason::interrupted,
+              .steps = steps,
+              .seconds = seconds});
   return whole ? std::optional(seconds) : std::nullopt;
 }
 
