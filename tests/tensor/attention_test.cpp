@@ -22,7 +22,7 @@ torch::Tensor offsets_of(const std::vector<std::int64_t>& lengths) {
 }
 
 struct Heads {
-  torch::Tensor q, k, v, offsets;
+  torch::Tensor q, k, v, offsets, bias = {};
 };
 
 Heads random_heads(const std::vector<std::int64_t>& lengths, std::int64_t heads, std::int64_t kv_heads,
@@ -39,7 +39,8 @@ Heads random_heads(const std::vector<std::int64_t>& lengths, std::int64_t heads,
 torch::Tensor reference(const Heads& x, const AttentionOptions& options) {
   return graft::detail::attention_by_sequence(x.q.to(torch::kFloat64), x.k.to(torch::kFloat64), x.v.to(torch::kFloat64),
                                               x.offsets, options.scale.value_or(1 / std::sqrt(double(x.q.size(2)))),
-                                              options.causal, options.window, 0.0);
+                                              options.causal, options.window, 0.0,
+                                              x.bias.defined() ? x.bias.to(torch::kFloat64) : x.bias);
 }
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
@@ -48,14 +49,20 @@ double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
 
 void expect_equal_to_reference(const Heads& x, const AttentionOptions& options, double tolerance) {
   const torch::Tensor expected = reference(x, options);
-  const torch::Tensor got = attention(x.q, x.k, x.v, x.offsets, options);
+  const torch::Tensor got = attention(x.q, x.k, x.v, x.offsets, options, x.bias);
   ASSERT_EQ(got.sizes(), x.q.sizes());
   ASSERT_EQ(got.scalar_type(), x.q.scalar_type());
   EXPECT_LE(largest_difference(got, expected), tolerance);
   const torch::Tensor w = torch::randn_like(got);
-  const auto got_grads = torch::autograd::grad({got}, {x.q, x.k, x.v}, {w});
-  const auto expected_grads = torch::autograd::grad({expected}, {x.q, x.k, x.v}, {w.to(torch::kFloat64)});
-  for (int i = 0; i < 3; ++i) EXPECT_LE(largest_difference(got_grads[i], expected_grads[i]), 4 * tolerance) << i;
+  std::vector<torch::Tensor> inputs{x.q, x.k, x.v};
+  if (x.bias.defined()) inputs.push_back(x.bias);
+  const auto got_grads = torch::autograd::grad({got}, inputs, {w});
+  const auto expected_grads = torch::autograd::grad({expected}, inputs, {w.to(torch::kFloat64)});
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    // An element of the bias sums over the pairs of tokens at its distance, 217 of them at most here.
+    const double sums = i == 3 ? 16 : 1;
+    EXPECT_LE(largest_difference(got_grads[i], expected_grads[i]), 4 * sums * tolerance) << i;
+  }
 }
 
 class AttentionLevels : public ::testing::TestWithParam<Simd> {};
@@ -79,6 +86,27 @@ TEST_P(AttentionLevels, EqualsFloat64Operations) {
   }
 }
 
+TEST_P(AttentionLevels, DistanceBiasEqualsFloat64Operations) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(9);
+  const std::vector<std::vector<std::int64_t>> batches = {{1}, {5, 0, 17, 64}, {131, 3}};
+  for (const auto& lengths : batches) {
+    const std::int64_t longest = *std::max_element(lengths.begin(), lengths.end());
+    for (const std::int64_t reach : {longest, longest + 5}) {
+      for (const std::int64_t window : {-1, 0, 70}) {  // -1: not causal
+        const AttentionOptions options{
+            .causal = window >= 0, .window = std::max<std::int64_t>(window, 0), .scale = 0.3};
+        for (const auto& [type, kv_heads, tolerance] : std::vector<std::tuple<torch::ScalarType, std::int64_t, double>>{
+                 {torch::kFloat64, 4, 1e-13}, {torch::kFloat32, 2, 2e-5}, {torch::kBFloat16, 1, 5e-2}}) {
+          Heads x = random_heads(lengths, 4, kv_heads, 7, type);
+          x.bias = torch::randn({4, 2 * reach - 1}, torch::kFloat64).to(type).requires_grad_(true);
+          expect_equal_to_reference(x, options, tolerance);
+        }
+      }
+    }
+  }
+}
+
 TEST_P(AttentionLevels, GradientEqualsDifferences) {
   const SimdScope level(GetParam());
   torch::manual_seed(2);
@@ -91,6 +119,14 @@ TEST_P(AttentionLevels, GradientEqualsDifferences) {
                          {.dropout = dropout, .causal = window >= 0, .window = std::max<std::int64_t>(window, 0)});
       };
       EXPECT_EQ(gradient_difference(f, {x.q, x.k, x.v}), "");
+      const torch::Tensor bias = torch::randn({2, 2 * 6 - 1}, torch::kFloat64).requires_grad_(true);
+      const auto biased = [&](const std::vector<torch::Tensor>& in) {
+        torch::manual_seed(3);
+        return attention(in[0], in[1], in[2], x.offsets,
+                         {.dropout = dropout, .causal = window >= 0, .window = std::max<std::int64_t>(window, 0)},
+                         in[3]);
+      };
+      EXPECT_EQ(gradient_difference(biased, {x.q, x.k, x.v, bias}), "");
     }
   }
 }
@@ -118,6 +154,25 @@ TEST(Attention, TakesViewsOfOneProjection) {
   const torch::Tensor turned = joined.transpose(1, 3).contiguous().transpose(1, 3);  // the last size has gaps
   const auto gap = [&](int i) { return turned.select(1, i); };
   EXPECT_TRUE(torch::equal(attention(gap(0), gap(1), gap(2), offsets), expected));
+}
+
+TEST(Attention, DistanceBiasDoesNotDependOnThreadsOrStrides) {
+  torch::manual_seed(10);
+  Heads x = random_heads({40, 70, 3}, 4, 4, 16, torch::kFloat32);
+  const torch::Tensor table = torch::randn({139, 4});  // [2 R - 1, H]: its transpose has gaps
+  const auto run = [&](int threads, const torch::Tensor& bias) {
+    const int before = at::get_num_threads();
+    at::set_num_threads(threads);
+    const torch::Tensor leaf = bias.detach().requires_grad_(true);
+    const torch::Tensor y = attention(x.q, x.k, x.v, x.offsets, {}, leaf);
+    const torch::Tensor grad = torch::autograd::grad({y.square().sum()}, {leaf})[0];
+    at::set_num_threads(before);
+    return std::pair(y.detach(), grad);
+  };
+  const auto [y, grad] = run(1, table.t());
+  const auto [y2, grad2] = run(2, table.t().contiguous());
+  EXPECT_TRUE(torch::equal(y, y2));
+  EXPECT_TRUE(torch::equal(grad, grad2));
 }
 
 TEST(Attention, EmptyBatchGivesNothing) {
@@ -196,6 +251,11 @@ TEST(Attention, RefusesWhatDoesNotFit) {
             "OptionError: dropout is 1; choose a chance from 0 up to, but not, 1");
   EXPECT_EQ(message_of<graft::OptionError>(call(x.q, x.offsets, {.scale = 0.0})),
             "OptionError: attention's scale is 0; choose a finite number above 0");
+  EXPECT_EQ(message_of<graft::ShapeError>([&] {
+              attention(x.q, x.k, x.v, x.offsets, {}, torch::zeros({2, 3}, torch::kFloat64));
+            }),
+            "ShapeError: attention got a distance bias [2, 3] of type Double on cpu; it wants [2, 2 R - 1] with R at "
+            "least 3, of type Float on cpu");
 }
 
 TEST(Attention, RefusesAWindowThatLooksBothWays) {

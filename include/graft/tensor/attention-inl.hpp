@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cmath>
+#include <optional>
 #include <vector>
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
@@ -10,6 +12,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "graft/tensor/attention.hpp"
@@ -21,7 +24,7 @@ namespace graft {
 namespace detail {
 
 inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
-                            const AttentionOptions& options) {
+                            const AttentionOptions& options, const at::Tensor& bias) {
   check_dropout(options.dropout);
   if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
     throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
@@ -51,6 +54,15 @@ inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::
   if (!rising) {
     throw ShapeError(message("attention's offsets run from ", ends[0], " to ", ends[last],
                              "; they must rise from 0 to ", q.size(0), ", the number of tokens"));
+  }
+  if (!bias.defined()) return;
+  std::int64_t longest = 1;
+  for (std::int64_t n = 0; n < last; ++n) longest = std::max(longest, ends[n + 1] - ends[n]);
+  if (bias.dim() != 2 || bias.size(0) != q.size(1) || bias.size(1) % 2 != 1 || bias.size(1) < 2 * longest - 1 ||
+      bias.scalar_type() != q.scalar_type() || bias.device() != q.device()) {
+    throw ShapeError(message("attention got a distance bias ", bias.sizes(), " of type ", bias.scalar_type(), " on ",
+                             bias.device(), "; it wants [", q.size(1), ", 2 R - 1] with R at least ", longest,
+                             ", of type ", q.scalar_type(), " on ", q.device()));
   }
 }
 
@@ -114,12 +126,32 @@ inline AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, 
           window,    bits.keep_scale(),     nullptr,   bits.key, bits.threshold};
 }
 
+template <class T>
+DistanceBias<T> distance_bias_rows(const at::Tensor& bias) {
+  if (!bias.defined()) return {};
+  return {bias.const_data_ptr<T>(), (bias.size(1) + 1) / 2};
+}
+
+/// Sums of DistanceBiasGrads over the sequences, in their order, as the gradient of a bias of `columns`.
+inline at::Tensor sum_bias_grads(const at::Tensor& grads, const at::Tensor& offsets, std::int64_t columns) {
+  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+  const at::Tensor sum = at::zeros({grads.size(0), columns}, grads.options());
+  for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) {
+    const std::int64_t length = ends[n + 1] - ends[n];
+    if (length == 0) continue;
+    sum.narrow(1, (columns + 1) / 2 - length, 2 * length - 1).add_(grads.narrow(1, 2 * ends[n], 2 * length - 1));
+  }
+  return sum;
+}
+
+/// `bias` is in the type that its kernels compute in, and contiguous.
 class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q_any, const at::Tensor& k_any,
-                            const at::Tensor& v_any, const at::Tensor& offsets, double scale, bool causal,
-                            std::int64_t window, double dropout) {
+                            const at::Tensor& v_any, const std::optional<at::Tensor>& given_bias,
+                            const at::Tensor& offsets, double scale, bool causal, std::int64_t window, double dropout) {
     const at::Tensor q = dense_heads(q_any), k = dense_heads(k_any), v = dense_heads(v_any);
+    const at::Tensor bias = given_bias.value_or(at::Tensor());
     AttentionShape shape = attention_shape(q, k, scale, causal, window, draw_dropout(dropout));
     const AttentionPlan plan(offsets, shape);
     at::Tensor keep;
@@ -131,14 +163,18 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const at::Tensor logsumexp =
         at::empty({q.size(0), q.size(1)}, q.options().dtype(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat));
     with_element_type(q.scalar_type(), [&]<class S>() {
-      const AttentionForward<S> x{const_head_rows<S>(q), const_head_rows<S>(k), const_head_rows<S>(v),
-                                  head_rows<S>(out), logsumexp.data_ptr<compute_t<S>>()};
+      const AttentionForward<S> x{const_head_rows<S>(q),
+                                  const_head_rows<S>(k),
+                                  const_head_rows<S>(v),
+                                  head_rows<S>(out),
+                                  logsumexp.data_ptr<compute_t<S>>(),
+                                  distance_bias_rows<compute_t<S>>(bias)};
       const std::int64_t room = GRAFT_SIMD_CALL(S, attention_room<S>, plan.longest, shape.size);
       plan.run<S>(room, [&](const AttentionTask& task, compute_t<S>* room) {
         GRAFT_SIMD_CALL(S, attend<S>, task, shape, x, room);
       });
     });
-    context->save_for_backward({q, k, v, out, logsumexp, keep, offsets});
+    context->save_for_backward({q, k, v, out, logsumexp, keep, offsets, bias});
     context->saved_data["scale"] = scale;
     context->saved_data["causal"] = causal;
     context->saved_data["window"] = window;
@@ -151,7 +187,7 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     refuse_second_derivative("attention");
     const auto saved = context->get_saved_variables();
     const at::Tensor &q = saved[0], &k = saved[1], &v = saved[2], &out = saved[3], &logsumexp = saved[4];
-    const at::Tensor& keep = saved[5];
+    const at::Tensor &keep = saved[5], &bias = saved[7];
     const at::Tensor grad = dense_heads(grads[0]);
     const DropoutBits bits{static_cast<std::uint32_t>(context->saved_data["threshold"].toInt()), 0};
     AttentionShape shape =
@@ -161,24 +197,39 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const AttentionPlan plan(saved[6], shape);
     const at::Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
     const at::Tensor dv = at::empty(v.sizes(), v.options());
+    at::Tensor bias_grads;
+    if (bias.defined() && context->needs_input_grad(3)) {
+      bias_grads = at::zeros({q.size(1), 2 * q.size(0)}, bias.options());
+    }
     with_element_type(q.scalar_type(), [&]<class S>() {
-      const AttentionBackward<S> x{
-          const_head_rows<S>(q),   const_head_rows<S>(k),    const_head_rows<S>(v),
-          const_head_rows<S>(out), const_head_rows<S>(grad), logsumexp.const_data_ptr<compute_t<S>>(),
-          head_rows<S>(dq),        head_rows<S>(dk),         head_rows<S>(dv)};
+      using T = compute_t<S>;
+      AttentionBackward<S> x{const_head_rows<S>(q),
+                             const_head_rows<S>(k),
+                             const_head_rows<S>(v),
+                             const_head_rows<S>(out),
+                             const_head_rows<S>(grad),
+                             logsumexp.const_data_ptr<T>(),
+                             head_rows<S>(dq),
+                             head_rows<S>(dk),
+                             head_rows<S>(dv),
+                             distance_bias_rows<T>(bias),
+                             {}};
+      if (bias_grads.defined()) x.dbias = {bias_grads.data_ptr<T>(), q.size(0)};
       const std::int64_t room = GRAFT_SIMD_CALL(S, attention_room<S>, plan.longest, shape.size);
       plan.run<S>(room, [&](const AttentionTask& task, compute_t<S>* room) {
         GRAFT_SIMD_CALL(S, attend_backward<S>, task, shape, x, room);
       });
     });
-    return {dq, dk, dv, {}, {}, {}, {}, {}};
+    at::Tensor dbias;
+    if (bias_grads.defined()) dbias = sum_bias_grads(bias_grads, saved[6], bias.size(1));
+    return {dq, dk, dv, dbias, {}, {}, {}, {}, {}};
   }
 };
 
 /// The same function from LibTorch's operations, a sequence at a time.
 inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                         const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
-                                        double dropout) {
+                                        double dropout, const at::Tensor& bias = {}) {
   const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
   const std::int64_t group = q.size(1) / k.size(1);
   std::vector<at::Tensor> parts;
@@ -189,6 +240,11 @@ inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k
       return repeat == 1 ? heads : heads.repeat_interleave(repeat, 0);
     };
     at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale;
+    if (bias.defined()) {
+      const at::Tensor place = at::arange(length, q.options().dtype(at::kLong));
+      const at::Tensor column = place.unsqueeze(0) - place.unsqueeze(1) + bias.size(1) / 2;
+      scores = scores + bias.index_select(1, column.flatten()).unflatten(1, {length, length});
+    }
     if (causal) {
       const at::Tensor all = at::ones({length, length}, q.options().dtype(at::kBool));
       at::Tensor hidden = all.triu(1);
@@ -204,13 +260,18 @@ inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k
 }  // namespace detail
 
 inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
-                            const AttentionOptions& options) {
-  detail::check_attention(q, k, v, offsets, options);
+                            const AttentionOptions& options, const at::Tensor& distance_bias) {
+  detail::check_attention(q, k, v, offsets, options, distance_bias);
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
   if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
-    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.window, options.dropout);
+    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.window, options.dropout,
+                                         distance_bias);
   }
-  return detail::AttentionFunction::apply(q, k, v, offsets, scale, options.causal, options.window, options.dropout);
+  std::optional<at::Tensor> bias;
+  if (distance_bias.defined())
+    bias = distance_bias.to(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat).contiguous();
+  return detail::AttentionFunction::apply(q, k, v, bias, offsets, scale, options.causal, options.window,
+                                          options.dropout);
 }
 
 }  // namespace graft

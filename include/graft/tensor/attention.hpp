@@ -14,11 +14,13 @@ struct AttentionOptions {
   std::optional<double> scale = {};  ///< of the products of query and key, above 0; 1 / sqrt(d) if not given
 };
 
-/// Attention inside each sequence of a packed batch:  softmax(scale q k^T) v, head by head.
+/// Attention inside each sequence of a packed batch:  softmax(scale q k^T + bias) v, head by head.
 ///
 /// Shapes: q [T, H, d]; k, v [T, G, d], where G divides H and key head g serves the query heads g H / G to
 /// (g + 1) H / G - 1; result [T, H, d], contiguous. offsets [N + 1] int64 on the CPU: 0, then where each sequence ends,
 /// T last. q, k, v may be views with any strides, and share one element type and device.
+/// distance_bias, if given, is [H, 2 R - 1] of that type and device, where no sequence has more than R tokens: a query
+/// and the key c tokens behind it (c < 0: before it) have column R - 1 + c added to their scaled product.
 /// Differentiable once. Kept for backward: q, k, v, the result, one number a token and head, and with dropout one bit a
 /// weight; memory never grows with the square of a length otherwise. No padded copy is made.
 /// float32, float64 and bfloat16 on the CPU run on own kernels, in float32 inside for bfloat16; anything else runs on
@@ -28,7 +30,7 @@ struct AttentionOptions {
 /// Source: Vaswani et al., Attention Is All You Need, arXiv:1706.03762, section 3.2; Dao, FlashAttention-2,
 /// arXiv:2307.08691, for the backward pass from the logarithm of the sums.
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
-                     const AttentionOptions& options = {});
+                     const AttentionOptions& options = {}, const at::Tensor& distance_bias = {});
 
 }  // namespace graft
 

@@ -41,11 +41,36 @@ struct AttentionShape {
   std::int64_t first_key(std::int64_t query) const { return window > 0 && query >= window ? query - window + 1 : 0; }
 };
 
+/// What the distance from a query to a key adds to their product, [H, 2 reach - 1]: distance 0 lies in the middle.
+template <class T>
+struct DistanceBias {
+  const T* data = nullptr;  ///< null: nothing
+  std::int64_t reach = 0;
+
+  /// Where key 0 of a sequence has its element for this query of it; the other keys follow.
+  const T* keys_of(std::int64_t head, std::int64_t query) const {
+    return data + head * (2 * reach - 1) + reach - 1 - query;
+  }
+};
+
+/// Its gradient from each sequence alone, so that the sum does not depend on threads: [H, 2 T], where a sequence of n
+/// tokens, the first of them `first`, has the 2 n - 1 elements from 2 first.
+template <class T>
+struct DistanceBiasGrads {
+  T* data = nullptr;  ///< null: not wanted
+  std::int64_t tokens = 0;
+
+  T* keys_of(const AttentionTask& task, std::int64_t head, std::int64_t query) const {
+    return data + 2 * (head * tokens + task.first) + task.length - 1 - query;
+  }
+};
+
 template <class S>
 struct AttentionForward {
   HeadRows<const S> q, k, v;
   HeadRows<S> out;
   compute_t<S>* logsumexp;  ///< [T, H]
+  DistanceBias<compute_t<S>> bias;
 };
 
 template <class S>
@@ -53,6 +78,8 @@ struct AttentionBackward {
   HeadRows<const S> q, k, v, out, grad;
   const compute_t<S>* logsumexp;
   HeadRows<S> dq, dk, dv;
+  DistanceBias<compute_t<S>> bias;
+  DistanceBiasGrads<compute_t<S>> dbias;
 };
 
 }  // namespace graft::detail
