@@ -225,6 +225,37 @@ TEST(Linear, Float32FactorsOfABfloat16LayerGetFloat32Gradients) {
   EXPECT_EQ(layer.terms[0].A.grad().scalar_type(), torch::kFloat32);
 }
 
+TEST_P(LinearLevels, ABfloat16WeightIsComputedWithInFloat32) {
+  const SimdScope level(GetParam());
+  torch::manual_seed(9);
+  // Either side of the few rows that have kernels of their own; the last weight is widened in pieces.
+  const auto pieces = graft::detail::widened_at_once;
+  for (const auto& [tokens, in, out] : std::vector<std::array<std::int64_t, 3>>{
+           {0, 7, 13}, {1, 1100, 30}, {3, 70, 33}, {16, 64, 96}, {32, 33, 5}, {131, 200, 65}, {40, 40, pieces / 32}}) {
+    Layer layer = random_layer(tokens, in, out, {3}, torch::kFloat32);
+    layer.weight = layer.weight.detach().to(torch::kBFloat16).requires_grad_(out < 50);
+    const torch::Tensor expected = reference(layer);
+    const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms);
+    ASSERT_EQ(y.scalar_type(), torch::kFloat32);
+    // Float32's rounding, where bfloat16's would be 1e-2.
+    EXPECT_LE(largest_difference(y, expected), 2e-5);
+    const torch::Tensor dy = torch::randn_like(y);
+    const auto dx = torch::autograd::grad({y}, {layer.x, layer.terms[0].A}, {dy}, /*retain_graph=*/true);
+    const auto expected_dx =
+        torch::autograd::grad({expected}, {layer.x, layer.terms[0].A}, {dy.to(torch::kFloat64)}, /*retain_graph=*/true);
+    for (std::size_t i = 0; i < dx.size(); ++i) {
+      const double size = 1 + (dx[i].numel() == 0 ? 0 : expected_dx[i].abs().max().item<double>());
+      EXPECT_LE(largest_difference(dx[i], expected_dx[i]), 2e-5 * size) << tokens << " tokens, " << in << " to " << out;
+    }
+    if (!layer.weight.requires_grad()) continue;
+    // A trained one gets a gradient of its own type.
+    const torch::Tensor dw = torch::autograd::grad({y}, {layer.weight}, {dy})[0];
+    const torch::Tensor expected_dw = torch::autograd::grad({expected}, {layer.weight}, {dy.to(torch::kFloat64)})[0];
+    EXPECT_EQ(dw.scalar_type(), torch::kBFloat16);
+    EXPECT_LE(largest_difference(dw, expected_dw), 1e-2 * (1 + expected_dw.abs().max().item<double>()));
+  }
+}
+
 TEST(Linear, TakesStridedInput) {
   const Layer layer = random_layer(1, 6, 4, {2}, torch::kFloat32);
   const torch::Tensor x = torch::randn({6, 9}).t();

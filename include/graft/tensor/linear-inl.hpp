@@ -137,7 +137,7 @@ inline void check_linear(const at::Tensor& x, const LinearPart& part) {
                              part.bias.defined() ? part.bias.sizes() : at::IntArrayRef{},
                              "; the last size of the input must be the last of the weight"));
   }
-  if (weight.scalar_type() != x.scalar_type()) {
+  if (weight.scalar_type() != x.scalar_type() && !is_narrower(weight, x)) {
     throw ShapeError(message("input of a linear layer is of type ", x.scalar_type(), ", its weight ",
                              weight.scalar_type(), "; convert one of them"));
   }
@@ -154,7 +154,8 @@ inline void check_linear(const at::Tensor& x, const LinearPart& part) {
 
 /// The same layer from LibTorch's operations.
 inline at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part) {
-  at::Tensor y = part.bias.defined() ? at::linear(x, part.weight, part.bias) : at::linear(x, part.weight);
+  const at::Tensor weight = part.weight.to(x.scalar_type());
+  at::Tensor y = part.bias.defined() ? at::linear(x, weight, part.bias) : at::linear(x, weight);
   for (const LowRankTerm& term : part.terms) {
     at::Tensor in = x, index;
     if (term.rows) {

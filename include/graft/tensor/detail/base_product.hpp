@@ -20,10 +20,21 @@ namespace graft::detail {
 // Up to so many rows a BLAS loses more by rearranging the weight than it gains by it; with two threads.
 inline constexpr std::int64_t few_rows = 32, few_rows_backward = 16;
 
+/// Whether the weight is one of bfloat16 for float32 activations.
+inline bool is_narrower(const at::Tensor& weight, const at::Tensor& x) {
+  return weight.scalar_type() == at::kBFloat16 && x.scalar_type() == at::kFloat;
+}
+
 /// Whether x [T, n] is few rows, and laid out with `weight` as the kernels for them want it.
 inline bool has_few_rows(const at::Tensor& x, const at::Tensor& weight, std::int64_t most) {
-  return x.size(0) <= most && x.scalar_type() == at::kFloat && weight.scalar_type() == at::kFloat &&
-         x.is_contiguous() && weight.is_contiguous();
+  return x.size(0) <= most && x.scalar_type() == at::kFloat && x.is_contiguous() && weight.is_contiguous() &&
+         (weight.scalar_type() == at::kFloat || weight.scalar_type() == at::kBFloat16);
+}
+
+template <class Body>
+void with_weight_data(const at::Tensor& weight, const Body& body) {
+  if (weight.scalar_type() == at::kBFloat16) return body(weight.const_data_ptr<c10::BFloat16>());
+  body(weight.const_data_ptr<float>());
 }
 
 /// base_product() and base_product_backward() for few rows. Each number is summed by one thread, in one order.
@@ -32,10 +43,11 @@ inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight
   at::Tensor y = at::zeros({rows, out}, x.options());
   if (bias.defined()) y.copy_(bias.expand({rows, out}));
   const float* from = x.const_data_ptr<float>();
-  const float* with = weight.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
-  parallel_for(out, (1 << 16) / std::max<std::int64_t>(rows * n, 1), [&](std::int64_t first, std::int64_t last) {
-    GRAFT_SIMD_CALL(float, dot_rows<float>, from, rows, n, with, first, last, to, out);
+  with_weight_data(weight, [&]<class W>(const W* with) {
+    parallel_for(out, (1 << 16) / std::max<std::int64_t>(rows * n, 1), [&](std::int64_t first, std::int64_t last) {
+      GRAFT_SIMD_CALL(float, dot_rows<float>, from, rows, n, with, first, last, to, out);
+    });
   });
   return y;
 }
@@ -43,18 +55,43 @@ inline at::Tensor few_rows_product_backward(const at::Tensor& dy, const at::Tens
   const std::int64_t rows = dy.size(0), m = dy.size(1), n = weight.size(1);
   at::Tensor dx = at::empty({rows, n}, dy.options());
   const float* from = dy.const_data_ptr<float>();
-  const float* with = weight.const_data_ptr<float>();
   float* to = dx.data_ptr<float>();
-  parallel_for(n, std::max<std::int64_t>(64, (1 << 16) / std::max<std::int64_t>(rows * m, 1)),
-               [&](std::int64_t first, std::int64_t last) {
-                 GRAFT_SIMD_CALL(float, axpy_rows<float>, from, rows, m, with, n, first, last, to);
-               });
+  with_weight_data(weight, [&]<class W>(const W* with) {
+    parallel_for(n, std::max<std::int64_t>(64, (1 << 16) / std::max<std::int64_t>(rows * m, 1)),
+                 [&](std::int64_t first, std::int64_t last) {
+                   GRAFT_SIMD_CALL(float, axpy_rows<float>, from, rows, m, with, n, first, last, to);
+                 });
+  });
   return dx;
 }
 
-/// x [T, in] weight [out, in]^T + bias.
+inline constexpr std::int64_t widened_at_once = std::int64_t{1} << 20;
+
+/// Calls body(first row, how many, those rows in float32) for a bfloat16 weight [out, in] in pieces that stay in the
+/// caches.
+template <class Body>
+void for_widened_rows(const at::Tensor& weight, const Body& body) {
+  const std::int64_t out = weight.size(0);
+  const std::int64_t step = std::max<std::int64_t>(widened_at_once / std::max<std::int64_t>(weight.size(1), 1), 16);
+  for (std::int64_t first = 0; first < out; first += step) {
+    const std::int64_t count = std::min(step, out - first);
+    body(first, count, weight.narrow(0, first, count).to(at::kFloat));
+  }
+}
+
+/// x [T, in] weight [out, in]^T + bias. The weight is of x's type, or bfloat16 where x is float32.
 inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                                WeightCache* cache) {
+  if (is_narrower(weight, x)) {
+    if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
+    if (weight.numel() <= widened_at_once) return base_product(x, weight.to(at::kFloat), bias, nullptr);
+    at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+    for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
+      const at::Tensor share = bias.defined() ? bias.narrow(0, first, count) : bias;
+      y.narrow(1, first, count).copy_(base_product(x, rows, share, nullptr));
+    });
+    return y;
+  }
   return MatrixChoices::instance().run(
       x, weight.size(0), cache != nullptr,
       [&] {
@@ -69,6 +106,15 @@ inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, co
 
 /// dy [T, out] weight [out, in].
 inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& weight, WeightCache* cache) {
+  if (is_narrower(weight, dy)) {
+    if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
+    if (weight.numel() <= widened_at_once) return base_product_backward(dy, weight.to(at::kFloat), nullptr);
+    at::Tensor dx = at::zeros({dy.size(0), weight.size(1)}, dy.options());
+    for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
+      dx.add_(base_product_backward(dy.narrow(1, first, count), rows, nullptr));
+    });
+    return dx;
+  }
   return MatrixChoices::instance().run(
       dy, weight.size(1), cache != nullptr,
       [&] {
