@@ -164,6 +164,58 @@ TEST_P(GgufFamilies, AModelComesBackFromItsFile) {
   EXPECT_TRUE(torch::allclose(CausalLM(loaded)(pack(texts)), model(pack(texts)), 1e-5, 1e-5));
 }
 
+TEST_P(GgufFamilies, LinearWeightsAreHeldInBfloat16) {
+  const torch::NoGradGuard no_grad;
+  const CausalConfig config = small(GetParam());
+  torch::manual_seed(2);
+  CausalLM model(config);
+  GgufWriter file;
+  write_keys(file, config);
+  for (const auto& [name, tensor] : named_tensors(*model))
+    file.tensor(name_in_gguf(name, config), as_in_gguf(name, tensor, config));
+  const TemporaryDirectory directory;
+  file.write(directory / "model.gguf");
+  CausalLM loaded = load_gguf(directory / "model.gguf", {.linear_dtype = torch::kBFloat16}).model;
+
+  // The float32 model whose weights were rounded gives the same; Gemma's norms lose a bit on the way.
+  CausalLM rounded = load_gguf(directory / "model.gguf").model;
+  std::size_t narrow = 0;
+  for (const auto& parameter : loaded->named_parameters()) {
+    const bool is_narrow = parameter.value().scalar_type() == torch::kBFloat16;
+    narrow += is_narrow ? 1 : 0;
+    torch::Tensor twin = rounded->named_parameters()[parameter.key()];
+    if (is_narrow) twin.copy_(twin.to(torch::kBFloat16));
+    const bool is_table =
+        parameter.key().find("embed") != std::string::npos || parameter.key().find("wte") != std::string::npos;
+    if (is_table) {
+      EXPECT_EQ(is_narrow, config.tie_word_embeddings) << parameter.key();
+    }
+    if (parameter.value().dim() == 1) {
+      EXPECT_FALSE(is_narrow) << parameter.key();
+    }
+  }
+  EXPECT_GE(narrow, config.is_gpt2() ? 8U : 14U);
+  const std::vector<std::vector<std::int32_t>> texts{{1, 2, 3, 4, 5, 6, 7}, {9}};
+  const torch::Tensor logits = loaded(pack(texts));
+  EXPECT_EQ(logits.scalar_type(), torch::kFloat32);
+  EXPECT_TRUE(torch::allclose(logits, rounded(pack(texts)), 1e-5, 1e-5));
+  // And with a cache.
+  KvCache cache = loaded->make_cache(2);
+  const torch::Tensor last = loaded->next(pack(texts), cache);
+  EXPECT_TRUE(torch::allclose(last, logits.index_select(0, torch::tensor({6, 7})), 1e-5, 1e-5));
+}
+
+TEST(GgufModel, RefusesOtherTypesOfLinearWeights) {
+  GgufWriter file;
+  write_keys(file, small("llama"));
+  file.tensor("token_embd.weight", torch::zeros({30, 24}));
+  const TemporaryDirectory directory;
+  file.write(directory / "model.gguf");
+  EXPECT_EQ(error_message([&] { load_gguf(directory / "model.gguf", {.linear_dtype = torch::kFloat16}); }),
+            "OptionError: linear_dtype is Half in a model of Float; choose bfloat16 in a model of float32, or leave it "
+            "out");
+}
+
 INSTANTIATE_TEST_SUITE_P(All, GgufFamilies, testing::Values("llama", "qwen2", "qwen3", "gemma3_text", "gpt2"));
 
 std::string error_of(const std::function<void(GgufWriter&)>& fill) {

@@ -6,6 +6,8 @@
 #include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
+#include "graft/tensor/decoding.hpp"
+
 namespace graft {
 
 /// Each row over its root mean square, times a weight:  y = x / sqrt(mean(x^2) + eps) * (offset + weight)
@@ -18,14 +20,9 @@ class RmsNormImpl : public torch::nn::Module {
   RmsNormImpl(std::int64_t size, double eps, double offset = 0.0)
       : weight_(register_parameter("weight", torch::full({size}, 1.0 - offset))), eps_(eps), offset_(offset) {}
 
-  torch::Tensor forward(const torch::Tensor& x) {
-    const torch::ScalarType type = x.scalar_type();
-    const bool narrow = type == torch::kBFloat16 || type == torch::kFloat16;
-    const torch::Tensor wide = narrow ? x.to(torch::kFloat32) : x;
-    const torch::Tensor unit = wide * torch::rsqrt(wide.square().mean(-1, /*keepdim=*/true) + eps_);
-    const torch::Tensor scale = narrow ? weight_.to(torch::kFloat32) : weight_;
-    return (unit * (offset_ == 0.0 ? scale : scale + offset_)).to(type);
-  }
+  torch::Tensor forward(const torch::Tensor& x) { return rms_norm(x, weight_, eps_, offset_); }
+
+  const torch::Tensor& weight() const { return weight_; }
 
  private:
   torch::Tensor weight_;

@@ -6,6 +6,8 @@
 
 #include <torch/types.h>
 
+#include "graft/tensor/decoding.hpp"
+
 namespace graft {
 
 /// How Llama 3 stretches the turns of slow pairs, so that a text longer than those of pretraining is still told apart:
@@ -77,9 +79,7 @@ inline RotaryAngles rotary_angles(const torch::Tensor& positions, std::int64_t h
 }
 
 inline torch::Tensor rotate(const torch::Tensor& x, const RotaryAngles& angles) {
-  const std::int64_t half = x.size(-1) / 2;
-  const torch::Tensor low = x.narrow(-1, 0, half), high = x.narrow(-1, half, half);
-  return torch::cat({low * angles.cos - high * angles.sin, high * angles.cos + low * angles.sin}, -1);
+  return rotate_pairs(x, angles.cos, angles.sin);
 }
 
 }  // namespace graft

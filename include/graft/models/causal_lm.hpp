@@ -62,7 +62,7 @@ TORCH_MODULE(Gpt2Layer);
 /// A model's layers between token ids and the last hidden states. The families differ in their children's names.
 class CausalDecoder : public torch::nn::Module {
  public:
-  /// ids, positions [T] int64 -> [T, D], after the last norm.
+  /// ids, positions [T] int64 -> [T, D], after the last norm, in the type of the norms' weights.
   virtual torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
                                 KvCache* cache) = 0;
   virtual const torch::Tensor& word_weight() const = 0;  ///< [V, D]
@@ -146,6 +146,9 @@ class CausalLMImpl : public torch::nn::Module {
   KvCache make_cache(std::int64_t sequences, std::int64_t rows = 0) const {
     return KvCache(sequences, config_.num_hidden_layers, rows);
   }
+
+  /// The embeddings' weight [V, D] where it is the head's too; else undefined.
+  torch::Tensor tied_weight() const { return lm_head_ ? torch::Tensor() : decoder_->word_weight(); }
 
   const CausalConfig& config() const { return config_; }
   std::string class_name() const { return config_.class_name(); }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,6 +21,11 @@ namespace graft {
 struct PretrainedOptions {
   torch::ScalarType dtype = torch::kFloat32;  ///< of the weights: float32, float64, bfloat16 or float16
   torch::Device device = torch::kCPU;
+
+  /// Of the weights of linear layers, and of a word table that is also a language model's head; nothing: `dtype`.
+  /// bfloat16 beside a float32 model halves what a product reads and rounds nothing but these weights. See linear().
+  std::optional<torch::ScalarType> linear_dtype{};
+
   std::vector<std::string> labels{};  ///< what the outputs of a classifier mean; empty: as config.json says
 };
 
@@ -76,9 +82,22 @@ Pretrained<Model> load_from(const Source& source, const typename Model::Containe
     throw OptionError("labels are given for a model that has no classifier; leave them out");
   }
 
+  const torch::ScalarType linear_type = options.linear_dtype.value_or(options.dtype);
+  if (linear_type != options.dtype && (linear_type != torch::kBFloat16 || options.dtype != torch::kFloat32))
+    throw OptionError(message("linear_dtype is ", c10::toString(linear_type), " in a model of ",
+                              c10::toString(options.dtype),
+                              "; choose bfloat16 in a model of float32, or leave it out"));
+  const auto set_types = [&](Model& model) {
+    model->to(options.dtype);
+    if (linear_type == options.dtype) return;
+    for (torch::Tensor& weight : matrices(*model)) weight.set_data(weight.to(linear_type));
+  };
+
   Model model = [&] {
     const MetaScope no_memory;
-    return Model(config);
+    Model made(config);
+    set_types(made);
+    return made;
   }();
   const NamedTensors expected = named_tensors(*model);
   const CheckpointNames names(source, expected, config);
@@ -86,10 +105,11 @@ Pretrained<Model> load_from(const Source& source, const typename Model::Containe
   names.check_tied_copies(source);
 
   if (plan.lacking.empty()) {
-    give_memory(*model, options.dtype, options.device);
+    give_memory(*model, options.device);
   } else {
     model = Model(config);  // draws what is not loaded
-    model->to(options.device, options.dtype);
+    set_types(model);
+    model->to(options.device);
   }
   model->eval();
   LoadReport report = load_state(*model, source, names.rules());

@@ -138,7 +138,7 @@ inline LlamaDecoder::LlamaDecoder(const CausalConfig& config) : config_(config) 
 
 inline torch::Tensor LlamaDecoder::forward(const torch::Tensor& ids, const torch::Tensor& positions,
                                            const torch::Tensor& offsets, KvCache* cache) {
-  torch::Tensor hidden = embed_tokens_(ids);
+  torch::Tensor hidden = embed_tokens_(ids).to(norm_->weight().scalar_type());
   if (config_.is_gemma()) {
     const double root = std::sqrt(static_cast<double>(config_.hidden_size));
     hidden = hidden * torch::full({}, root, hidden.options().requires_grad(false));  // rounded to the model's type
@@ -162,7 +162,8 @@ inline Gpt2Decoder::Gpt2Decoder(const CausalConfig& config) : dropout_(config.em
 
 inline torch::Tensor Gpt2Decoder::forward(const torch::Tensor& ids, const torch::Tensor& positions,
                                           const torch::Tensor& offsets, KvCache* cache) {
-  torch::Tensor hidden = dropout(wte_(ids) + wpe_(positions), is_training() ? dropout_ : 0.0);
+  const torch::Tensor words = wte_(ids).to(ln_f_->weight.scalar_type());
+  torch::Tensor hidden = dropout(words + wpe_(positions), is_training() ? dropout_ : 0.0);
   const DecoderInput input{.offsets = offsets, .cache = cache};
   for (const auto& layer : *h_) hidden = layer->as<Gpt2LayerImpl>()->forward(hidden, input);
   return detail::apply(ln_f_, hidden);

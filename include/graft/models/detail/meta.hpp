@@ -1,8 +1,11 @@
 #pragma once
 
+#include <vector>
+
 #include <c10/core/DispatchKeySet.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
 namespace graft::detail {
@@ -22,16 +25,30 @@ class MetaScope {
   c10::impl::ForceDispatchKeyGuard guard_{keys()};
 };
 
-/// Gives the parameters and buffers of a module made in a MetaScope memory, of `type` on `device`, that holds nothing
-/// yet. They stay the tensors they were: set_data(), for which a tensor of another device is another kind, would
-/// refuse. So a model that is to be loaded is never filled with random numbers first.
-inline void give_memory(torch::nn::Module& module, torch::ScalarType type, torch::Device device) {
+/// Gives the parameters and buffers of a module made in a MetaScope memory, each of its type, on `device`, that holds
+/// nothing yet. They stay the tensors they were: set_data(), for which a tensor of another device is another kind,
+/// would refuse. So a model that is to be loaded is never filled with random numbers first.
+inline void give_memory(torch::nn::Module& module, torch::Device device) {
   const auto fill = [&](const torch::Tensor& tensor) {
-    const torch::Tensor memory = torch::empty(tensor.sizes(), torch::TensorOptions().dtype(type).device(device));
+    const torch::Tensor memory = torch::empty(tensor.sizes(), tensor.options().device(device).requires_grad(false));
     tensor.unsafeGetTensorImpl()->shallow_copy_from(memory.getIntrusivePtr());
   };
   for (const torch::Tensor& tensor : module.parameters()) fill(tensor);
   for (const torch::Tensor& tensor : module.buffers()) fill(tensor);
+}
+
+/// The weights [out, in] that products read: those of linear layers, and in a model that says which of its tables are
+/// such, these too.
+template <class Impl>
+std::vector<torch::Tensor> matrices(const Impl& model) {
+  std::vector<torch::Tensor> weights;
+  for (const auto& module : model.modules(/*include_self=*/false)) {
+    if (const auto* layer = module->template as<torch::nn::LinearImpl>()) weights.push_back(layer->weight);
+  }
+  if constexpr (requires { model.tied_weight(); }) {
+    if (const torch::Tensor words = model.tied_weight(); words.defined()) weights.push_back(words);
+  }
+  return weights;
 }
 
 }  // namespace graft::detail
