@@ -77,6 +77,7 @@
 #include "graft/tensor/allocator.hpp"
 #include "graft/tensor/attention.hpp"
 #include "graft/tensor/cached_attention.hpp"
+#include "graft/tensor/decoding.hpp"
 #include "graft/tensor/dropout.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/fingerprint.hpp"
