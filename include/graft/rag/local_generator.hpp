@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <torch/types.h>
@@ -22,6 +23,11 @@ struct LocalGeneratorOptions {
   std::string chat_format = {};
   std::size_t most_context = SIZE_MAX;        ///< uses no more than so many tokens of the model's context; 1 or more
   torch::ScalarType dtype = torch::kFloat32;  ///< of the weights
+
+  /// See PretrainedOptions. Nothing: bfloat16 for a float32 model on the CPU, which halves what is read for a token,
+  /// else `dtype`. float32 for the file's very numbers.
+  std::optional<torch::ScalarType> linear_dtype{};
+
   torch::Device device = torch::kCPU;
 };
 

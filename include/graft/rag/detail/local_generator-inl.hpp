@@ -15,7 +15,9 @@ namespace graft {
 namespace detail {
 
 inline CausalLM load_causal(const std::filesystem::path& path, const LocalGeneratorOptions& options) {
-  const PretrainedOptions pretrained{.dtype = options.dtype, .device = options.device};
+  PretrainedOptions pretrained{.dtype = options.dtype, .device = options.device, .linear_dtype = options.linear_dtype};
+  if (!options.linear_dtype && options.dtype == torch::kFloat32 && options.device.is_cpu())
+    pretrained.linear_dtype = torch::kBFloat16;
   return std::filesystem::is_directory(path) ? load_pretrained<CausalLM>(path, pretrained).model
                                              : load_gguf(path, pretrained).model;
 }
