@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include "graft/adapters/attach.hpp"
 #include "graft/models/heads.hpp"
+#include "graft/models/mpnet.hpp"
 #include "support/error_message.hpp"
 
 namespace graft {
@@ -162,6 +164,101 @@ TEST(RobertaPositions, CountFromAfterThePaddingAndSkipIt) {
   const PackedBatch batch = pack(ids);
   EXPECT_TRUE(torch::equal(roberta_positions(batch.ids, batch.positions, 1),
                            torch::tensor({2, 3, 1, 4, 5, 2, 1, 1, 3, 2}, torch::kInt64)));
+}
+
+// ------------------------------------------------------------------------------------------------------------- MPNet
+
+MpnetConfig tiny_mpnet() {
+  MpnetConfig config;
+  config.vocab_size = 50;
+  config.hidden_size = 12;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 3;
+  config.intermediate_size = 20;
+  config.max_position_embeddings = 16;
+  return config;
+}
+
+TEST(MpnetModel, GivesTheShapesItPromisesWhateverElseIsInTheBatch) {
+  MpnetModel model(tiny_mpnet());
+  model->eval();
+  const BertStates states = model(texts());
+  EXPECT_EQ(states.hidden.sizes(), torch::IntArrayRef({13, 12}));
+  EXPECT_EQ(states.pooled.sizes(), torch::IntArrayRef({3, 12}));
+  EXPECT_FALSE(MpnetModel(tiny_mpnet(), false)->forward(texts()).pooled.defined());
+  const std::vector<std::vector<std::int32_t>> alone{{2, 7, 9, 3}};
+  EXPECT_LT(difference(model->hidden(pack(alone)), states.hidden.slice(0, 0, 4)), 1e-6);
+}
+
+TEST(MpnetModel, TakesAdaptersUnderTheNamesOfItsCheckpoints) {
+  MpnetModel model(tiny_mpnet());
+  attach(*model, LoraOptions{.rank = 2, .alpha = 4}, Targets{.layers = {"q", "v"}});
+  std::size_t trained = 0;
+  for (const auto& parameter : model->named_parameters()) trained += parameter->requires_grad();
+  EXPECT_EQ(trained, 2 * 2 * 2);
+  EXPECT_TRUE(model->named_parameters().contains("encoder.layer.1.attention.attn.q.adapters.default.lora_A"));
+}
+
+TEST(MpnetModel, NamesWhatItCannotRun) {
+  MpnetModel model(tiny_mpnet());
+  const std::vector<std::vector<std::int32_t>> longer{std::vector<std::int32_t>(15, 7)}, unknown{{0, 50, 2}};
+  EXPECT_EQ(error_message([&] { model(pack(longer)); }),
+            "ShapeError: sequence 0 of the batch has 15 tokens; the model takes 14. Truncate when encoding");
+  EXPECT_EQ(error_message([&] { model(pack(unknown)); }),
+            "OptionError: token id 50 at token 1 of the batch; the model has 0 to 49. Was the text encoded with this "
+            "model's tokenizer?");
+  MpnetConfig config = tiny_mpnet();
+  config.num_attention_heads = 5;
+  EXPECT_EQ(error_message([&] { MpnetModel{config}; }),
+            "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");
+}
+
+TEST(MpnetConfig, ReadsConfigJsonAndRefusesWhatGraftDoesNotHave) {
+  const Json least{{"model_type", "mpnet"},        {"vocab_size", 50},         {"hidden_size", 12},
+                   {"num_hidden_layers", 2},       {"num_attention_heads", 3}, {"intermediate_size", 20},
+                   {"max_position_embeddings", 16}};
+  const auto error_of = [&](const Json& changes) {
+    Json json = least;
+    json.merge_patch(changes);
+    return error_message([&] { MpnetConfig::from_json(json, "config.json"); });
+  };
+  const MpnetConfig config = MpnetConfig::from_json(least, "config.json");
+  EXPECT_EQ(config.max_tokens(), 14);
+  EXPECT_EQ(config.to_json("MPNetModel", "float32").at("relative_attention_num_buckets"), 32);
+  EXPECT_EQ(error_of({{"vocab_size", nullptr}, {"hidden_size", nullptr}}),
+            "FormatError: config.json: missing \"vocab_size\", \"hidden_size\"; is this the config.json of an MPNet?");
+  EXPECT_EQ(error_of({{"relative_attention_num_buckets", 64}}),
+            "FormatError: config.json: \"relative_attention_num_buckets\" is 64, but must be 32, the only number that "
+            "transformers computes with");
+  EXPECT_EQ(error_of({{"num_attention_heads", 5}}),
+            "FormatError: config.json: num_attention_heads is 5, which does not divide hidden_size 12");
+}
+
+TEST(RelativePosition, BucketsWidenWithTheDistance) {
+  const torch::Tensor buckets = relative_position_buckets(200);
+  ASSERT_EQ(buckets.size(0), 399);
+  // Distance, bucket: by T5's formula, whose logarithms meet 16, 32 and 64 tokens exactly.
+  for (const auto& [distance, bucket] : std::vector<std::pair<std::int64_t, std::int64_t>>{{0, 0},
+                                                                                           {-1, 1},
+                                                                                           {1, 17},
+                                                                                           {-7, 7},
+                                                                                           {-8, 8},
+                                                                                           {-11, 8},
+                                                                                           {-12, 9},
+                                                                                           {-15, 9},
+                                                                                           {-16, 10},
+                                                                                           {16, 26},
+                                                                                           {-31, 11},
+                                                                                           {-32, 12},
+                                                                                           {-63, 13},
+                                                                                           {-64, 14},
+                                                                                           {64, 30},
+                                                                                           {-90, 14},
+                                                                                           {-91, 15},
+                                                                                           {-199, 15},
+                                                                                           {199, 31}}) {
+    EXPECT_EQ(buckets[199 + distance].item<std::int64_t>(), bucket) << distance;
+  }
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
+#include "graft/models/mpnet.hpp"
 #include "graft/models/save.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"
@@ -196,7 +197,7 @@ class SmallModels : public testing::Test {
   static Tensors outputs(Model& model, const std::string& name) {
     const torch::NoGradGuard no_grad;
     const PackedBatch batch = batch_of(expected(name));
-    if constexpr (std::is_same_v<Model, BertModel>) {
+    if constexpr (std::is_same_v<Model, BertModel> || std::is_same_v<Model, MpnetModel>) {
       const BertStates states = model(batch);
       return {{"hidden", states.hidden}, {"pooled", states.pooled}};
     } else {
@@ -237,6 +238,30 @@ TEST_F(SmallModels, OfTransformersGiveTheSame) {
     expect_same<BertForQuestionAnswering>(family + "ForQuestionAnswering");
     expect_same<BertForMaskedLM>(family + "ForMaskedLM");
   }
+  expect_same<MpnetModel>("MPNetModel");
+}
+
+TEST_F(SmallModels, GradientsOfMpnetAreThoseOfTransformers) {
+  auto model = load<MpnetModel>("MPNetModel");
+  const Tensors theirs = expected("MPNetModel");
+  (model->hidden(batch_of(theirs)) * theirs.at("weights")).sum().backward();
+  std::size_t compared = 0;
+  double largest = 0;
+  for (const auto& parameter : model->named_parameters()) {
+    if (parameter.key().starts_with("pooler.")) continue;
+    ++compared;
+    const torch::Tensor expected = theirs.at("gradient." + parameter.key());
+    ASSERT_TRUE(parameter->grad().defined()) << parameter.key();
+    if (parameter.key().ends_with("attn.k.bias")) {
+      // Zero but for rounding, as in BERT.
+      EXPECT_LT(parameter->grad().abs().max().item<double>(), 1e-12 * theirs.at("weights").abs().sum().item<double>());
+      continue;
+    }
+    largest = std::max(largest, relative_error(parameter->grad(), expected));
+    EXPECT_LT(relative_error(parameter->grad(), expected), 1e-10) << parameter.key();  // float64 through 2 layers
+  }
+  EXPECT_EQ(compared, 4 + 1 + 2 * 16);
+  std::cout << "largest relative error of a gradient: " << largest << "\n";
 }
 
 TEST_F(SmallModels, InShardsAndOtherTypesAndNamesGiveTheSame) {
@@ -257,6 +282,7 @@ TEST_F(SmallModels, SavedByGraftGiveTransformersTheSame) {
     save_again<BertForQuestionAnswering>(family + "ForQuestionAnswering", family + "ForQuestionAnswering", arguments);
     save_again<BertForMaskedLM>(family + "ForMaskedLM", family + "ForMaskedLM", arguments);
   }
+  save_again<MpnetModel>("MPNetModel", "MPNetModel", arguments);
   run_python("bert_reload.py", arguments);
 }
 

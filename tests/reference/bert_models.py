@@ -2,7 +2,9 @@
 
 OUT/NAME                       a model directory
 OUT/NAME.expected.safetensors  ids, type_ids, offsets, and in float64 what the class gives: `hidden` and `pooled`, or
-                               `logits` ([N, C] for sequences, [T, C] for tokens, question answering included)
+                               `logits` ([N, C] for sequences, [T, C] for tokens, question answering included).
+                               For MPNetModel also `weights` [T, D], and as gradient.PARAMETER what the sum of
+                               weights times hidden has
 """
 
 import pathlib
@@ -46,13 +48,33 @@ def compute(model, batch):
     return {"logits": outputs.logits}
 
 
-def write(out, name, model, **options):
+def write(out, name, model, inputs=None, more=lambda model, results: {}, **options):
     model.save_pretrained(out / name, **options)
     # From the file, which holds what `dtype` left of the weights.
     model = type(model).from_pretrained(out / name)
-    inputs = batch(seed=5)
+    inputs = inputs or batch(seed=5)
     results = {**inputs, **compute(model, inputs)}
+    results |= more(model, results)
     safetensors.torch.save_file({k: v.contiguous() for k, v in results.items()}, out / (name + ".expected.safetensors"))
+
+
+def mpnet(out):
+    """Distances up to 150 tokens meet every bucket."""
+    sizes = {name: size for name, size in SIZES.items() if name != "type_vocab_size"}
+    config = transformers.MPNetConfig(**sizes | {"max_position_embeddings": 160}, layer_norm_eps=1e-5)
+    model = transformers.MPNetModel(config)
+    torch.nn.init.normal_(model.encoder.relative_attention_bias.weight, std=2)
+    generator = torch.Generator().manual_seed(6)
+    sequences = [torch.randint(0, 101, (length,), generator=generator).tolist() for length in (7, 1, 150, 30)]
+
+    def gradients(model, results):
+        weights = torch.randn(results["hidden"].shape, generator=generator, dtype=torch.float64)
+        hidden = packed.unpadded(model(**packed.padded(results, 1)).last_hidden_state, results)
+        (weights * hidden).sum().backward()
+        named = {f"gradient.{name}": p.grad for name, p in model.named_parameters() if not name.startswith("pooler.")}
+        return {"weights": weights, **named}
+
+    write(out, "MPNetModel", model, packed.pack(sequences), gradients)
 
 
 def settings(task, activation):
@@ -79,6 +101,7 @@ def main(out):
             cls = getattr(transformers, family + task)
             write(out, family + task, cls(config(**settings(task, activation))))
 
+    mpnet(out)
     config = transformers.BertConfig(**settings("ForSequenceClassification", "gelu"))
     model = transformers.BertForSequenceClassification(config)
     write(out, "sharded", model, max_shard_size="20KB")

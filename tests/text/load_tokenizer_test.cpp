@@ -96,6 +96,19 @@ TEST(LoadTokenizer, BertProcessingEqualsItsTemplate) {
   EXPECT_EQ(pair.type_ids, (std::vector<std::int32_t>{0, 0, 0, 1, 1}));
 }
 
+TEST(LoadTokenizer, RobertaProcessingHasOneTypeAndTwoSeparatorsInPairs) {
+  Json file = json();
+  file["post_processor"] = Json::parse(
+      R"({"type": "RobertaProcessing", "sep": ["[SEP]", 2], "cls": ["[CLS]", 1], "trim_offsets": true,
+          "add_prefix_space": false})");
+  const TokenizerJson directory(file);
+  const Tokenizer tokenizer = Tokenizer::load(directory.path());
+  EXPECT_EQ(tokenizer.encode("a").ids, (std::vector<std::int32_t>{1, 3, 2}));
+  const Encoding pair = tokenizer.encode("a", "a");
+  EXPECT_EQ(pair.ids, (std::vector<std::int32_t>{1, 3, 2, 2, 3, 2}));
+  EXPECT_EQ(pair.type_ids, std::vector<std::int32_t>(6, 0));
+}
+
 TEST(LoadTokenizer, WithoutPostProcessorNothingIsAdded) {
   Json file = json();
   file["post_processor"] = nullptr;
@@ -122,9 +135,10 @@ TEST(LoadTokenizer, UnsupportedComponentsAreNamed) {
                         "supported are BertPreTokenizer, ByteLevel, Split, Digits, Metaspace, Sequence and null"));
   EXPECT_EQ(with("model", R"({"type": "Unigram", "vocab": []})"),
             unsupported("model", "Unigram", "supported are WordPiece (not behind ByteLevel) and BPE"));
-  EXPECT_EQ(with("post_processor", R"({"type": "RobertaProcessing"})"),
-            unsupported("post_processor", "RobertaProcessing",
-                        "supported are TemplateProcessing, BertProcessing, ByteLevel, Sequence and null"));
+  EXPECT_EQ(with("post_processor", R"({"type": "PairProcessing"})"),
+            unsupported("post_processor", "PairProcessing",
+                        "supported are TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence and "
+                        "null"));
   EXPECT_EQ(with("decoder", R"({"type": "CTC"})"),
             unsupported("decoder", "CTC",
                         "supported are WordPiece alone, ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip, "

@@ -16,8 +16,8 @@ namespace graft {
 struct TokenEmbeddingsOptions {
   std::int64_t vocabulary = 0;
   std::int64_t positions = 0;
-  std::int64_t types = 0;                          ///< kinds of segment, such as first and second text of a pair
-  std::int64_t hidden = 0;                         ///< D
+  std::int64_t types = 0;   ///< kinds of segment, such as first and second text of a pair; 0: none are told apart
+  std::int64_t hidden = 0;  ///< D
   std::optional<std::int64_t> padding{};           ///< a word whose row is never trained
   std::optional<std::int64_t> padding_position{};  ///< a position whose row is never trained
   double dropout = 0.0;
@@ -26,8 +26,8 @@ struct TokenEmbeddingsOptions {
 
 /// Token ids to hidden states:  y = dropout(LayerNorm(word + type + position))
 ///
-/// Shapes: ids, type_ids, positions [T] int64 -> y [T, D].
-/// Children: `word_embeddings`, `position_embeddings`, `token_type_embeddings`, `LayerNorm`.
+/// Shapes: ids, type_ids, positions [T] int64 -> y [T, D]. Without types there is no such term, and type_ids may be
+/// undefined. Children: `word_embeddings`, `position_embeddings`, `token_type_embeddings` with types, `LayerNorm`.
 /// Source: Devlin et al., BERT, arXiv:1810.04805, section 3.
 class TokenEmbeddingsImpl : public torch::nn::Module {
  public:
@@ -39,8 +39,8 @@ class TokenEmbeddingsImpl : public torch::nn::Module {
   const torch::Tensor& word_weight() const { return words_->weight; }
 
  private:
-  Embedding words_, positions_, types_;
-  torch::nn::LayerNorm norm_;
+  Embedding words_, positions_, types_{nullptr};
+  torch::nn::LayerNorm norm_{nullptr};
   double dropout_;
 };
 TORCH_MODULE(TokenEmbeddings);
@@ -53,15 +53,19 @@ inline TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptions& op
           "position_embeddings",
           Embedding(
               torch::nn::EmbeddingOptions(options.positions, options.hidden).padding_idx(options.padding_position)))),
-      types_(register_module("token_type_embeddings",
-                             Embedding(torch::nn::EmbeddingOptions(options.types, options.hidden)))),
-      norm_(register_module("LayerNorm",
-                            torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.hidden}).eps(options.eps)))),
-      dropout_(options.dropout) {}
+      dropout_(options.dropout) {
+  if (options.types > 0) {
+    types_ =
+        register_module("token_type_embeddings", Embedding(torch::nn::EmbeddingOptions(options.types, options.hidden)));
+  }
+  norm_ = register_module("LayerNorm",
+                          torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.hidden}).eps(options.eps)));
+}
 
 inline torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
                                                   const torch::Tensor& positions) {
-  const torch::Tensor sum = words_(ids) + types_(type_ids) + positions_(positions);
+  const torch::Tensor words = words_(ids);
+  const torch::Tensor sum = (types_ ? words + types_(type_ids) : words) + positions_(positions);
   return dropout(norm_(sum), is_training() ? dropout_ : 0.0);
 }
 

@@ -78,7 +78,7 @@ class BertEncoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(BertEncoder);
 
-/// What a BERT gives for a batch of T tokens in N sequences.
+/// What a BERT or an MPNet gives for a batch of T tokens in N sequences.
 struct BertStates {
   torch::Tensor hidden;  ///< [T, D]
   torch::Tensor pooled;  ///< [N, D]: tanh of a projection of each sequence's first token; undefined without a pooler

@@ -13,8 +13,8 @@
 
 #include <torch/types.h>
 
-#include "graft/models/bert.hpp"
 #include "graft/rag/detail/sentence_config.hpp"
+#include "graft/rag/detail/sentence_encoder.hpp"
 #include "graft/rag/detail/sentence_layers.hpp"
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/document.hpp"
@@ -33,8 +33,8 @@ struct EmbedderOptions {
   std::function<void(std::int64_t texts, std::int64_t tokens)> progress = {};
 };
 
-/// Texts to vectors, as a sentence-transformers directory says: a BERT or RoBERTa encoder, one or more ways of pooling,
-/// then any of Dense, LayerNorm and Normalize.
+/// Texts to vectors, as a sentence-transformers directory says: a BERT, RoBERTa or MPNet encoder, one or more ways of
+/// pooling, then any of Dense, LayerNorm and Normalize.
 ///
 ///     const Embedder embedder("all-MiniLM-L6-v2");
 ///     const torch::Tensor vectors = embedder.embed(texts);  // [N, width]
@@ -91,7 +91,7 @@ class Embedder {
   EmbedderOptions options_;
   detail::SentenceConfig config_;
   Tokenizer tokenizer_;
-  BertModel encoder_{nullptr};
+  detail::SentenceEncoder encoder_;
   std::vector<detail::SentenceLayer> layers_;
   std::size_t max_tokens_ = 0;
   std::int64_t width_ = 0;

@@ -7,14 +7,7 @@ namespace graft {
 namespace detail {
 
 inline void check_batch(const PackedBatch& batch, const BertConfig& config) {
-  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
-  for (std::int64_t n = 0; n < batch.sequences(); ++n) {
-    const std::int64_t length = offsets[n + 1] - offsets[n];
-    if (length < 1) throw ShapeError(message("sequence ", n, " of the batch has no token; leave it out"));
-    if (length > config.max_tokens())
-      throw ShapeError(message("sequence ", n, " of the batch has ", length, " tokens; the model takes ",
-                               config.max_tokens(), ". Truncate when encoding"));
-  }
+  check_lengths(batch, config.max_tokens());
   check_in_table(batch.ids, config.vocab_size, "token id");
   check_in_table(batch.type_ids, config.type_vocab_size, "type id");
 }

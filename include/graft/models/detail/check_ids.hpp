@@ -6,8 +6,21 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/packed.hpp"
 
 namespace graft::detail {
+
+/// Throws ShapeError for a sequence without tokens or one longer than `most`.
+inline void check_lengths(const PackedBatch& batch, std::int64_t most) {
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  for (std::int64_t n = 0; n < batch.sequences(); ++n) {
+    const std::int64_t length = offsets[n + 1] - offsets[n];
+    if (length < 1) throw ShapeError(message("sequence ", n, " of the batch has no token; leave it out"));
+    if (length > most)
+      throw ShapeError(message("sequence ", n, " of the batch has ", length, " tokens; the model takes ", most,
+                               ". Truncate when encoding"));
+  }
+}
 
 /// Throws OptionError for an id outside a table of `rows`, if the ids lie on the CPU.
 inline void check_in_table(const torch::Tensor& ids, std::int64_t rows, std::string_view what) {

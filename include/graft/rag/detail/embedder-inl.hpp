@@ -6,7 +6,6 @@
 
 #include "graft/core/file.hpp"
 #include "graft/io/model_dir.hpp"
-#include "graft/models/load.hpp"
 #include "graft/rag/detail/fingerprint.hpp"
 #include "graft/rag/embedder.hpp"
 
@@ -15,7 +14,7 @@ namespace graft {
 namespace detail {
 
 /// Most tokens of a text: as stated, else what tokenizer and position table allow.
-inline std::size_t max_tokens_of(const SentenceConfig& config, const BertConfig& encoder) {
+inline std::size_t max_tokens_of(const SentenceConfig& config, const SentenceEncoder& encoder) {
   const auto table = static_cast<std::size_t>(encoder.max_tokens());
   if (config.max_tokens && *config.max_tokens > table)
     throw FormatError(message(config.encoder.native(), ": \"max_seq_length\" is ", *config.max_tokens,
@@ -34,12 +33,11 @@ inline void check_lower_case(const SentenceConfig& config, const Tokenizer& toke
 }
 
 /// All of a directory that changes the vectors of documents.
-inline std::string fingerprint_of(const SentenceConfig& config, const ModelDir& directory, const BertConfig& encoder,
-                                  std::span<const SentenceLayer> layers, std::size_t max_tokens,
-                                  const std::string& document_prompt) {
+inline std::string fingerprint_of(const SentenceConfig& config, const ModelDir& directory,
+                                  const SentenceEncoder& encoder, std::span<const SentenceLayer> layers,
+                                  std::size_t max_tokens, const std::string& document_prompt) {
   Fingerprint print;
-  print.add("encoder", message(encoder.model_type, " ", encoder.num_attention_heads, " ", encoder.hidden_act, " ",
-                               encoder.layer_norm_eps, " ", encoder.pad_token_id.value_or(-1)));
+  print.add("encoder", encoder.settings());
   print.add("use", message(max_tokens, " ", config.pool_prompt, " ", config.truncated_width.value_or(0)));
   print.add("prompt", document_prompt);
   for (const PoolingMode mode : config.pooling) print.add("pooling", pooling_names[static_cast<std::size_t>(mode)]);
@@ -60,7 +58,7 @@ inline std::string fingerprint_of(const SentenceConfig& config, const ModelDir& 
     for (const auto& [name, tensor] : layer.tensors())
       print.add_large(name, {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()});
   }
-  return message(encoder.model_type, "-", print.text());
+  return message(encoder.family(), "-", print.text());
 }
 
 }  // namespace detail
@@ -72,29 +70,28 @@ inline Embedder::Embedder(const std::filesystem::path& directory, const Embedder
   if (options.batch_tokens < 1) throw OptionError("batch_tokens is less than 1; a batch needs tokens, such as 4096");
   detail::check_lower_case(config_, tokenizer_);
   const ModelDir files(config_.encoder);
-  const BertConfig encoder = load_config<BertModel>(files);
-  if (tokenizer_.id_limit() > encoder.vocab_size)
+  encoder_ = detail::SentenceEncoder(files);
+  if (tokenizer_.id_limit() > encoder_.vocab_size())
     throw FormatError(message(config_.encoder.native(), ": the tokenizer has ids up to ", tokenizer_.id_limit() - 1,
-                              ", the encoder ", encoder.vocab_size, " word vectors; the two are not of one model"));
-  max_tokens_ = options.max_tokens.value_or(detail::max_tokens_of(config_, encoder));
-  if (static_cast<std::int64_t>(max_tokens_) > encoder.max_tokens())
-    throw OptionError(message("max_tokens is ", max_tokens_, "; this encoder takes ", encoder.max_tokens()));
+                              ", the encoder ", encoder_.vocab_size(), " word vectors; the two are not of one model"));
+  max_tokens_ = options.max_tokens.value_or(detail::max_tokens_of(config_, encoder_));
+  if (static_cast<std::int64_t>(max_tokens_) > encoder_.max_tokens())
+    throw OptionError(message("max_tokens is ", max_tokens_, "; this encoder takes ", encoder_.max_tokens()));
   passage_tokens();
   prompt_tokens(query_prompt());
 
-  if (config_.pooled_width.value_or(encoder.hidden_size) != encoder.hidden_size)
+  if (config_.pooled_width.value_or(encoder_.hidden_size()) != encoder_.hidden_size())
     throw FormatError(message(directory.native(), ": the Pooling is for vectors of ", *config_.pooled_width,
-                              " numbers, the encoder's have ", encoder.hidden_size));
-  width_ = encoder.hidden_size * static_cast<std::int64_t>(config_.pooling.size());
+                              " numbers, the encoder's have ", encoder_.hidden_size()));
+  width_ = encoder_.hidden_size() * static_cast<std::int64_t>(config_.pooling.size());
   for (const auto& layer : config_.layers) {
     layers_.emplace_back(layer, width_, options.device, options.dtype);
     width_ = layers_.back().width();
   }
   width_ = std::min(width_, config_.truncated_width.value_or(width_));
 
-  encoder_ = load_pretrained<BertModel>(files, encoder, {.dtype = options.dtype, .device = options.device}).model;
-  for (torch::Tensor& parameter : encoder_->parameters()) parameter.set_requires_grad(false);
-  space_ = {detail::fingerprint_of(config_, files, encoder, layers_, max_tokens_, document_prompt()), width_,
+  encoder_.load(files, {.dtype = options.dtype, .device = options.device});
+  space_ = {detail::fingerprint_of(config_, files, encoder_, layers_, max_tokens_, document_prompt()), width_,
             config_.metric};
 }
 
@@ -155,8 +152,7 @@ inline std::vector<std::vector<std::int32_t>> Embedder::encode(std::span<const s
 inline torch::Tensor Embedder::forward(std::span<const std::vector<std::int32_t>> ids,
                                        std::int64_t prompt_tokens) const {
   const PackedBatch batch = pack(ids).to(options_.device);
-  BertModel encoder = encoder_;
-  torch::Tensor vectors = detail::pooled_by(config_.pooling, encoder->hidden(batch), batch.offsets, batch.positions,
+  torch::Tensor vectors = detail::pooled_by(config_.pooling, encoder_.hidden(batch), batch.offsets, batch.positions,
                                             config_.pool_prompt ? 0 : prompt_tokens);
   for (const detail::SentenceLayer& layer : layers_) vectors = layer.forward(vectors);
   return vectors.slice(1, 0, width_).to(torch::kCPU, torch::kFloat32);

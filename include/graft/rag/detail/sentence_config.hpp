@@ -130,8 +130,8 @@ class SentenceConfigReader {
     const Json json = read_json(path);
     const JsonFields fields(json, path.native());
     const std::string type = fields.text("model_type");
-    if (type != "bert" && type != "roberta")
-      fields.fail("model_type", "\"bert\" or \"roberta\"; graft has no encoder of another type");
+    if (type != "bert" && type != "roberta" && type != "mpnet")
+      fields.fail("model_type", "\"bert\", \"roberta\" or \"mpnet\"; graft has no encoder of another type");
   }
 
   /// sentence_bert_config.json, under any of the names it had.

@@ -79,6 +79,16 @@ inline Template bert_template(std::int32_t cls, std::int32_t sep) {
   return out;
 }
 
+/// <s> A </s> and <s> A </s> </s> B </s>, all of one type.
+inline Template roberta_template(std::int32_t cls, std::int32_t sep) {
+  using Kind = Template::Kind;
+  Template out;
+  out.single = {{Kind::special, 0, cls}, {Kind::first, 0, 0}, {Kind::special, 0, sep}};
+  out.pair = out.single;
+  out.pair.insert(out.pair.end(), {{Kind::special, 0, sep}, {Kind::second, 0, 0}, {Kind::special, 0, sep}});
+  return out;
+}
+
 inline std::int32_t read_bert_token(const JsonFields& fields, std::string_view name, const Vocabulary& vocabulary) {
   const Json& value = fields.value(name);
   if (!value.is_array() || value.size() != 2 || !value[0].is_string()) fields.fail(name, "a token and its id");
@@ -95,6 +105,10 @@ inline void read_post_processor(const JsonFields& fields, Stages& stages) {
   if (type == "BertProcessing") {
     stages.post_processor = bert_template(read_bert_token(fields, "cls", stages.vocabulary),
                                           read_bert_token(fields, "sep", stages.vocabulary));
+  } else if (type == "RobertaProcessing") {
+    stages.post_processor = roberta_template(read_bert_token(fields, "cls", stages.vocabulary),
+                                             read_bert_token(fields, "sep", stages.vocabulary));
+    stages.trimmer = {fields.boolean("trim_offsets"), fields.boolean("add_prefix_space")};
   } else if (type == "TemplateProcessing") {
     stages.post_processor = {read_template(fields, "single", stages.vocabulary),
                              read_template(fields, "pair", stages.vocabulary)};
@@ -103,7 +117,9 @@ inline void read_post_processor(const JsonFields& fields, Stages& stages) {
   } else if (type == "Sequence") {
     for_each_object(fields, "processors", [&](const JsonFields& step) { read_post_processor(step, stages); });
   } else {
-    unsupported(fields, type, "supported are TemplateProcessing, BertProcessing, ByteLevel, Sequence and null");
+    unsupported(fields, type,
+                "supported are TemplateProcessing, BertProcessing, RobertaProcessing, ByteLevel, Sequence "
+                "and null");
   }
 }
 
