@@ -32,10 +32,11 @@ function(graft_define_libtorch cuda)
   set(libraries ${root}/lib/libtorch_cpu.so ${root}/lib/libc10.so)
   set(includes ${root}/include ${root}/include/torch/csrc/api/include)
   if(cuda)
-    find_path(GRAFT_CUDA_INCLUDE cuda_runtime_api.h REQUIRED
-              PATHS ${root}/../nvidia/cu13/include /usr/local/cuda/include)
-    find_library(GRAFT_CUDART NAMES cudart libcudart.so.13 REQUIRED
-                 PATHS ${root}/../nvidia/cu13/lib /usr/local/cuda/lib64)
+    # LibTorch's own runtime goes before one of the system's. The wheels hold the headers only if nvidia-cuda-crt is there.
+    find_path(GRAFT_CUDA_INCLUDE crt/host_defines.h REQUIRED HINTS ${root}/../nvidia/cu13/include
+              PATHS /usr/local/cuda/include DOC "CUDA's headers")
+    find_library(GRAFT_CUDART NAMES libcudart.so.13 libcudart.so NAMES_PER_DIR REQUIRED HINTS ${root}/../nvidia/cu13/lib
+                 PATHS /usr/local/cuda/lib64 DOC "CUDA's runtime library")
     list(APPEND includes ${GRAFT_CUDA_INCLUDE})
     # libtorch_cuda.so registers its kernels when it is loaded; no symbol of it is called, so ld would drop it.
     list(APPEND libraries ${GRAFT_CUDART} -Wl,--no-as-needed ${root}/lib/libtorch_cuda.so ${root}/lib/libc10_cuda.so

@@ -19,6 +19,7 @@
 #include "graft/tensor/detail/attention_kernels.hpp"
 #include "graft/tensor/detail/autograd.hpp"
 #include "graft/tensor/detail/dropout_bits.hpp"
+#include "graft/tensor/detail/flash_attention.hpp"
 
 namespace graft {
 namespace detail {
@@ -263,6 +264,10 @@ inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::
                             const AttentionOptions& options, const at::Tensor& distance_bias) {
   detail::check_attention(q, k, v, offsets, options, distance_bias);
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
+  if (detail::has_flash_attention(q) && !distance_bias.defined()) {
+    return detail::flash_attention(detail::dense_heads(q), detail::dense_heads(k), detail::dense_heads(v), offsets,
+                                   scale, options.causal, options.window, options.dropout);
+  }
   if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
     return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.window, options.dropout,
                                          distance_bias);

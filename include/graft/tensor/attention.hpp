@@ -23,7 +23,9 @@ struct AttentionOptions {
 /// and the key c tokens behind it (c < 0: before it) have column R - 1 + c added to their scaled product.
 /// Differentiable once. Kept for backward: q, k, v, the result, one number a token and head, and with dropout one bit a
 /// weight; memory never grows with the square of a length otherwise. No padded copy is made.
-/// float32, float64 and bfloat16 on the CPU run on own kernels, in float32 inside for bfloat16; anything else runs on
+/// float32, float64 and bfloat16 on the CPU run on own kernels, in float32 inside for bfloat16. float16 and bfloat16 on
+/// a CUDA device of compute capability 8.0 or more run on LibTorch's flash attention for packed sequences, if graft was
+/// built with GRAFT_CUDA, d is a multiple of 8 up to 256 and there is no distance_bias. Anything else runs on
 /// LibTorch's operations, a sequence at a time. Dropout draws from LibTorch's default generator: one seed gives one
 /// result, whatever the number of threads or the width of the processor's vectors.
 /// Throws ShapeError where sizes do not fit, OptionError where an option leaves its range.
