@@ -60,6 +60,19 @@ def encoder(name, **more):
     return str(path)
 
 
+def mpnet():
+    """A small MPNet with its own special tokens and MiniLM's words, as a directory."""
+    torch.manual_seed(0)
+    words = transformers.AutoTokenizer.from_pretrained(DEPS / "model").get_vocab()
+    words = ["<s>", "<pad>", "</s>", "<unk>"] + sorted(words, key=words.get) + ["<mask>"]
+    config = transformers.MPNetConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=48,
+                                      max_position_embeddings=66, initializer_range=0.3, vocab_size=len(words))
+    path = OUT / "encoders" / "mpnet"
+    transformers.MPNetModel(config, add_pooling_layer=False).eval().save_pretrained(path)
+    transformers.MPNetTokenizer(vocab={word: i for i, word in enumerate(words)}).save_pretrained(path)
+    return str(path)
+
+
 def write(name, texts, model):
     """What the model makes of the texts."""
     vectors = {"plain": model.encode(texts, prompt="", convert_to_tensor=True),
@@ -120,6 +133,7 @@ def main():
                           Dense(24, 16, activation_function=torch.nn.GELU(), use_residual=True),
                           Dense(16, 16, bias=False, activation_function=torch.nn.Identity(), use_residual=True),
                           LayerNorm(16), Normalize()], truncate_dim=10)
+    model("mpnet", few, [Transformer(mpnet()), Pooling(24, "mean"), Normalize()], prompts=PROMPTS)
     old_layout(few)
 
 
