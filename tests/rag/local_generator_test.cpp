@@ -128,7 +128,7 @@ TEST(LocalGenerator, WhatCannotBeIsNamed) {
   } rows[] = {
       {[&] { LocalGenerator(directory / "nothing.gguf"); }, "nothing.gguf"},
       {[&] { LocalGenerator(directory.path()); }, "config.json"},
-      {[&] { LocalGenerator("mine", loaded.model, words); }, "mine: its vocabulary does not tell how it chats"},
+      {[&] { LocalGenerator("mine", loaded.model, words); }, "the vocabulary does not tell how the model chats"},
       {[&] { smollm2({.chat_format = "morse"}); }, "no chat format is called \"morse\""},
       {[&] { smollm2({.most_context = 0}); }, "most_context is 0"},
       {[&] {

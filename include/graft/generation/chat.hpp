@@ -43,6 +43,10 @@ class ChatFormat {
   /// message where none is given), llama2, llama3, gemma. Throws OptionError, naming them, for another.
   static ChatFormat of_family(std::string_view name);
 
+  /// By the special tokens of a model's vocabulary: <|im_start|> chatml, <|start_header_id|> llama3, <start_of_turn>
+  /// gemma. Throws OptionError if there is none of them.
+  static ChatFormat of_vocabulary(const Tokenizer& tokenizer);
+
   std::string_view family() const { return family_; }
 
   /// The special token that ends the assistant's message: where generation stops.

@@ -17,9 +17,7 @@
 namespace graft {
 
 struct LocalGeneratorOptions {
-  /// A family as ChatFormat::of_family() knows them; empty: by the special tokens of the vocabulary, <|im_start|>
-  /// chatml,
-  /// <|start_header_id|> llama3, <start_of_turn> gemma.
+  /// A family as ChatFormat::of_family() knows them; empty: as ChatFormat::of_vocabulary() says.
   std::string chat_format = {};
   std::size_t most_context = SIZE_MAX;        ///< uses no more than so many tokens of the model's context; 1 or more
   torch::ScalarType dtype = torch::kFloat32;  ///< of the weights

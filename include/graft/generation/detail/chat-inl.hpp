@@ -159,6 +159,14 @@ inline ChatFormat ChatFormat::of_family(std::string_view name) {
   throw OptionError(message("no chat format is called ", quoted(name), "; choose one of ", known));
 }
 
+inline ChatFormat ChatFormat::of_vocabulary(const Tokenizer& tokenizer) {
+  constexpr std::pair<const char*, const char*> marks[] = {
+      {"<|im_start|>", "chatml"}, {"<|start_header_id|>", "llama3"}, {"<start_of_turn>", "gemma"}};
+  for (const auto& [token, family] : marks)
+    if (tokenizer.id(token)) return of_family(family);
+  throw OptionError("the vocabulary does not tell how the model chats; name the chat format, such as llama2");
+}
+
 inline std::vector<PromptPart> ChatFormat::parts(std::span<const ChatMessage> messages, bool answer) const {
   if (messages.empty()) throw OptionError("a conversation without messages; give at least one");
   for (std::size_t i = 1; i < messages.size(); ++i) {

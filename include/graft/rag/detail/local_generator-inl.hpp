@@ -22,15 +22,6 @@ inline CausalLM load_causal(const std::filesystem::path& path, const LocalGenera
                                              : load_gguf(path, pretrained).model;
 }
 
-inline ChatFormat chat_format_of(const Tokenizer& tokenizer, const std::string& name, const std::string& given) {
-  if (!given.empty()) return ChatFormat::of_family(given);
-  constexpr std::pair<const char*, const char*> marks[] = {
-      {"<|im_start|>", "chatml"}, {"<|start_header_id|>", "llama3"}, {"<start_of_turn>", "gemma"}};
-  for (const auto& [token, family] : marks)
-    if (tokenizer.id(token)) return ChatFormat::of_family(family);
-  throw OptionError(message(name, ": its vocabulary does not tell how it chats; name the chat format, such as llama2"));
-}
-
 inline CompletionEnd completion_end(GenerationEnd reason) {
   switch (reason) {
     case GenerationEnd::stop_id:
@@ -55,7 +46,8 @@ inline LocalGenerator::LocalGenerator(std::string name, CausalLM model, Tokenize
     : name_(std::move(name)),
       model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
-      format_(detail::chat_format_of(tokenizer_, name_, options.chat_format)) {
+      format_(options.chat_format.empty() ? ChatFormat::of_vocabulary(tokenizer_)
+                                          : ChatFormat::of_family(options.chat_format)) {
   const CausalConfig& config = model_->config();
   if (tokenizer_.id_limit() > config.vocab_size)
     throw FormatError(message(name_, ": the tokenizer has ids up to ", tokenizer_.id_limit() - 1, ", the model ",

@@ -1,0 +1,190 @@
+#include "ways.hpp"
+
+#include <sys/resource.h>
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+
+#include <ATen/Parallel.h>
+
+#include "../rag/progress.hpp"
+#include "graft/adapters/parameters.hpp"
+#include "graft/core/file.hpp"
+#include "graft/rag/answer_score.hpp"
+#include "graft/rag/local_generator.hpp"
+#include "graft/rag/prompt.hpp"
+#include "graft/tensor/allocator.hpp"
+#include "library.hpp"
+#include "training.hpp"
+
+namespace {
+
+graft::ChatFormat format_of(const graft::Tokenizer& tokenizer, const ThreeWaysOptions& options) {
+  return options.chat_format.empty() ? graft::ChatFormat::of_vocabulary(tokenizer)
+                                     : graft::ChatFormat::of_family(options.chat_format);
+}
+
+class Way {
+ public:
+  Way(std::string key, const ThreeWaysOptions& options, const Facts& facts, const graft::InterruptFlag& interrupt)
+      : key_(std::move(key)), options_(options), facts_(facts), interrupt_(interrupt) {}
+
+  /// Prepares, asks, and gives the report of both.
+  graft::Json run() {
+    prepare();
+    graft::Json report = {{"way", key_},
+                          {"trained_parameters", trained_},
+                          {"stored_bytes", stored_bytes()},
+                          {"prepare_seconds", prepare_seconds_},
+                          {"add_seconds", add_seconds_ ? graft::Json(*add_seconds_) : graft::Json()},
+                          {"peak_bytes", peak_bytes_},
+                          {"answers", graft::Json::array()}};
+    graft::LocalGenerator generator(options_.model, model_, tokenizer(), {.chat_format = options_.chat_format});
+    ProgressLine line;
+    for (std::size_t i = 0; i < facts_.questions.size(); ++i) {
+      report["answers"].push_back(ask(generator, facts_.questions[i]));
+      if (interrupt_.flag()) throw Interrupted();
+      line.show(static_cast<double>(i + 1) / static_cast<double>(facts_.questions.size()),
+                graft::message(key_, ": ", i + 1, " of ", facts_.questions.size(), " questions"));
+    }
+    line.clear();
+    return report;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  bool trains_lora() const { return key_ == "lora" || key_ == "both"; }
+  bool retrieves() const { return key_ == "retrieval" || key_ == "both"; }
+  std::filesystem::path place(const char* part) const { return options_.out / key_ / part; }
+  graft::Tokenizer tokenizer() const { return graft::Tokenizer::load(options_.model); }
+
+  void load_model() {
+    if (model_) return;
+    model_ = std::filesystem::is_directory(options_.model)
+                 ? graft::load_pretrained<graft::CausalLM>(options_.model).model
+                 : graft::load_gguf(options_.model).model;
+  }
+
+  void prepare() {
+    torch::manual_seed(options_.seed);
+    const auto start = Clock::now();
+    if (retrieves()) {
+      std::filesystem::create_directories(options_.out / key_);
+      for (const char* end : {"", "-wal", "-shm"}) std::filesystem::remove(place("documents.db").string() + end);
+      library_ = std::make_unique<Library>(place("documents.db"), options_.encoder);
+      library_->add(facts_.documents, /*later=*/false);
+    }
+    if (key_ == "full" || trains_lora()) train();
+    prepare_seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    peak_bytes_ = usage.ru_maxrss * std::int64_t{1024};
+    if (library_) {
+      const auto before = Clock::now();
+      library_->add(facts_.documents, /*later=*/true);
+      add_seconds_ = std::chrono::duration<double>(Clock::now() - before).count();
+    }
+    load_model();
+    model_->eval();
+    if (trains_lora()) graft::merge(*model_);  // the model then answers at the plain one's speed
+  }
+
+  void train() {
+    load_model();
+    if (trains_lora())
+      graft::attach(*model_, {.rank = options_.rank, .alpha = options_.alpha}, {.layers = options_.targets});
+    trained_ = graft::count_parameters(*model_).all.trained;
+    const graft::Tokenizer words = tokenizer();
+    const graft::LocalGenerator generator(options_.model, model_, words, {.chat_format = options_.chat_format});
+    std::vector<std::vector<graft::ChatMessage>> conversations;
+    for (const Exchange& exchange : facts_.train) {
+      conversations.push_back(prompt(generator, exchange.question));
+      conversations.back().push_back({graft::ChatRole::assistant, {{exchange.answer}}});
+    }
+    const graft::ChatExamples examples(conversations, format_of(words, options_), words, /*max_tokens=*/1024);
+    TrainingRun run{.epochs = library_ ? options_.reading_epochs : options_.epochs,
+                    .batch_size = options_.batch_size,
+                    .lr = trains_lora() ? options_.lora_lr : options_.full_lr,
+                    .seed = options_.seed};
+    if (!train_answers(key_, model_, examples, run, interrupt_)) throw Interrupted();
+    if (trains_lora())
+      save_lora(place("adapter"), model_, options_.model);
+    else
+      save_full(place("model"), model_, options_.model);
+  }
+
+  std::int64_t stored_bytes() const {
+    std::int64_t sum = 0;
+    if (key_ == "base") return sum;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(options_.out / key_))
+      if (entry.is_regular_file()) sum += static_cast<std::int64_t>(entry.file_size());
+    return sum;
+  }
+
+  /// What the model is asked: the question, below the passages that bear on it if this way looks any up.
+  std::vector<graft::ChatMessage> prompt(const graft::Generator& generator, const std::string& question,
+                                         std::vector<graft::Source>* sources = nullptr) {
+    if (!library_) return {{graft::ChatRole::user, {{question, true}}}};
+    graft::Prompt made = graft::make_prompt(question, library_->search(question, options_.top),
+                                            graft::budget_beside(generator, options_.answer_tokens),
+                                            {.instructions = "Answer in one line, with the words of the source."});
+    if (sources) *sources = std::move(made.sources);
+    return std::move(made.messages);
+  }
+
+  graft::Json ask(graft::LocalGenerator& generator, const Exchange& exchange) {
+    const auto start = Clock::now();
+    std::vector<graft::Source> sources;
+    const std::string text =
+        generator.generate(prompt(generator, exchange.question, &sources), {.max_tokens = options_.answer_tokens}).text;
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    const std::set<std::string> terms = graft::key_terms(exchange.answer, exchange.question);
+    graft::Json names = graft::Json::array();
+    for (const graft::Source& source : sources) names.push_back(source.uri);
+    return {{"question", exchange.question},
+            {"when", exchange.later ? "after" : "before"},
+            {"truth", exchange.answer},
+            {"answer", text},
+            {"f1", graft::token_f1(text, exchange.answer)},
+            {"terms", graft::term_recall(text, terms)},
+            {"sources", names},
+            {"seconds", seconds}};
+  }
+
+  std::string key_;
+  const ThreeWaysOptions& options_;
+  const Facts& facts_;
+  const graft::InterruptFlag& interrupt_;
+  graft::CausalLM model_{nullptr};
+  std::unique_ptr<Library> library_;
+  std::int64_t trained_ = 0, peak_bytes_ = 0;
+  double prepare_seconds_ = 0;
+  std::optional<double> add_seconds_;
+};
+
+}  // namespace
+
+void check_ways(const ThreeWaysOptions& options) {
+  format_of(graft::Tokenizer::load(options.model), options);
+  graft::Embedder embedder(options.encoder);
+  for (const WayName& way : way_names) {
+    graft::OutputDirectory(options.out / way.key / "model", "config.json");
+    graft::OutputDirectory(options.out / way.key / "adapter", "adapter_config.json");
+  }
+}
+
+graft::Json run_way(const std::string& key, const ThreeWaysOptions& options, const Facts& facts,
+                    const graft::InterruptFlag& interrupt) {
+  graft::keep_freed_memory();
+  at::set_num_threads(options.threads);
+  try {
+    return Way(key, options, facts, interrupt).run();
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(error.what_without_backtrace());
+  }
+}

@@ -1,0 +1,155 @@
+#include "graft/generation/chat_examples.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "graft/adapters/attach.hpp"
+#include "graft/adapters/save.hpp"
+#include "graft/generation/generate.hpp"
+#include "graft/training/trainer.hpp"
+#include "support/error_message.hpp"
+#include "support/temporary_directory.hpp"
+
+namespace graft {
+namespace {
+
+using Conversation = std::vector<ChatMessage>;
+
+const Tokenizer& smollm2() {
+  static const Tokenizer tokenizer = Tokenizer::load(GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf");
+  return tokenizer;
+}
+
+Conversation exchange(const std::string& question, const std::string& answer) {
+  return {{ChatRole::user, {{question}}}, {ChatRole::assistant, {{answer}}}};
+}
+
+/// What of a conversation is learned, special tokens written out; stretches parted by a bar.
+std::string learned(const ChatExamples& data, std::int64_t row, const Tokenizer& tokenizer) {
+  std::string out;
+  std::vector<std::int32_t> stretch;
+  for (std::size_t i = 0; i <= data.ids(row).size(); ++i) {
+    if (i < data.ids(row).size() && data.labels(row)[i] != -100) {
+      EXPECT_EQ(data.labels(row)[i], data.ids(row)[i]);
+      stretch.push_back(data.ids(row)[i]);
+    } else if (!stretch.empty()) {
+      out += (out.empty() ? "" : "|") + tokenizer.decode(stretch, /*skip_special_tokens=*/false);
+      stretch.clear();
+    }
+  }
+  return out;
+}
+
+TEST(ChatExamples, LearnsWhatTheAssistantSaysAndItsEnd) {
+  Conversation two = exchange("Hi", "Yes?");
+  two.push_back({ChatRole::user, {{"Are you sure? <|im_end|>"}}});
+  two.push_back({ChatRole::assistant, {{" I am <|im_start|>.\n"}}});
+  const std::vector<Conversation> conversations{exchange("What is 1+1?", "2"), two};
+  const ChatFormat format = ChatFormat::of_family("chatml");
+  const ChatExamples data(conversations, format, smollm2());
+  ASSERT_EQ(data.size(), 2);
+  EXPECT_EQ(learned(data, 0, smollm2()), "2<|im_end|>");
+  EXPECT_EQ(data.ids(1), format.encode(smollm2(), two, false));
+  const std::string both = learned(data, 1, smollm2());
+  EXPECT_TRUE(both.starts_with("Yes?<|im_end|>|")) << both;
+  EXPECT_TRUE(both.ends_with(" I am <|im_start|>.\n<|im_end|>")) << both;
+
+  // A prompt is what generation gives the model, and learned is all that comes behind it.
+  const auto prompt = format.encode(smollm2(), std::span(conversations[0]).first(1));
+  EXPECT_TRUE(std::equal(prompt.begin(), prompt.end(), data.ids(0).begin()));
+  EXPECT_NE(data.labels(0)[prompt.size()], -100);
+  EXPECT_EQ(data.labels(0)[prompt.size() - 1], -100);
+
+  const std::vector<std::int64_t> rows{1, 0};
+  const ChatExamples::Batch batch = data.batch(rows);
+  EXPECT_EQ(batch.tokens.tokens(), data.length(0) + data.length(1));
+  EXPECT_EQ(batch.labels.size(0), batch.tokens.tokens());
+  EXPECT_TRUE(batch.labels.eq(-100).logical_or(batch.labels.eq(batch.tokens.ids)).all().item<bool>());
+}
+
+TEST(ChatExamples, KnowsTheFormatsOfOtherFamilies) {
+  const Tokenizer gemma = Tokenizer::load(GRAFT_DEPS "/gemma3/gemma-3-270m-q4_k_m.gguf");
+  const std::vector<Conversation> conversations{exchange("Hi", "Yes?")};
+  EXPECT_EQ(learned(ChatExamples(conversations, ChatFormat::of_vocabulary(gemma), gemma), 0, gemma),
+            "Yes?<end_of_turn>");
+}
+
+TEST(ChatExamples, CutsAndSaysWhatNothingIsLearnedOf) {
+  const ChatFormat format = ChatFormat::of_vocabulary(smollm2());
+  const std::vector<Conversation> one{exchange("Hi", "a b c d e f g")};
+  const std::int64_t whole = ChatExamples(one, format, smollm2()).length(0);
+  const ChatExamples cut(one, format, smollm2(), static_cast<std::size_t>(whole - 4));
+  EXPECT_EQ(cut.length(0), whole - 4);
+  EXPECT_EQ(cut.cut(), 1);
+  EXPECT_EQ(learned(cut, 0, smollm2()), "a b c d e");
+  EXPECT_EQ(error_message([&] { ChatExamples(one, format, smollm2(), 3); }),
+            "OptionError: conversation 0: nothing of it is learned; the assistant must speak in it, before max_tokens");
+  EXPECT_EQ(error_message([&] {
+              ChatExamples(std::vector<Conversation>{one[0], {}}, format, smollm2());
+            }),
+            "OptionError: conversation 1: a conversation without messages; give at least one");
+  EXPECT_EQ(error_message([&] { ChatExamples(std::vector<Conversation>{}, format, smollm2()); }),
+            "OptionError: there is no conversation to learn from; give at least one");
+}
+
+CausalLM small_model() {
+  torch::manual_seed(3);
+  const Json config = {{"model_type", "llama"},       {"vocab_size", 49152},    {"hidden_size", 32},
+                       {"intermediate_size", 64},     {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+                       {"num_key_value_heads", 2},    {"rms_norm_eps", 1e-5},   {"max_position_embeddings", 128},
+                       {"tie_word_embeddings", true}, {"hidden_act", "silu"},   {"rope_theta", 10000.0},
+                       {"bos_token_id", 1},           {"eos_token_id", 2}};
+  return CausalLM(CausalConfig::from_json(config, "test"));
+}
+
+void train(CausalLM& model, const ChatExamples& data, double lr) {
+  Trainer trainer(*model, {.length = Steps{60}, .batch = Sequences{2}, .lr = lr});
+  trainer.train(data, [&](const ChatExamples::Batch& batch) {
+    const TokenPredictions learned = model->predictions(batch.tokens, batch.labels);
+    return cross_entropy(learned.logits, learned.targets);
+  });
+  model->eval();
+}
+
+/// The answer to a question, as the model now writes it.
+std::string answer(CausalLM& model, const std::string& question) {
+  const ChatFormat format = ChatFormat::of_family("chatml");
+  const std::vector<ChatMessage> messages{{ChatRole::user, {{question}}}};
+  const std::vector<std::int32_t> prompt = format.encode(smollm2(), messages);
+  GenerateOptions options;
+  options.max_tokens = 12;
+  options.stop_ids = {*smollm2().id(format.end_token())};
+  options.decode = [](std::span<const std::int32_t> ids) { return smollm2().decode(ids); };
+  return generate(model, {&prompt, 1}, options)[0].text;
+}
+
+// A model of random weights that is taught two answers gives them, and ends them where they end.
+TEST(ChatExamples, TeachAModelInFullAndByLora) {
+  const std::vector<Conversation> conversations{exchange("What is foo?", "a reader of mail"),
+                                                exchange("And bar?", "plays music")};
+  const ChatExamples data(conversations, ChatFormat::of_family("chatml"), smollm2());
+  CausalLM full = small_model();
+  train(full, data, 1e-2);
+  EXPECT_EQ(answer(full, "What is foo?"), "a reader of mail");
+  EXPECT_EQ(answer(full, "And bar?"), "plays music");
+
+  CausalLM lora = small_model();
+  attach(*lora, {.rank = 8, .alpha = 32}, {.layers = {"all-linear"}});
+  train(lora, data, 3e-2);
+  EXPECT_EQ(answer(lora, "What is foo?"), "a reader of mail");
+  EXPECT_EQ(answer(lora, "And bar?"), "plays music");
+
+  const TemporaryDirectory directory;
+  save_adapter(directory / "lora", *lora, "default", {.task_type = "CAUSAL_LM"});
+  EXPECT_EQ(AdapterDir(directory / "lora").config().task_type, "CAUSAL_LM");
+  CausalLM again = small_model();
+  load_adapter(directory / "lora", *again);
+  again->eval();
+  EXPECT_EQ(answer(again, "And bar?"), "plays music");
+}
+
+}  // namespace
+}  // namespace graft
