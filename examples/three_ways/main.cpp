@@ -56,16 +56,16 @@ graft::Json report_of(const ThreeWaysOptions& options, const Facts& facts) {
   const auto count = [](const auto& list, bool later) {
     return std::count_if(list.begin(), list.end(), [&](const auto& one) { return one.later == later; });
   };
-  graft::Json report = {{"model", std::filesystem::path(options.model).filename().string()},
-                        {"date", today()},
-                        {"facts", {{"before", count(facts.documents, false)}, {"after", count(facts.documents, true)}}},
-                        {"about", graft::message(facts.train.size(), " questions with answers were trained on for ",
-                                                 options.epochs, " epochs in batches of ", options.batch_size,
-                                                 ", in full with learning rate ", options.full_lr, ", LoRA of rank ",
-                                                 options.rank, " with ", options.lora_lr, ". Retrieval puts the ",
-                                                 options.top, " best passages before the question. ", processor(), ", ",
-                                                 options.threads, " threads, ", today(), ", graft " GRAFT_VERSION ".")},
-                        {"ways", graft::Json::array()}};
+  graft::Json report = {
+      {"model", std::filesystem::path(options.model).filename().string()},
+      {"date", today()},
+      {"facts", {{"before", count(facts.documents, false)}, {"after", count(facts.documents, true)}}},
+      {"about", graft::message(facts.train.size(), " questions with answers were trained on for ", options.epochs,
+                               " epochs in batches of ", options.batch_size, ", in full with learning rate ",
+                               options.full_lr, ", LoRA of rank ", options.rank, " with ", options.lora_lr,
+                               ". Passages before a question: ", options.top, ". ", processor(), ", ", options.threads,
+                               " threads, ", today(), ", graft " GRAFT_VERSION ".")},
+      {"ways", graft::Json::array()}};
   for (const WayName& name : way_names) {
     const std::filesystem::path file = options.out / (std::string(name.key) + ".json");
     graft::Json way = graft::parse_json(graft::read_file(file, 64 << 20), file.string());

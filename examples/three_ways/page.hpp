@@ -65,7 +65,7 @@ inline std::string quality_plot(const graft::Json& report, const char* measure, 
     }
     groups.push_back(std::move(group));
   }
-  return bar_plot(groups, 1.0, label, 540, 142);
+  return bar_plot(groups, 1.0, label, 540, 154);
 }
 
 template <class Value, class Text>
@@ -76,7 +76,7 @@ std::string cost_plot(const graft::Json& report, const char* title, Value value,
     groups.push_back({way.at("title"), {{value(way), text(value(way))}}});
     most = std::max(most, value(way));
   }
-  return graft::message("<figure><h3>", title, "</h3>\n", bar_plot(groups, most > 0 ? most : 1, title, 400, 140),
+  return graft::message("<figure><h3>", title, "</h3>\n", bar_plot(groups, most > 0 ? most : 1, title, 420, 152),
                         "</figure>\n");
 }
 

@@ -49,7 +49,7 @@ struct BarGroup {
 /// Groups of bars under each other, from 0 to `most`. `label` says in words what is seen.
 inline std::string bar_plot(const std::vector<BarGroup>& groups, double most, const std::string& label, int width,
                             int title_width) {
-  constexpr int bar = 16, gap = 14, text_width = 96;
+  constexpr int bar = 16, gap = 14, text_width = 100;
   const int plot = width - title_width - text_width;
   const auto x = [&](double value) { return decimal(title_width + plot * std::clamp(value / most, 0.0, 1.0), 1); };
   std::string body;

