@@ -226,6 +226,50 @@ std::string error_of(const std::function<void(GgufWriter&)>& fill) {
   return replaced(error_message([&] { load_gguf(directory / "model.gguf"); }), directory.path().string() + "/", "");
 }
 
+// Llama 3.1's files hold, for each pair, the plain turn over the stretched one.
+TEST(GgufModel, ReadsHowLlama3StretchesItsTurns) {
+  const torch::NoGradGuard no_grad;
+  CausalConfig config = small("llama");
+  config.rope.theta = 1e6;  // of the four pairs two are fast, one is slow, one between
+  const torch::Tensor plain = rotary_frequencies(config.head_dim, config.rope);
+  config.rope.llama3 = Llama3Stretch{};
+  config.local_rope = config.rope;
+  const torch::Tensor divisors = plain / rotary_frequencies(config.head_dim, config.rope);
+  ASSERT_EQ(divisors[0].item<float>(), 1.0F);
+  ASSERT_GT(divisors[2].item<float>(), 1.5F);
+  ASSERT_LT(divisors[2].item<float>(), 7.5F);
+  torch::manual_seed(4);
+  CausalLM model(config);
+  model->eval();
+  const auto write = [&](const std::filesystem::path& path, const torch::Tensor& turns) {
+    GgufWriter file;
+    write_keys(file, config);
+    for (const auto& [name, tensor] : named_tensors(*model))
+      file.tensor(name_in_gguf(name, config), as_in_gguf(name, tensor, config));
+    file.tensor("rope_freqs.weight", turns);
+    file.write(path);
+  };
+  const TemporaryDirectory directory;
+  write(directory / "model.gguf", divisors);
+  CausalLM loaded = load_gguf(directory / "model.gguf").model;
+  EXPECT_EQ(loaded->config().rope, config.rope);
+  const std::vector<std::vector<std::int32_t>> texts{{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}};
+  EXPECT_TRUE(torch::allclose(loaded(pack(texts)), model(pack(texts)), 1e-5, 1e-5));
+
+  const auto error = [&](const torch::Tensor& turns) {
+    write(directory / "model.gguf", turns);
+    return replaced(error_message([&] { load_gguf(directory / "model.gguf"); }), directory.path().string() + "/", "");
+  };
+  EXPECT_EQ(error(divisors + 0.1),
+            "FormatError: model.gguf: tensor \"rope_freqs.weight\" is not what Llama 3 stretches its turns by; graft "
+            "has no other");
+  EXPECT_EQ(error(torch::full({4}, std::nan(""))),
+            "FormatError: model.gguf: tensor \"rope_freqs.weight\" is not what Llama 3 stretches its turns by; graft "
+            "has no other");
+  EXPECT_EQ(error(torch::ones({5})),
+            "FormatError: model.gguf: tensor \"rope_freqs.weight\" must have 4 numbers, one for each pair of a head");
+}
+
 TEST(GgufModel, NamesWhatItCannotLoad) {
   EXPECT_EQ(error_of([](GgufWriter& file) { file.text("general.architecture", "mamba"); }),
             "FormatError: model.gguf: \"general.architecture\" is \"mamba\", but must be \"llama\", \"qwen2\", "
@@ -248,10 +292,10 @@ TEST(GgufModel, NamesWhatItCannotLoad) {
     write_keys(file, small("llama"));
     file.tensor("token_embd.weight", torch::zeros({30, 24}));
     file.tensor("output_norm.weight", torch::zeros({25}));
-    file.tensor("rope_freqs.weight", torch::zeros({4}));
+    file.tensor("stray.weight", torch::zeros({4}));
   });
   EXPECT_NE(all.find("missing in the file (18)"), std::string::npos) << all;
-  EXPECT_NE(all.find("not in the module (1): \"rope_freqs.weight\""), std::string::npos) << all;
+  EXPECT_NE(all.find("not in the module (1): \"stray.weight\""), std::string::npos) << all;
   EXPECT_NE(all.find("\"model.norm.weight\" is [25], not [24]"), std::string::npos) << all;
 }
 

@@ -9,7 +9,8 @@
 namespace graft {
 
 /// The configuration of a language model in a GGUF file, of architecture llama, qwen2, qwen3, gemma3 or gpt2. Throws
-/// FormatError for another one, for what is missing or out of range, and for a rotary scaling other than linear.
+/// FormatError for another one, for what is missing or out of range, and for a rotary scaling other than linear and
+/// Llama 3's.
 CausalConfig gguf_config(const GgufFile& file);
 
 /// Loads a language model from a GGUF file, its blocks decoded to numbers of `options.dtype`. What the format changes

@@ -42,6 +42,28 @@ inline constexpr std::array<GgufName, 6> gguf_gpt2_layer_names{{{"attn_norm", "l
                                                                 {"ffn_up", "mlp.c_fc"},
                                                                 {"ffn_down", "mlp.c_proj"}}};
 
+inline constexpr std::string_view gguf_turns = "rope_freqs.weight";
+
+/// Llama 3's stretch, from the numbers that its files divide the turns of the pairs by. They do not say what they were
+/// made from: that is what Llama 3.1 and all after it have, or an error.
+inline Llama3Stretch gguf_stretch(const GgufFile& file, const CausalConfig& config) {
+  const GgufTensor& tensor = file.tensor(gguf_turns);
+  const auto fail = [&](const std::string& fault) {
+    throw FormatError(message(file.path().string(), ": tensor ", quoted(gguf_turns), " ", fault));
+  };
+  if (tensor.shape != std::vector<std::int64_t>{config.head_dim / 2})
+    fail(message("must have ", config.head_dim / 2, " numbers, one for each pair of a head"));
+  torch::Tensor divisors = torch::empty({config.head_dim / 2}, torch::kFloat32);
+  file.read_float32(tensor, {divisors.mutable_data_ptr<float>(), static_cast<std::size_t>(divisors.numel())});
+  RotaryOptions stretched = config.rope;
+  stretched.llama3 = Llama3Stretch{.factor = divisors[-1].item<double>()};
+  const torch::Tensor expected =
+      rotary_frequencies(config.head_dim, config.rope) / rotary_frequencies(config.head_dim, stretched);
+  if (!torch::allclose(divisors, expected, /*rtol=*/1e-4, /*atol=*/0.0))
+    fail("is not what Llama 3 stretches its turns by; graft has no other");
+  return *stretched.llama3;
+}
+
 /// A GGUF file's name as Hugging Face has it; an unknown one as it is, so that it shows up as left over.
 inline std::string name_of_gguf(std::string_view name, const CausalConfig& config) {
   const std::size_t dot = name.rfind('.');
@@ -69,6 +91,7 @@ class GgufTensors {
  public:
   GgufTensors(const GgufFile& file, const CausalConfig& config) : file_(file), config_(config) {
     for (const GgufTensor& tensor : file.tensors()) {
+      if (tensor.name == gguf_turns && config.rope.llama3) continue;  // read already
       named_.emplace_back(name_of_gguf(tensor.name, config), &tensor);
       tensors_.push_back({.name = named_.back().first,
                           .type = ElementType::F32,
@@ -155,6 +178,7 @@ inline CausalConfig gguf_config(const GgufFile& file) {
   } else if (type != "none") {
     data.fail(in + "rope.scaling.type", "\"none\" or \"linear\"; graft has no other in GGUF files");
   }
+  if (file.find(detail::gguf_turns) != nullptr) config.rope.llama3 = detail::gguf_stretch(file, config);
   config.local_rope = config.is_gemma() ? RotaryOptions{} : config.rope;
   if (config.is_gemma() && data.has(in + "attention.sliding_window")) {
     config.sliding_window = data.integer(in + "attention.sliding_window", 1, std::int64_t{1} << 30);
