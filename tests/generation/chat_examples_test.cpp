@@ -97,16 +97,18 @@ TEST(ChatExamples, CutsAndSaysWhatNothingIsLearnedOf) {
 
 CausalLM small_model() {
   torch::manual_seed(3);
-  const Json config = {{"model_type", "llama"},       {"vocab_size", 49152},    {"hidden_size", 32},
-                       {"intermediate_size", 64},     {"num_hidden_layers", 2}, {"num_attention_heads", 4},
+  const Json config = {{"model_type", "llama"},       {"vocab_size", 49152},    {"hidden_size", 64},
+                       {"intermediate_size", 128},    {"num_hidden_layers", 2}, {"num_attention_heads", 4},
                        {"num_key_value_heads", 2},    {"rms_norm_eps", 1e-5},   {"max_position_embeddings", 128},
                        {"tie_word_embeddings", true}, {"hidden_act", "silu"},   {"rope_theta", 10000.0},
                        {"bos_token_id", 1},           {"eos_token_id", 2}};
-  return CausalLM(CausalConfig::from_json(config, "test"));
+  CausalConfig small = CausalConfig::from_json(config, "test");
+  small.initializer_range = 0.3;  // word vectors far enough apart that a frozen head can tell them
+  return CausalLM(small);
 }
 
 void train(CausalLM& model, const ChatExamples& data, double lr) {
-  Trainer trainer(*model, {.length = Steps{60}, .batch = Sequences{2}, .lr = lr});
+  Trainer trainer(*model, {.length = Steps{150}, .batch = Sequences{2}, .lr = lr});
   trainer.train(data, [&](const ChatExamples::Batch& batch) {
     const TokenPredictions learned = model->predictions(batch.tokens, batch.labels);
     return cross_entropy(learned.logits, learned.targets);
@@ -132,13 +134,13 @@ TEST(ChatExamples, TeachAModelInFullAndByLora) {
                                                 exchange("And bar?", "plays music")};
   const ChatExamples data(conversations, ChatFormat::of_family("chatml"), smollm2());
   CausalLM full = small_model();
-  train(full, data, 1e-2);
+  train(full, data, 3e-3);
   EXPECT_EQ(answer(full, "What is foo?"), "a reader of mail");
   EXPECT_EQ(answer(full, "And bar?"), "plays music");
 
   CausalLM lora = small_model();
-  attach(*lora, {.rank = 8, .alpha = 32}, {.layers = {"all-linear"}});
-  train(lora, data, 3e-2);
+  attach(*lora, {.rank = 16, .alpha = 32}, {.layers = {"all-linear"}});
+  train(lora, data, 1e-2);
   EXPECT_EQ(answer(lora, "What is foo?"), "a reader of mail");
   EXPECT_EQ(answer(lora, "And bar?"), "plays music");
 

@@ -221,10 +221,10 @@ TEST_F(EmbedderDirectory, NamesWhatItDoesNotHave) {
        {{"prompts", {{"query", std::string(100, ':')}}}},
        "has 102 tokens of the 32 that a text may have with it; shorten it"},
       {"config.json",
-       {{"model_type", "mpnet"}},
-       "FormatError: config.json: \"model_type\" is \"mpnet\", but must be \"bert\" or \"roberta\"; graft has no "
-       "encoder of "
-       "another type"},
+       {{"model_type", "albert"}},
+       "FormatError: config.json: \"model_type\" is \"albert\", but must be \"bert\", \"roberta\" or \"mpnet\"; graft "
+       "has no encoder of another type"},
+      {"config.json", {{"model_type", "mpnet"}}, "is this the config.json of an MPNet?"},
   };
   for (const auto& row : rows) {
     const bool there = std::filesystem::exists(path(row.file));

@@ -505,7 +505,7 @@ TEST(PostgresStore, ReadersSeeWholeStatesWhileOneWrites) {
         ++reads;
       }
     });
-  for (int i = 0; i < 40; ++i) {
+  for (int i = 0; i < 40 || reads < 10; ++i) {  // however slow the readers are
     auto writer = store->write();
     writer->put({.uri = message("d", i % 10), .text = "ab", .metadata = {{"k", i}}},
                 std::vector<PassageRange>{{0, 1}, {1, 2}});
@@ -514,7 +514,6 @@ TEST(PostgresStore, ReadersSeeWholeStatesWhileOneWrites) {
   done = true;
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(torn, 0);
-  EXPECT_GT(reads, 3);
 }
 
 }  // namespace
