@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import pathlib
+import signal
 import socket
 import statistics
 import subprocess
@@ -94,12 +95,20 @@ def main():
 
     sides = {"graft, float32": graft("float32"), "graft, bfloat16": graft("bfloat16"), "llama.cpp": Server(options)}
     sides["llama.cpp"].step()
+    # Threads that wait for work spin for a while: who has no turn is stopped, so that nobody loses a core to it.
+    for side in sides.values():
+        side.process.send_signal(signal.SIGSTOP)
     rounds = {name: [] for name in sides}
     for _ in range(options.rounds):
         for name, side in sides.items():
+            side.process.send_signal(signal.SIGCONT)
             rounds[name].append(side.step())
+            side.process.send_signal(signal.SIGSTOP)
     times = {name: medians(steps) for name, steps in rounds.items()}
-    ends = {name: side.end() for name, side in sides.items()}
+    ends = {}
+    for name, side in sides.items():
+        side.process.send_signal(signal.SIGCONT)
+        ends[name] = side.end()
     peak = max(end["peak_gflops"] for end in ends.values() if end)
     speed = max(end["read_gigabytes_per_second"] for end in ends.values() if end)
     held = {name: end["weights"]["bytes"] if end else options.model.stat().st_size for name, end in ends.items()}
