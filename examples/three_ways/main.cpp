@@ -4,9 +4,11 @@
 //   three_ways --model MODEL --encoder DIR --train train.jsonl --documents documents.jsonl --questions questions.jsonl
 //              --out DIR
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <fstream>
+#include <functional>
 #include <thread>
 
 #include <CLI/CLI.hpp>

@@ -1,10 +1,11 @@
 #pragma once
 
-// The two ways that change weights: full fine-tuning and LoRA.
+// What the ways that change weights share: a model trained on answers, and saved.
 
+#include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/save.hpp"
