@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import pathlib
-import signal
 import socket
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "benchmarks" / "peft"))
-from compare import Paced, processor  # noqa: E402
+from compare import Paced, in_turns, processor  # noqa: E402
 
 OUT = ROOT / "build" / "bench"
 SERVER = ROOT / "tests" / "reference" / "llama_server.py"
@@ -95,20 +94,9 @@ def main():
 
     sides = {"graft, float32": graft("float32"), "graft, bfloat16": graft("bfloat16"), "llama.cpp": Server(options)}
     sides["llama.cpp"].step()
-    # Threads that wait for work spin for a while: who has no turn is stopped, so that nobody loses a core to it.
-    for side in sides.values():
-        side.process.send_signal(signal.SIGSTOP)
-    rounds = {name: [] for name in sides}
-    for _ in range(options.rounds):
-        for name, side in sides.items():
-            side.process.send_signal(signal.SIGCONT)
-            rounds[name].append(side.step())
-            side.process.send_signal(signal.SIGSTOP)
+    rounds = dict(zip(sides, in_turns(list(sides.values()), options.rounds)))
     times = {name: medians(steps) for name, steps in rounds.items()}
-    ends = {}
-    for name, side in sides.items():
-        side.process.send_signal(signal.SIGCONT)
-        ends[name] = side.end()
+    ends = {name: side.end() for name, side in reversed(sides.items())}
     peak = max(end["peak_gflops"] for end in ends.values() if end)
     speed = max(end["read_gigabytes_per_second"] for end in ends.values() if end)
     held = {name: end["weights"]["bytes"] if end else options.model.stat().st_size for name, end in ends.items()}

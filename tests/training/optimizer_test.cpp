@@ -172,6 +172,70 @@ TEST(AdamW, ContinuesFromASavedStateBitByBit) {
   EXPECT_EQ(largest_difference(*whole, *resumed), 0.0);
 }
 
+// A weight of bfloat16 under an optimizer, beside a float32 one that starts alike and gets the same gradients.
+class AdamWOnBfloat16 : public testing::Test {
+ protected:
+  void SetUp() override {
+    torch::manual_seed(5);
+    narrow_ = torch::randn({6, 4}, torch::kBFloat16).requires_grad_(true);
+    wide_ = narrow_.detach().to(torch::kFloat).requires_grad_(true);
+    optimizer_ = make(narrow_);
+  }
+  static std::unique_ptr<AdamW> make(const torch::Tensor& weight) {
+    return std::make_unique<AdamW>(
+        std::vector<ParameterGroup>{{.parameters = {{"weight", weight}}, .lr = 1e-4, .weight_decay = 0.1}});
+  }
+  static void step(torch::Tensor& weight, AdamW& optimizer, const torch::Tensor& grad) {
+    weight.mutable_grad() = grad.to(weight.scalar_type());
+    optimizer.step(1.0, torch::tensor(2.0f));
+  }
+
+  torch::Tensor narrow_, wide_;
+  std::unique_ptr<AdamW> optimizer_;
+};
+
+TEST_F(AdamWOnBfloat16, IsTheRoundingOfAFloat32Training) {
+  const auto reference = make(wide_);
+  const torch::Tensor start = narrow_.detach().clone();
+  for (int i = 0; i < 300; ++i) {
+    const torch::Tensor grad = torch::randn({6, 4}, torch::kBFloat16) + 1.0;
+    step(narrow_, *optimizer_, grad);
+    step(wide_, *reference, grad);
+    ASSERT_TRUE(torch::equal(narrow_, wide_.to(torch::kBFloat16))) << i;
+  }
+  // One step is a hundredth of the distance between two neighbours of bfloat16 near 1.
+  EXPECT_TRUE(narrow_.ne(start).all().item<bool>());
+}
+
+TEST_F(AdamWOnBfloat16, StartsAnewWhereTheWeightWasWrittenTo) {
+  const auto reference = make(wide_);
+  step(narrow_, *optimizer_, torch::ones({6, 4}));
+  step(wide_, *reference, torch::ones({6, 4}));
+  {
+    torch::NoGradGuard no_grad;
+    narrow_.fill_(3.0);
+    wide_.fill_(3.0);
+  }
+  step(narrow_, *optimizer_, torch::ones({6, 4}));
+  step(wide_, *reference, torch::ones({6, 4}));
+  EXPECT_TRUE(torch::equal(optimizer_->state().back().second, wide_));
+  EXPECT_EQ(optimizer_->state().back().first, "weight.master");
+}
+
+TEST_F(AdamWOnBfloat16, ContinuesFromASavedStateBitByBit) {
+  torch::Tensor resumed = narrow_.detach().clone().requires_grad_(true);
+  const auto first = make(resumed);
+  std::vector<torch::Tensor> grads;
+  for (int i = 0; i < 40; ++i) grads.push_back(torch::randn({6, 4}) + 1.0);
+  for (const torch::Tensor& grad : grads) step(narrow_, *optimizer_, grad);
+  for (int i = 0; i < 20; ++i) step(resumed, *first, grads[i]);
+  const auto second = make(resumed);
+  second->load_state(first->state());
+  for (int i = 20; i < 40; ++i) step(resumed, *second, grads[i]);
+  EXPECT_TRUE(torch::equal(resumed, narrow_));
+  EXPECT_TRUE(torch::equal(second->state().back().second, optimizer_->state().back().second));
+}
+
 TEST(AdamW, RefusesAStateThatDoesNotFitAndChangesNothing) {
   auto [net, other] = twins();
   AdamW optimizer({{.parameters = {{"first.weight", net->first->weight}, {"first.bias", net->first->bias}}}});

@@ -55,8 +55,11 @@ struct AdamWOptions {
 ///   w = w - lr weight_decay w - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 ///
 /// Holds two moments for each parameter it was given, in its element type and on its device, and nothing for others.
-/// A parameter without a gradient is passed over; its t does not advance.
-/// Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2.
+/// For one of bfloat16 or float16 the moments are float32, and so is a master copy of it, which the updates are summed
+/// in and which the parameter is the rounding of: what is too small for 16 bits is not lost. A parameter that was
+/// written to by others since the last step starts its master anew. A parameter without a gradient is passed over; its
+/// t does not advance. Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101,
+/// algorithm 2.
 class AdamW {
  public:
   /// Throws OptionError for a value out of range, for no parameter at all, or for a parameter that does not require a
@@ -67,7 +70,8 @@ class AdamW {
   void zero_grad();
 
   /// Updates every parameter that has a gradient, with each group's lr times `lr_multiplier`. If a `divisor` ([]
-  /// float32, from gradient_scale) is given the gradients are divided by it first, and left divided.
+  /// float32, from gradient_scale) is given the gradients are divided by it first, and left divided; only those of 16
+  /// bits stay as they are.
   void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {});
 
   const std::vector<ParameterGroup>& groups() const { return groups_; }
@@ -76,8 +80,8 @@ class AdamW {
   /// The parameters of all groups, in order.
   NamedTensors parameters() const;
 
-  /// All that step() remembers: "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter.
-  /// The tensors are the optimizer's own, not copies.
+  /// All that step() remembers: "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter,
+  /// and "<name>.master" where there is one. The tensors are the optimizer's own, not copies.
   NamedTensors state() const;
 
   /// Copies a state back. Throws FormatError, which lists every missing, extra and misshapen name, and changes nothing,
@@ -87,6 +91,8 @@ class AdamW {
  private:
   struct Moments {
     torch::Tensor exp_avg, exp_avg_sq, step;
+    torch::Tensor master;              // undefined where the parameter itself is precise enough
+    std::int64_t written_version = 0;  // of the parameter, when the master was last rounded to it
   };
 
   std::vector<ParameterGroup> groups_;

@@ -95,8 +95,12 @@ inline AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& opti
   for (const auto& group : groups_) {
     auto& moments = moments_.emplace_back();
     for (const auto& [name, tensor] : group.parameters) {
-      moments.push_back({torch::zeros_like(tensor), torch::zeros_like(tensor),
-                         torch::zeros({}, tensor.options().dtype(torch::kFloat).requires_grad(false))});
+      const bool narrow = tensor.element_size() < 4;
+      const torch::Tensor master = narrow ? tensor.detach().to(torch::kFloat) : torch::Tensor();
+      const torch::Tensor& wide = narrow ? master : tensor;
+      moments.push_back({torch::zeros_like(wide), torch::zeros_like(wide),
+                         torch::zeros({}, tensor.options().dtype(torch::kFloat).requires_grad(false)), master,
+                         tensor._version()});
     }
   }
 }
@@ -118,13 +122,17 @@ inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
       const auto& tensor = groups_[g].parameters[i].second;
       auto grad = tensor.grad();
       if (!grad.defined()) continue;
-      if (grad.strides() != tensor.strides()) grad = torch::empty_like(tensor).copy_(grad);
-      auto& lists = alike[{static_cast<int>(tensor.scalar_type()), tensor.is_cpu() ? -1 : tensor.get_device()}];
-      lists.parameters.push_back(tensor);
+      Moments& moments = moments_[g][i];
+      const torch::Tensor& updated = moments.master.defined() ? moments.master : tensor;
+      if (moments.master.defined() && tensor._version() != moments.written_version) moments.master.copy_(tensor);
+      if (grad.strides() != updated.strides() || grad.scalar_type() != updated.scalar_type())
+        grad = torch::empty_like(updated).copy_(grad);
+      auto& lists = alike[{static_cast<int>(updated.scalar_type()), tensor.is_cpu() ? -1 : tensor.get_device()}];
+      lists.parameters.push_back(updated);
       lists.grads.push_back(grad);
-      lists.exp_avg.push_back(moments_[g][i].exp_avg);
-      lists.exp_avg_sq.push_back(moments_[g][i].exp_avg_sq);
-      lists.steps.push_back(moments_[g][i].step);
+      lists.exp_avg.push_back(moments.exp_avg);
+      lists.exp_avg_sq.push_back(moments.exp_avg_sq);
+      lists.steps.push_back(moments.step);
     }
     for (auto& [kind, lists] : alike) {
       at::_foreach_add_(lists.steps, 1);
@@ -133,6 +141,12 @@ inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
       at::_fused_adamw_(lists.parameters, lists.grads, lists.exp_avg, lists.exp_avg_sq, {}, lists.steps,
                         groups_[g].lr * lr_multiplier, options_.beta1, options_.beta2, groups_[g].weight_decay,
                         options_.eps, /*amsgrad=*/false, /*maximize=*/false, scale);
+    }
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& tensor = groups_[g].parameters[i].second;
+      if (!moments_[g][i].master.defined() || !tensor.grad().defined()) continue;
+      tensor.copy_(moments_[g][i].master);
+      moments_[g][i].written_version = tensor._version();
     }
   }
 }
@@ -151,6 +165,7 @@ inline NamedTensors AdamW::state() const {
       all.emplace_back(name + ".exp_avg", moments_[g][i].exp_avg);
       all.emplace_back(name + ".exp_avg_sq", moments_[g][i].exp_avg_sq);
       all.emplace_back(name + ".step", moments_[g][i].step);
+      if (moments_[g][i].master.defined()) all.emplace_back(name + ".master", moments_[g][i].master);
     }
   }
   return all;
@@ -179,6 +194,10 @@ inline void AdamW::load_state(const NamedTensors& state) {
   torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : state) given[name] = tensor;
   for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i)
+      moments_[g][i].written_version = groups_[g].parameters[i].second._version();
+  }
 }
 
 }  // namespace graft
