@@ -32,7 +32,7 @@ using Classifier = graft::BertForSequenceClassification;
 
 struct Options {
   std::string model, adapter;
-  std::string method = "lora", dtype = "float32";
+  std::string method = "lora", dtype = "float32", backend;
   std::vector<std::string> targets = {"all-linear"};
   std::int64_t batch = 8, seq = 128, rank = 8;
   int steps = 10, warmup = 2, threads = 0;
@@ -121,6 +121,8 @@ void run(const Options& options) {
       {"trainable_parameters", graft::count_parameters(*model).all.trained},
       {"tokens_per_second", 1e3 * static_cast<double>(options.batch * options.seq) / typical},
   };
+  if (graft::matrix_backend() == graft::MatrixBackend::measured)
+    std::fputs(graft::matrix_backend_report().c_str(), stderr);
   if (options.peak) figures["peak_gflops"] = peak::gflops(at::get_num_threads());
   if (options.json) {
     std::cout << figures << std::endl;
@@ -151,6 +153,10 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtype, "of the weights: float32 or bfloat16")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
+  app.add_option("--backend", options.backend,
+                 "who multiplies matrices: torch, onednn, or measured, which says what it found; else what suits the "
+                 "processor")
+      ->check(CLI::IsMember({"torch", "onednn", "measured"}));
   app.add_option("--lr", options.lr, "learning rate")->capture_default_str();
   app.add_option("--steps", options.steps, "steps that are timed")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--warmup", options.warmup, "steps before those")
@@ -168,6 +174,11 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (options.threads > 0) at::set_num_threads(options.threads);
+    if (!options.backend.empty()) {
+      graft::set_matrix_backend(options.backend == "torch"    ? graft::MatrixBackend::torch
+                                : options.backend == "onednn" ? graft::MatrixBackend::onednn
+                                                              : graft::MatrixBackend::measured);
+    }
     run(options);
     return 0;
   } catch (const c10::Error& error) {

@@ -46,7 +46,7 @@ inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight
   float* to = y.data_ptr<float>();
   with_weight_data(weight, [&]<class W>(const W* with) {
     parallel_for(out, (1 << 16) / std::max<std::int64_t>(rows * n, 1), [&](std::int64_t first, std::int64_t last) {
-      GRAFT_SIMD_CALL(float, dot_rows<float>, from, rows, n, with, first, last, to, out);
+      GRAFT_SIMD_CALL(float, dot_rows<float>, from, n, rows, n, with, n, first, last, to, out);
     });
   });
   return y;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "graft/tensor/detail/few_rows_kernels.hpp"
 #include "graft/tensor/detail/gemm_kernels.hpp"
 #include "graft/tensor/detail/row_kernels.hpp"
 

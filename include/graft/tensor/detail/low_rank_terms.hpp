@@ -22,8 +22,8 @@ namespace graft::detail {
 /// One update's share of a forward pass, kept for backward.
 struct LowRankState {
   torch::autograd::SavedVariable A, B;
-  at::Tensor low;   ///< dropout(x) A^T [T, padded r]: in the type kernels compute in, times keep_scale
-  at::Tensor bits;  ///< [T, words] int64 where dropout is on
+  at::Tensor low;                      ///< dropout(x) A^T [T, r]: in the type kernels compute in, times keep_scale
+  at::Tensor bits;                     ///< [T, words] int64 where dropout is on
   std::shared_ptr<const RowSet> rows;  ///< the T rows of x, where not all
   double scale = 1, keep_scale = 1;
   bool train_A = false, train_B = false;
@@ -37,11 +37,9 @@ struct LowRankProducts {
   // Elements of the tall matrix that make a thread worth its start.
   static constexpr std::int64_t grain = 1 << 15;
 
-  static std::int64_t padded(std::int64_t columns) { return GRAFT_SIMD_CALL(S, padded_columns<T>, columns); }
-
-  /// A matrix [rows, columns] in any type as rows of padded(columns) elements times `factor`, zeros behind.
+  /// A matrix [r, columns] in any type as rows of padded_columns() elements times `factor`, zeros behind.
   static at::Tensor pack(const at::Tensor& matrix, double factor) {
-    const std::int64_t columns = matrix.size(1), width = padded(columns);
+    const std::int64_t columns = matrix.size(1), width = GRAFT_SIMD_CALL(S, padded_columns<T>, columns);
     at::Tensor out = at::empty({matrix.size(0), width}, matrix.options().dtype(type).requires_grad(false));
     if (width > columns) out.narrow(1, columns, width - columns).zero_();
     out.narrow(1, 0, columns).copy_(matrix);
@@ -63,23 +61,22 @@ struct LowRankProducts {
     return bits.defined() ? static_cast<const std::uint64_t*>(bits.const_data_ptr()) : nullptr;
   }
 
-  /// kept(x) thin: x [T, n], thin packed [n, padded r] -> [T, padded r].
-  static at::Tensor project_rows(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& thin,
-                                 std::int64_t rank) {
-    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64, width = thin.size(1);
-    at::Tensor low = at::zeros({rows, width}, x.options().dtype(type));
+  /// kept(x) thin^T: x [T, n], thin packed [r, padded n] -> [T, r].
+  static at::Tensor project_rows(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& thin) {
+    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64, rank = thin.size(0), ldt = thin.size(1);
+    at::Tensor low = at::zeros({rows, rank}, x.options().dtype(type));
     const S* from = static_cast<const S*>(x.const_data_ptr());
     const T* with = thin.const_data_ptr<T>();
     T* to = low.data_ptr<T>();
     const std::uint64_t* kept = words_of(bits);
     parallel_for(rows, grain / std::max<std::int64_t>(n, 1), [&](std::int64_t first, std::int64_t last) {
       GRAFT_SIMD_CALL(S, project<S>, from + first * n, last - first, n,
-                      kept == nullptr ? nullptr : kept + first * words, words, with, rank, to + first * width);
+                      kept == nullptr ? nullptr : kept + first * words, words, with, ldt, rank, to + first * rank);
     });
     return low;
   }
 
-  /// y += kept(low wide): low [T, padded r], wide packed [r, padded n], y [T, n].
+  /// y += kept(low wide): low [T, r], wide packed [r, padded n], y [T, n].
   static void expand_rows(const at::Tensor& low, const at::Tensor& wide, const at::Tensor& bits, at::Tensor& y) {
     const std::int64_t rows = y.size(0), n = y.size(1), words = (n + 63) / 64, width = low.size(1);
     const T* from = low.const_data_ptr<T>();
@@ -92,11 +89,10 @@ struct LowRankProducts {
     });
   }
 
-  /// kept(x)^T low: x [T, n], low [T, padded r] -> [n, r].
-  static at::Tensor correlate_columns(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& low,
-                                      std::int64_t rank) {
-    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64;
-    at::Tensor out = at::empty({n, low.size(1)}, x.options().dtype(type));
+  /// low^T kept(x): x [T, n], low [T, r] -> [r, n].
+  static at::Tensor correlate_columns(const at::Tensor& x, const at::Tensor& bits, const at::Tensor& low) {
+    const std::int64_t rows = x.size(0), n = x.size(1), words = (n + 63) / 64, rank = low.size(1);
+    at::Tensor out = at::empty({rank, n}, x.options().dtype(type));
     const S* from = static_cast<const S*>(x.const_data_ptr());
     const T* with = low.const_data_ptr<T>();
     T* to = out.data_ptr<T>();
@@ -105,7 +101,7 @@ struct LowRankProducts {
                    GRAFT_SIMD_CALL(S, correlate<S>, from, rows, n, 64 * first, std::min(n, 64 * last), words_of(bits),
                                    words, with, rank, to);
                  });
-    return out.narrow(1, 0, rank);
+    return out;
   }
 };
 
@@ -132,8 +128,7 @@ inline LowRankState add_term(const at::Tensor& x, const LowRankTerm& term, at::T
   with_element_type(x.scalar_type(), [&]<class S>() {
     using Products = LowRankProducts<S>;
     if (drawn.active()) state.bits = Products::draw_bits(from.size(0), from.size(1), drawn);
-    state.low =
-        Products::project_rows(from, state.bits, Products::pack(term.A.detach().t(), state.keep_scale), term.A.size(0));
+    state.low = Products::project_rows(from, state.bits, Products::pack(term.A.detach(), state.keep_scale));
     Products::expand_rows(state.low, Products::pack(term.B.detach().t(), term.scale), {}, to);
   });
   put_rows(y, term.rows.get(), to);
@@ -149,16 +144,14 @@ inline std::pair<at::Tensor, at::Tensor> term_backward(const LowRankState& state
   const at::Tensor rows = rows_of(dy, state.rows.get());
   with_element_type(dy.scalar_type(), [&]<class S>() {
     using Products = LowRankProducts<S>;
-    const std::int64_t rank = A.size(0);
     if (state.train_B) {
-      dB = Products::correlate_columns(rows, {}, state.low, rank).mul(state.scale).to(B.scalar_type());
+      dB = Products::correlate_columns(rows, {}, state.low).t().mul(state.scale).to(B.scalar_type()).contiguous();
     }
     if (!state.train_A && !dx.defined()) return;
-    const at::Tensor u = Products::project_rows(rows, {}, Products::pack(B, state.scale), rank);
+    const at::Tensor u = Products::project_rows(rows, {}, Products::pack(B.t(), state.scale));
     if (state.train_A) {
-      dA = Products::correlate_columns(rows_of(x, state.rows.get()), state.bits, u, rank)
-               .t()
-               .mul(state.keep_scale)
+      dA = Products::correlate_columns(rows_of(x, state.rows.get()), state.bits, u)
+               .mul_(state.keep_scale)
                .to(A.scalar_type());
     }
     if (!dx.defined()) return;
