@@ -28,6 +28,7 @@ struct FinetuneOptions {
   std::string text_column = "text";
   std::string label_column = "label";
   std::string method = "full";
+  std::string dtype = "float32";
   graft::LoraOptions lora = {.rank = 8, .alpha = 16.0, .dropout = 0.1};
   std::vector<std::string> targets = {"query", "value"};
   std::optional<double> lr;
@@ -39,6 +40,11 @@ struct FinetuneOptions {
   std::uint64_t seed = 42;
   std::string out, json, checkpoints;
 };
+
+/// Of weights and activations. What is trained in bfloat16 has float32 masters in the optimizer.
+inline torch::ScalarType scalar_type(const std::string& dtype) {
+  return dtype == "bfloat16" ? torch::kBFloat16 : torch::kFloat32;
+}
 
 /// Scores of the model on labelled texts. Texts of like length go together.
 inline graft::ConfusionMatrix judge(Classifier& model, const Examples& examples, std::int64_t classes) {
@@ -103,8 +109,8 @@ inline std::vector<std::string> adapter_labels(const std::string& adapter) {
 }
 
 /// What a directory written by run_finetune() holds, as a classifier: a model, or a model and its adapter.
-inline Classifier load_classifier(const std::string& model, const std::string& adapter) {
-  graft::PretrainedOptions options;
+inline Classifier load_classifier(const std::string& model, const std::string& adapter, const std::string& dtype) {
+  graft::PretrainedOptions options{.dtype = scalar_type(dtype)};
   if (!adapter.empty()) options.labels = adapter_labels(adapter);
   auto [classifier, report] = graft::load_pretrained<Classifier>(model, options);
   if (!adapter.empty()) {
@@ -135,8 +141,8 @@ inline void save(const FinetuneOptions& options, Classifier& model, const Exampl
 /// Reads what was saved and judges it on the same texts: what a user will load must be what was trained.
 inline void check_saved(const FinetuneOptions& options, const Examples& examples, std::int64_t classes,
                         double accuracy) {
-  Classifier saved =
-      options.method == "full" ? load_classifier(options.out, "") : load_classifier(options.model, options.out);
+  Classifier saved = options.method == "full" ? load_classifier(options.out, "", options.dtype)
+                                              : load_classifier(options.model, options.out, options.dtype);
   const double again = judge(saved, examples, classes).accuracy();
   if (again != accuracy) {
     throw graft::StateError(graft::message(options.out, ": read back, its accuracy is ", again, ", not ", accuracy));
@@ -194,7 +200,8 @@ inline int run_finetune(const FinetuneOptions& options) {
   const std::optional<Examples> test = encoded(options.test);
 
   torch::manual_seed(options.seed);
-  auto [model, report] = graft::load_pretrained<Classifier>(options.model, {.labels = labels});
+  auto [model, report] =
+      graft::load_pretrained<Classifier>(options.model, {.dtype = scalar_type(options.dtype), .labels = labels});
   for (const std::string& name : report.lacking)
     std::printf("not in %s, drawn afresh: %s\n", options.model.c_str(), name.c_str());
   if (options.method == "lora") {
@@ -223,7 +230,10 @@ inline int run_finetune(const FinetuneOptions& options) {
     };
   }
   const graft::TrainingResult result = trainer.train(
-      train, [&](const Examples::Batch& batch) { return graft::cross_entropy(model(batch.tokens), batch.labels); },
+      train,
+      [&](const Examples::Batch& batch) {
+        return graft::cross_entropy(model(batch.tokens).to(torch::kFloat32), batch.labels);
+      },
       evaluate);
   if (result.reason == graft::StopReason::interrupted) {
     std::fprintf(stderr, "stopped after step %lld; nothing was saved%s\n", static_cast<long long>(result.steps),

@@ -9,7 +9,7 @@
 #include "finetune.hpp"
 
 struct PredictOptions {
-  std::string model, adapter;
+  std::string model, adapter, dtype = "float32";
   std::size_t max_length = 128;
   bool json = false;
 };
@@ -18,7 +18,7 @@ struct PredictOptions {
 inline int run_predict(const PredictOptions& options) {
   const torch::NoGradGuard no_grad;
   const graft::Tokenizer tokenizer = graft::Tokenizer::load(options.model);
-  Classifier model = load_classifier(options.model, options.adapter);
+  Classifier model = load_classifier(options.model, options.adapter, options.dtype);
   const std::vector<std::string>& labels = model->config().labels;
   const std::size_t batch_size = isatty(STDIN_FILENO) == 1 ? 1 : 32;
 

@@ -93,6 +93,20 @@ TEST_F(BertFinetune, FullIsSavedAsAModelDirectory) {
   EXPECT_EQ(std::count(predict.output.begin(), predict.output.end(), '\n'), 2) << predict.output;
 }
 
+TEST_F(BertFinetune, TrainsInBfloat16) {
+  for (const std::string method : {"full", "lora"}) {
+    const auto run = run_program(finetune("--dtype bfloat16 --method " + method + " --test " + path("train.tsv") +
+                                              " --out " + path(method) + " --json " + path("report.json"),
+                                          4));
+    ASSERT_EQ(run.exit_code, 0) << run.output;
+    EXPECT_NE(run.output.find("read back: accuracy"), std::string::npos) << run.output;
+    EXPECT_GT(report()["test_accuracy"].get<double>(), 0.8) << method;
+    const auto saved = report()["saved_bytes"].get<double>(),
+               parameters = report()["trainable_parameters"].get<double>();
+    EXPECT_NEAR(saved, 2 * parameters, 2e5) << method;
+  }
+}
+
 TEST_F(BertFinetune, SameSeedSameModel) {
   for (const std::string name : {"a", "b"}) {
     const auto run = run_program(finetune("--method lora --out " + path(name)));

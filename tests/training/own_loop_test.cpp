@@ -42,7 +42,7 @@ TEST(OwnLoop, LearnsWithThePiecesAlone) {
   SmallNet model;
 
   graft::AdamW optimizer(graft::decay_groups(*model, /*lr=*/1e-2, /*weight_decay=*/0.01));
-  graft::LearningGuard guard(optimizer.parameters());
+  graft::LearningGuard guard(optimizer);
   const graft::ScheduleSpan span{.warmup = 5, .total = 4 * 25};
   std::int64_t step = 0;
   for (std::uint64_t epoch = 0; epoch < 4; ++epoch) {

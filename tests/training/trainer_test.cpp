@@ -355,17 +355,33 @@ TEST(Trainer, SaysWhenAParameterIsNotUsed) {
   train(net, task, {.length = Epochs{1}, .guards = {.learning = false}});
 }
 
+/// A net whose head has weights of `value` in `type`, and its training.
+struct LargeHead {
+  const SmallTask task{80};
+  SmallNet net{0.0, torch::kFloat};
+
+  LargeHead(float value, torch::ScalarType type) { net->head->weight.set_data(torch::full({2, 8}, value).to(type)); }
+  Trainer trainer() { return Trainer(*net, {.length = Epochs{1}, .lr = 1e-3}); }
+  void train(Trainer& trainer) {
+    trainer.train(task, [&](const SmallTask::Batch& batch) {
+      const auto hidden = torch::tanh(net->hidden(net->words->forward(batch.ids, batch.starts)));
+      return cross_entropy(torch::linear(hidden, net->head->weight.to(torch::kFloat), net->head->bias), batch.labels);
+    });
+  }
+};
+
+TEST(Trainer, TrainsABfloat16ParameterWhoseRoundingStaysTheSame) {
+  LargeHead large(100.0f, torch::kBFloat16);
+  Trainer trainer = large.trainer();
+  large.train(trainer);
+  EXPECT_TRUE(large.net->head->weight.eq(100.0f).all().item<bool>());
+}
+
 TEST(Trainer, SaysWhenAParameterOfLowPrecisionDoesNotMove) {
-  const SmallTask task(80);
-  SmallNet net(0.0, torch::kFloat);
-  net->head->weight.set_data(torch::full({2, 8}, 100.0f).to(torch::kBFloat16));
-  const auto loss = [&](const SmallTask::Batch& batch) {
-    const auto hidden = torch::tanh(net->hidden(net->words->forward(batch.ids, batch.starts)));
-    return cross_entropy(torch::linear(hidden, net->head->weight.to(torch::kFloat), net->head->bias), batch.labels);
-  };
-  Trainer trainer(*net, {.length = Epochs{1}, .lr = 1e-3});
+  LargeHead large(3e5f, torch::kFloat);
+  Trainer trainer = large.trainer();
   EXPECT_EQ(
-      error_message([&] { trainer.train(task, loss); }),
+      error_message([&] { large.train(trainer); }),
       "TrainingError: training does not move \"head.weight\"; the learning rate may be too small for their element "
       "type");
 }

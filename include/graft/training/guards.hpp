@@ -51,13 +51,16 @@ class FrozenGuard {
 
 /// Watches the first steps of a training, then tells which parameters do not take part in it.
 ///
-///     LearningGuard guard(optimizer.parameters());
+///     LearningGuard guard(optimizer);
 ///     for (...) { loss.backward(); guard.observe(); optimizer.step(); }   // the first few steps
 ///     guard.check();
 class LearningGuard {
  public:
-  /// Throws OptionError if a parameter is undefined.
-  explicit LearningGuard(const NamedTensors& parameters);
+  /// Watches the parameters of an optimizer. One of 16 bits moves when its master does.
+  explicit LearningGuard(const AdamW& optimizer);
+
+  /// The same for any optimizer. Throws OptionError if a parameter is undefined.
+  explicit LearningGuard(const NamedTensors& parameters) : LearningGuard(parameters, parameters) {}
 
   /// Looks at the gradients: call it between backward and step.
   void observe();
@@ -70,9 +73,11 @@ class LearningGuard {
   void check() const;
 
  private:
+  LearningGuard(const NamedTensors& parameters, const NamedTensors& updated);
+
   struct Watched {
     std::string name;
-    torch::Tensor tensor;
+    torch::Tensor parameter, updated;
     std::uint64_t fingerprint;
     bool had_gradient = false;
     bool was_other_than_zero = false;

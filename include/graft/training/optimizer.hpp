@@ -80,6 +80,10 @@ class AdamW {
   /// The parameters of all groups, in order.
   NamedTensors parameters() const;
 
+  /// What the updates are summed in, in the same order and under the same names: a 16-bit parameter's master, else the
+  /// parameter itself.
+  NamedTensors updated() const;
+
   /// All that step() remembers: "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter,
   /// and "<name>.master" where there is one. The tensors are the optimizer's own, not copies.
   NamedTensors state() const;

@@ -84,17 +84,24 @@ inline void FrozenGuard::check() const {
                               "; something other than the optimizer writes to them"));
 }
 
-inline LearningGuard::LearningGuard(const NamedTensors& parameters) {
-  for (const auto& [name, tensor] : parameters) {
+inline LearningGuard::LearningGuard(const AdamW& optimizer)
+    : LearningGuard(optimizer.parameters(), optimizer.updated()) {}
+
+inline LearningGuard::LearningGuard(const NamedTensors& parameters, const NamedTensors& updated) {
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const auto& [name, tensor] = parameters[i];
     if (!tensor.defined()) throw OptionError(quoted(name) + " is undefined");
-    watched_.push_back({.name = name, .tensor = tensor, .fingerprint = fingerprint(tensor)});
+    watched_.push_back({.name = name,
+                        .parameter = tensor,
+                        .updated = updated[i].second,
+                        .fingerprint = fingerprint(updated[i].second)});
   }
 }
 
 inline void LearningGuard::observe() {
   for (auto& watched : watched_) {
     if (watched.was_other_than_zero) continue;
-    const auto& grad = watched.tensor.grad();
+    const auto& grad = watched.parameter.grad();
     if (!grad.defined()) continue;
     watched.had_gradient = true;
     watched.was_other_than_zero = grad.ne(0).any().item<bool>();
@@ -117,7 +124,7 @@ inline void LearningGuard::check() const {
   for (const auto& watched : watched_) {
     if (!watched.was_other_than_zero) {
       zero.push_back(watched.name);
-    } else if (fingerprint(watched.tensor) == watched.fingerprint) {
+    } else if (fingerprint(watched.updated) == watched.fingerprint) {
       still.push_back(watched.name);
     }
   }

@@ -157,6 +157,17 @@ inline NamedTensors AdamW::parameters() const {
   return all;
 }
 
+inline NamedTensors AdamW::updated() const {
+  NamedTensors all;
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& [name, tensor] = groups_[g].parameters[i];
+      all.emplace_back(name, moments_[g][i].master.defined() ? moments_[g][i].master : tensor);
+    }
+  }
+  return all;
+}
+
 inline NamedTensors AdamW::state() const {
   NamedTensors all;
   for (std::size_t g = 0; g < groups_.size(); ++g) {

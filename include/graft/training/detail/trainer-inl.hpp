@@ -162,7 +162,7 @@ inline TrainingResult Trainer::train_rows(std::span<const std::int64_t> lengths,
           .learning = {},
           .result = {}};
   if (options_.guards.frozen) run.frozen.emplace(module_);
-  if (options_.guards.learning) run.learning.emplace(optimizer_.parameters());
+  if (options_.guards.learning) run.learning.emplace(optimizer_);
   module_.train();
   for (const auto& callback : callbacks_) callback->on_begin(run_plan);
   while (position_.step < total_ && !is_stopped()) train_epoch(run);
