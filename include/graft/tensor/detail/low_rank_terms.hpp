@@ -40,6 +40,7 @@ struct LowRankProducts {
   /// A matrix [r, columns] in any type as rows of padded_columns() elements times `factor`, zeros behind.
   static at::Tensor pack(const at::Tensor& matrix, double factor) {
     const std::int64_t columns = matrix.size(1), width = GRAFT_SIMD_CALL(S, padded_columns<T>, columns);
+    if (width == columns && factor == 1.0 && matrix.scalar_type() == type && matrix.is_contiguous()) return matrix;
     at::Tensor out = at::empty({matrix.size(0), width}, matrix.options().dtype(type).requires_grad(false));
     if (width > columns) out.narrow(1, columns, width - columns).zero_();
     out.narrow(1, 0, columns).copy_(matrix);
