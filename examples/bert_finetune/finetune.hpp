@@ -12,6 +12,7 @@
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/save.hpp"
+#include "graft/core/console.hpp"
 #include "graft/core/json.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
@@ -209,7 +210,7 @@ inline int run_finetune(const FinetuneOptions& options) {
   }
   const graft::ParameterCount parameters = graft::count_parameters(*model).all;
   std::printf("%zu rows, %lld classes; %s of %s parameters are trained\n", rows.size(), static_cast<long long>(classes),
-              graft::detail::grouped(parameters.trained).c_str(), graft::detail::grouped(parameters.total()).c_str());
+              graft::grouped_digits(parameters.trained).c_str(), graft::grouped_digits(parameters.total()).c_str());
   std::fflush(stdout);
 
   graft::Trainer trainer(*model, trainer_options(options, interrupt));

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "graft/core/console.hpp"
 #include "graft/retrieval/copy.hpp"
 #include "graft/training/interrupt.hpp"
 #include "progress.hpp"
@@ -39,6 +40,6 @@ inline int run_copy(const CopyCommand& command) {
     return 130;
   }
   std::printf("%zu documents, %zu passages and %zu vectors copied to %s in %s\n", report.documents, report.passages,
-              report.vectors, to->name().c_str(), graft::detail::clock_text(line.seconds()).c_str());
+              report.vectors, to->name().c_str(), graft::clock_text(line.seconds()).c_str());
   return 0;
 }

@@ -17,7 +17,7 @@
 
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
-#include "graft/io/detail/lines.hpp"
+#include "graft/io/lines.hpp"
 #include "graft/retrieval/document.hpp"
 
 enum class FileKind { text, markdown, jsonl };
@@ -129,7 +129,7 @@ class DocumentReader {
         if (at_ == files_.size()) return std::nullopt;
         const SourceFile& file = files_[at_++];
         if (file.kind == FileKind::jsonl) {
-          lines_ = std::make_unique<graft::detail::LineReader>(file.path, 2 * document_bytes_);
+          lines_ = std::make_unique<graft::LineReader>(file.path, 2 * document_bytes_);
           continue;
         }
         bytes_read_ += file.bytes;
@@ -169,6 +169,6 @@ class DocumentReader {
   std::size_t document_bytes_;
   std::function<void(const std::string&, const std::string&)> refuse_;
   std::size_t at_ = 0;
-  std::unique_ptr<graft::detail::LineReader> lines_;
+  std::unique_ptr<graft::LineReader> lines_;
   std::uintmax_t bytes_read_ = 0;
 };

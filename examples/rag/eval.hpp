@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "graft/io/detail/lines.hpp"
+#include "graft/io/lines.hpp"
 #include "graft/retrieval/metrics.hpp"
 #include "graft/training/interrupt.hpp"
 #include "questions.hpp"
@@ -26,7 +26,7 @@ struct JudgedQuery {
 
 /// A JSON object a line: "text", and its name in "id" or "_id".
 inline std::vector<JudgedQuery> read_queries(const std::string& path) {
-  graft::detail::LineReader lines(path, 1 << 20);
+  graft::LineReader lines(path, 1 << 20);
   std::vector<JudgedQuery> queries;
   for (std::string line; lines.next(line);) {
     if (line.find_first_not_of(" \t") == line.npos) continue;
@@ -54,7 +54,7 @@ inline std::vector<std::string> fields_of(const std::string& line) {
 /// Lines of query, document and grade, or as trec_eval has them query, 0, document, grade; tabs between. A first line
 /// whose grade is no number is a header.
 inline std::map<std::string, graft::Judgements> read_judgements(const std::string& path) {
-  graft::detail::LineReader lines(path, 1 << 20);
+  graft::LineReader lines(path, 1 << 20);
   std::map<std::string, graft::Judgements> judgements;
   for (std::string line; lines.next(line);) {
     if (line.empty()) continue;

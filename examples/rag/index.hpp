@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "documents.hpp"
+#include "graft/core/console.hpp"
 #include "graft/rag/embedder.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/training/interrupt.hpp"
@@ -107,7 +108,7 @@ inline int run_index(const IndexOptions& options) {
   std::printf("%zu documents: %zu new, %zu changed, %zu completed, %zu unchanged, %zu refused\n",
               documents_of(sum) + refused, sum.added, sum.changed, sum.completed, sum.unchanged, refused);
   std::printf("%zu passages and %lld tokens embedded in %s; %lld tokens/s\n", sum.embedded,
-              static_cast<long long>(tokens), graft::detail::clock_text(line.seconds()).c_str(), per_second(tokens));
+              static_cast<long long>(tokens), graft::clock_text(line.seconds()).c_str(), per_second(tokens));
   if (walk.passed_over() > 0) std::printf("%zu files of other kinds were passed over\n", walk.passed_over());
   if (sum.stopped) return 130;
   return refused > 0 ? 1 : 0;

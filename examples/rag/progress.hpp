@@ -9,7 +9,7 @@
 #include <cstdio>
 #include <string>
 
-#include "graft/training/progress.hpp"
+#include "graft/core/console.hpp"
 
 /// A bar, what the caller says of the work, and the time left: one line that is redrawn in a terminal; elsewhere a line
 /// for every tenth of the work.
@@ -27,8 +27,8 @@ class ProgressLine {
     std::snprintf(bar, sizeof(bar), "[%-20s] %3.0f %%  ",
                   std::string(static_cast<std::size_t>(share * 20), '=').c_str(), share * 100);
     const double left = share > 0 ? seconds() / share * (1 - share) : 0;
-    std::string line = bar + said + "  " + graft::detail::clock_text(left) + " left";
-    if (terminal_) line = "\r" + line.substr(0, graft::detail::terminal_columns(stderr) - 1) + "\x1b[K";
+    std::string line = bar + said + "  " + graft::clock_text(left) + " left";
+    if (terminal_) line = "\r" + line.substr(0, graft::terminal_columns(stderr) - 1) + "\x1b[K";
     std::fprintf(stderr, "%s%s", line.c_str(), terminal_ ? "" : "\n");
     drawn_ = terminal_;
   }

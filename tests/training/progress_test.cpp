@@ -81,12 +81,5 @@ TEST(ProgressBar, StaysWithinTheColumnsOfATerminal) {
   EXPECT_NE(text.find("\repoch 2/2 [==================\x1b[K\r"), std::string::npos) << text;
 }
 
-TEST(ClockText, ShowsHoursFromAnHourOn) {
-  EXPECT_EQ(detail::clock_text(0.4), "0:00");
-  EXPECT_EQ(detail::clock_text(75.0), "1:15");
-  EXPECT_EQ(detail::clock_text(3599.6), "1:00:00");
-  EXPECT_EQ(detail::clock_text(-1.0), "0:00");
-}
-
 }  // namespace
 }  // namespace graft

@@ -12,6 +12,7 @@
 #include <torch/nn/module.h>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/core/console.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
@@ -58,17 +59,6 @@ inline std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& module
     }
   }
   return factors;
-}
-
-/// 22713986 -> "22,713,986".
-inline std::string grouped(std::int64_t value) {
-  const std::string digits = std::to_string(value);
-  std::string text;
-  for (std::size_t i = 0; i < digits.size(); ++i) {
-    if (i > 0 && (digits.size() - i) % 3 == 0) text += ',';
-    text += digits[i];
-  }
-  return text;
 }
 
 }  // namespace detail
@@ -126,10 +116,10 @@ inline std::string ParameterReport::table() const {
   line("layer", "trained", "frozen", "stored");
   out << '\n';
   for (const auto& [name, count] : layers) {
-    line(name, detail::grouped(count.trained), detail::grouped(count.frozen), detail::grouped(count.stored));
+    line(name, grouped_digits(count.trained), grouped_digits(count.frozen), grouped_digits(count.stored));
     out << '\n';
   }
-  line("all", detail::grouped(all.trained), detail::grouped(all.frozen), detail::grouped(all.stored));
+  line("all", grouped_digits(all.trained), grouped_digits(all.frozen), grouped_digits(all.stored));
   out << "  trained " << std::fixed << std::setprecision(4) << 100.0 * all.share() << " %\n";
   return out.str();
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <cstdio>
 #include <string>
 
+#include "graft/core/console.hpp"
 #include "graft/training/callback.hpp"
 
 namespace graft {
@@ -43,27 +43,6 @@ class ProgressBar : public TrainingCallback {
   std::int64_t steps_ = 0;
   Clock::time_point drawn_;
 };
-
-namespace detail {
-
-/// 75 -> "1:15", 3675 -> "1:01:15".
-inline std::string clock_text(double seconds) {
-  const auto whole = static_cast<long long>(std::clamp(seconds, 0.0, 3.6e8) + 0.5);
-  char text[32];
-  if (whole < 3600) {
-    std::snprintf(text, sizeof(text), "%lld:%02lld", whole / 60, whole % 60);
-  } else {
-    std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
-  }
-  return text;
-}
-
-inline std::size_t terminal_columns(std::FILE* out) {
-  winsize size{};
-  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-}
-
-}  // namespace detail
 
 inline void ProgressBar::on_begin(const RunPlan& plan) {
   plan_ = plan;
@@ -100,7 +79,7 @@ inline std::string ProgressBar::line(const StepRecord& step) const {
                 std::string(static_cast<std::size_t>(filled), '=').c_str(),
                 std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
                 static_cast<long long>(step.step * 100 / std::max<std::int64_t>(1, plan_.steps)), loss_ / loss_weight_,
-                seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, detail::clock_text(left).c_str());
+                seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, clock_text(left).c_str());
   return (title_.empty() ? "" : title_ + "  ") + text;
 }
 
@@ -119,14 +98,14 @@ inline void ProgressBar::on_end(const TrainingResult& result) {
   constexpr const char* reasons[] = {"finished", "stopped early", "interrupted"};
   char text[160];
   std::snprintf(text, sizeof(text), "%s after %lld steps, %s", reasons[static_cast<int>(result.reason)],
-                static_cast<long long>(result.steps), detail::clock_text(result.seconds).c_str());
+                static_cast<long long>(result.steps), clock_text(result.seconds).c_str());
   print((title_.empty() ? "" : title_ + "  ") + text, true);
 }
 
 inline void ProgressBar::print(const std::string& text, bool stays) {
   if (terminal_) {
     // Back to the start of the line, the text cut to what fits, and what was there before erased.
-    const std::string cut = stays ? text : text.substr(0, detail::terminal_columns(out_) - 1);
+    const std::string cut = stays ? text : text.substr(0, terminal_columns(out_) - 1);
     std::fprintf(out_, "\r%s\x1b[K%s", cut.c_str(), stays ? "\n" : "");
   } else {
     std::fprintf(out_, "%s\n", text.c_str());

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "graft/adapters/plan.hpp"
+#include "graft/core/console.hpp"
 
 namespace graft {
 namespace detail {
@@ -257,7 +258,7 @@ inline Plan plan(const ModelShape& model, const PlanOptions& options) {
 inline std::string Plan::summary() const {
   const ParameterCount& all = parameters.all;
   std::ostringstream out;
-  out << "parameters  " << detail::grouped(all.total()) << ", trained " << detail::grouped(all.trained) << " ("
+  out << "parameters  " << grouped_digits(all.total()) << ", trained " << grouped_digits(all.trained) << " ("
       << std::fixed << std::setprecision(4) << 100.0 * all.share() << " %)\n"
       << "weights     " << detail::human_bytes(weight_bytes) << '\n'
       << "gradients   " << detail::human_bytes(gradient_bytes) << '\n'

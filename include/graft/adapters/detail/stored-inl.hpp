@@ -12,6 +12,7 @@
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/stored.hpp"
+#include "graft/core/console.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"
 
@@ -189,16 +190,16 @@ inline std::string StoredAdapter::summary() const {
         << std::setw(10) << std::setprecision(4) << layer.scale << std::setw(12)
         << layer.A.to(torch::kFloat64).norm().item<double>() << std::setw(12)
         << layer.B.to(torch::kFloat64).norm().item<double>() << std::setw(12) << detail::product_norm(layer)
-        << std::setw(14) << detail::grouped(own) << '\n';
+        << std::setw(14) << grouped_digits(own) << '\n';
   }
   std::int64_t full = 0;
   for (const auto& [name, tensor] : others_) full += tensor.numel();
   const AdapterConfig& config = files_.config();
-  out << "layers " << layers_.size() << ", parameters " << detail::grouped(parameters) << '\n';
+  out << "layers " << layers_.size() << ", parameters " << grouped_digits(parameters) << '\n';
   out << "kind " << (config.use_dora ? "DoRA" : "LoRA") << (config.use_rslora ? ", alpha / sqrt(r)" : ", alpha / r")
       << ", dropout " << config.lora_dropout << '\n';
   for (const auto& [name, tensor] : others_) out << "in full " << name << ' ' << tensor.sizes() << '\n';
-  if (!others_.empty()) out << "parameters in full " << detail::grouped(full) << '\n';
+  if (!others_.empty()) out << "parameters in full " << grouped_digits(full) << '\n';
   if (config.task_type) out << "task " << *config.task_type << '\n';
   out << "base " << config.base_model_name_or_path.value_or("not named") << '\n';
   for (const auto& [key, value] : metadata()) {

@@ -6,7 +6,7 @@
 
 #include "graft/core/json.hpp"
 #include "graft/io/dataset.hpp"
-#include "graft/io/detail/lines.hpp"
+#include "graft/io/lines.hpp"
 
 namespace graft {
 

@@ -10,7 +10,8 @@
 
 #include "graft/core/file.hpp"
 
-namespace graft::detail {
+namespace graft {
+namespace detail {
 
 /// The first byte of `text` that is not well-formed UTF-8, or is NUL; npos if there is none.
 inline std::size_t find_bad_utf8(std::string_view text) {
@@ -37,9 +38,12 @@ inline std::size_t find_bad_utf8(std::string_view text) {
   return text.npos;
 }
 
-/// The lines of a UTF-8 file, read in pieces.
+}  // namespace detail
+
+/// The lines of a UTF-8 file of any size, read in pieces. A byte order mark at its start is no part of the first line.
 class LineReader {
  public:
+  /// A line may be of `limit` bytes. Throws FileError if the file cannot be opened.
   LineReader(const std::filesystem::path& path, std::size_t limit) : file_(path), limit_(limit) {}
 
   /// The next line without its end (LF or CRLF), false at the end of the file. Throws FormatError for a line that is
@@ -89,7 +93,7 @@ inline bool LineReader::next(std::string& line) {
   }
   if (number_ == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);
   if (length > limit_) throw FormatError(message(where(), ": longer than the limit of ", limit_, " bytes"));
-  if (const std::size_t bad = find_bad_utf8(line); bad != line.npos) {
+  if (const std::size_t bad = detail::find_bad_utf8(line); bad != line.npos) {
     throw FormatError(message(where(), ", byte ", bad, ": not UTF-8; convert the file to UTF-8"));
   }
   return true;
@@ -105,4 +109,4 @@ inline std::string_view LineReader::piece() {
   return std::string_view(buffer_).substr(used_);
 }
 
-}  // namespace graft::detail
+}  // namespace graft
