@@ -7,11 +7,10 @@
 #include <utility>
 
 #include "graft/models/bert_config.hpp"
+#include "graft/models/detail/encoder_fields.hpp"
 
 namespace graft {
 namespace detail {
-
-inline constexpr std::int64_t max_config_size = std::int64_t{1} << 20;
 
 struct SizeField {
   std::string_view name;
@@ -49,12 +48,9 @@ inline void refuse_unsupported(const JsonFields& fields) {
     fields.fail("position_embedding_type", "\"absolute\"; graft has no other");
   for (const auto* name : {"is_decoder", "add_cross_attention", "is_encoder_decoder"})
     if (fields.boolean(name, false)) fields.fail(name, "false; graft's BERT is an encoder");
-  if (fields.integer("chunk_size_feed_forward", 0, max_config_size, 0) != 0)
-    fields.fail("chunk_size_feed_forward", "0; graft does not cut the feed-forward layers");
   if (fields.has("pruned_heads") && !fields.value("pruned_heads").empty())
     fields.fail("pruned_heads", "empty; graft does not prune heads");
-  if (fields.has("quantization_config"))
-    fields.fail("quantization_config", "absent; graft loads weights of float types only");
+  refuse_unsupported_encoder(fields);
 }
 
 /// The labels in the order of their ids, from id2label, label2id or num_labels, which must not contradict each other.
@@ -118,11 +114,9 @@ inline std::string fault_of(const BertConfig& config) {
     const std::int64_t value = config.*field.member;
     if (value < 1 || value > field.max) return message(field.name, " is ", value, "; choose 1 to ", field.max);
   }
-  if (config.hidden_size % config.num_attention_heads != 0)
-    return message("num_attention_heads is ", config.num_attention_heads, ", which does not divide hidden_size ",
-                   config.hidden_size);
-  for (const double dropout : {config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.head_dropout()})
-    if (!(dropout >= 0.0 && dropout < 1.0)) return message("dropout is ", dropout, "; choose 0 to below 1");
+  if (const std::string fault = encoder_fault(config); !fault.empty()) return fault;
+  if (const double dropout = config.head_dropout(); !(dropout >= 0.0 && dropout < 1.0))
+    return message("dropout is ", dropout, "; choose 0 to below 1");
   if (config.pad_token_id && (*config.pad_token_id < 0 || *config.pad_token_id >= config.vocab_size))
     return message("pad_token_id is ", *config.pad_token_id, ", but vocab_size is ", config.vocab_size);
   if (config.is_roberta() && !config.pad_token_id)
@@ -154,19 +148,9 @@ inline BertConfig BertConfig::from_json(const Json& json, const std::string& whe
     fields.fail("model_type", "\"bert\" or \"roberta\"");
   for (const detail::SizeField& field : detail::size_fields)
     config.*field.member = fields.integer(field.name, 1, field.max);
-  config.hidden_act = fields.text("hidden_act");
-  try {
-    activation_named(config.hidden_act);
-  } catch (const OptionError&) {
-    fields.fail("hidden_act", "gelu, gelu_new, gelu_pytorch_tanh, relu, silu or tanh");
-  }
-  const double below_one = std::nextafter(1.0, 0.0);
-  config.hidden_dropout_prob = fields.number("hidden_dropout_prob", 0, below_one, config.hidden_dropout_prob);
-  config.attention_probs_dropout_prob =
-      fields.number("attention_probs_dropout_prob", 0, below_one, config.attention_probs_dropout_prob);
-  if (fields.has("classifier_dropout")) config.classifier_dropout = fields.number("classifier_dropout", 0, below_one);
-  config.layer_norm_eps = fields.number("layer_norm_eps", 0, 1, config.layer_norm_eps);
-  config.initializer_range = fields.number("initializer_range", 0, 1000, config.initializer_range);
+  detail::read_encoder_fields(fields, config);
+  if (fields.has("classifier_dropout"))
+    config.classifier_dropout = fields.number("classifier_dropout", 0, std::nextafter(1.0, 0.0));
   if (fields.has("pad_token_id")) {
     config.pad_token_id = fields.integer("pad_token_id", 0, config.vocab_size - 1);
   } else if (json.contains("pad_token_id") && !config.is_roberta()) {
@@ -196,12 +180,8 @@ inline Json BertConfig::to_json(const std::string& architecture, const std::stri
   json["dtype"] = dtype;
   json["model_type"] = model_type;
   for (const detail::SizeField& field : detail::size_fields) json[std::string(field.name)] = this->*field.member;
-  json["hidden_act"] = hidden_act;
-  json["hidden_dropout_prob"] = hidden_dropout_prob;
-  json["attention_probs_dropout_prob"] = attention_probs_dropout_prob;
+  detail::write_encoder_fields(*this, json);
   json["classifier_dropout"] = classifier_dropout ? Json(*classifier_dropout) : Json();
-  json["layer_norm_eps"] = layer_norm_eps;
-  json["initializer_range"] = initializer_range;
   json["pad_token_id"] = pad_token_id ? Json(*pad_token_id) : Json();
   json["tie_word_embeddings"] = tie_word_embeddings;
   json["id2label"] = Json::object();

@@ -1,8 +1,8 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 
+#include "graft/models/detail/encoder_fields.hpp"
 #include "graft/models/mpnet_config.hpp"
 
 namespace graft {
@@ -17,10 +17,10 @@ struct MpnetSize {
 /// Limits that no real model reaches and that keep every product of two below 2^63.
 inline constexpr std::array<MpnetSize, 6> mpnet_sizes{{
     {"vocab_size", &MpnetConfig::vocab_size, MpnetConfig::padding + 1, std::int64_t{1} << 24},
-    {"hidden_size", &MpnetConfig::hidden_size, 1, std::int64_t{1} << 20},
+    {"hidden_size", &MpnetConfig::hidden_size, 1, max_config_size},
     {"num_hidden_layers", &MpnetConfig::num_hidden_layers, 1, 1024},
-    {"num_attention_heads", &MpnetConfig::num_attention_heads, 1, std::int64_t{1} << 20},
-    {"intermediate_size", &MpnetConfig::intermediate_size, 1, std::int64_t{1} << 20},
+    {"num_attention_heads", &MpnetConfig::num_attention_heads, 1, max_config_size},
+    {"intermediate_size", &MpnetConfig::intermediate_size, 1, max_config_size},
     {"max_position_embeddings", &MpnetConfig::max_position_embeddings, MpnetConfig::padding + 2, std::int64_t{1} << 22},
 }};
 
@@ -31,12 +31,7 @@ inline std::string fault_of(const MpnetConfig& config) {
     if (value < size.min || value > size.max)
       return message(size.name, " is ", value, "; choose ", size.min, " to ", size.max);
   }
-  if (config.hidden_size % config.num_attention_heads != 0)
-    return message("num_attention_heads is ", config.num_attention_heads, ", which does not divide hidden_size ",
-                   config.hidden_size);
-  for (const double dropout : {config.hidden_dropout_prob, config.attention_probs_dropout_prob})
-    if (!(dropout >= 0.0 && dropout < 1.0)) return message("dropout is ", dropout, "; choose 0 to below 1");
-  return {};
+  return encoder_fault(config);
 }
 
 }  // namespace detail
@@ -49,28 +44,14 @@ inline MpnetConfig MpnetConfig::from_json(const Json& json, const std::string& w
   if (!missing.empty())
     throw FormatError(message(where, ": missing ", missing, "; is this the config.json of an MPNet?"));
   if (fields.text("model_type", "mpnet") != "mpnet") fields.fail("model_type", "\"mpnet\"");
-  if (fields.integer("relative_attention_num_buckets", 1, std::int64_t{1} << 20, 32) != 32)
+  if (fields.integer("relative_attention_num_buckets", 1, detail::max_config_size, 32) != 32)
     fields.fail("relative_attention_num_buckets", "32, the only number that transformers computes with");
-  if (fields.integer("chunk_size_feed_forward", 0, std::int64_t{1} << 20, 0) != 0)
-    fields.fail("chunk_size_feed_forward", "0; graft does not cut the feed-forward layers");
-  if (fields.has("quantization_config"))
-    fields.fail("quantization_config", "absent; graft loads weights of float types only");
+  detail::refuse_unsupported_encoder(fields);
 
   MpnetConfig config;
   for (const detail::MpnetSize& size : detail::mpnet_sizes)
     config.*size.member = fields.integer(size.name, size.min, size.max);
-  config.hidden_act = fields.text("hidden_act", config.hidden_act);
-  try {
-    activation_named(config.hidden_act);
-  } catch (const OptionError&) {
-    fields.fail("hidden_act", "gelu, gelu_new, gelu_pytorch_tanh, relu, silu or tanh");
-  }
-  const double below_one = std::nextafter(1.0, 0.0);
-  config.hidden_dropout_prob = fields.number("hidden_dropout_prob", 0, below_one, config.hidden_dropout_prob);
-  config.attention_probs_dropout_prob =
-      fields.number("attention_probs_dropout_prob", 0, below_one, config.attention_probs_dropout_prob);
-  config.layer_norm_eps = fields.number("layer_norm_eps", 0, 1, config.layer_norm_eps);
-  config.initializer_range = fields.number("initializer_range", 0, 1000, config.initializer_range);
+  detail::read_encoder_fields(fields, config);
   const Json known = config.to_json("", "");
   config.other = json;
   for (const auto& [name, value] : known.items()) config.other.erase(name);
@@ -85,11 +66,7 @@ inline Json MpnetConfig::to_json(const std::string& architecture, const std::str
   json["dtype"] = dtype;
   json["model_type"] = "mpnet";
   for (const detail::MpnetSize& size : detail::mpnet_sizes) json[std::string(size.name)] = this->*size.member;
-  json["hidden_act"] = hidden_act;
-  json["hidden_dropout_prob"] = hidden_dropout_prob;
-  json["attention_probs_dropout_prob"] = attention_probs_dropout_prob;
-  json["layer_norm_eps"] = layer_norm_eps;
-  json["initializer_range"] = initializer_range;
+  detail::write_encoder_fields(*this, json);
   json["relative_attention_num_buckets"] = 32;
   json["pad_token_id"] = padding;
   return json;
