@@ -9,10 +9,13 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <iostream>
+#include <memory>
 #include <numeric>
 
 #include <ATen/Parallel.h>
+#include <torch/cuda.h>
 #include <CLI/CLI.hpp>
 
 #include "graft/adapters/attach.hpp"
@@ -22,6 +25,7 @@
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
+#include "graft/training/captured_step.hpp"
 #include "graft/training/loss.hpp"
 #include "graft/training/optimizer.hpp"
 #include "peak.hpp"
@@ -32,13 +36,13 @@ using Classifier = graft::BertForSequenceClassification;
 
 struct Options {
   std::string model, adapter;
-  std::string method = "lora", dtype = "float32", backend;
+  std::string method = "lora", dtype = "float32", device = "cpu", backend;
   std::vector<std::string> targets = {"all-linear"};
   std::int64_t batch = 8, seq = 128, rank = 8;
   int steps = 10, warmup = 2, threads = 0;
   double dropout = 0.0, lr = 1e-4;
   std::uint64_t seed = 0;
-  bool json = false, paced = false, peak = false;
+  bool json = false, paced = false, peak = false, graph = false;
 };
 
 struct Batch {
@@ -58,6 +62,8 @@ Batch made_up(const Options& options, std::int64_t vocabulary, std::int64_t numb
 }
 
 Classifier load(const Options& options) {
+  if (options.device == "cuda" && !torch::cuda::is_available())
+    throw graft::OptionError("there is no CUDA device, or this is no build for one; make one by ./run build --cuda");
   const graft::ModelDir files(options.model);
   auto config = graft::load_config<Classifier>(files);
   config.hidden_dropout_prob = config.attention_probs_dropout_prob = options.dropout;
@@ -73,6 +79,7 @@ Classifier load(const Options& options) {
                     {.layers = options.targets});
     }
   }
+  model->to(torch::Device(options.device));
   model->train();
   return model;
 }
@@ -83,23 +90,43 @@ double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2.0;
 }
 
+/// Makes a step on a batch and gives its mean loss. With --graph the step is a CUDA graph.
+std::function<double(const Batch&)> stepper(const Options& options, Classifier& model, graft::AdamW& optimizer) {
+  const auto loss_of = [&model](const graft::PackedBatch& batch, const torch::Tensor& labels) {
+    return graft::cross_entropy(model(batch).to(torch::kFloat32), labels);
+  };
+  constexpr double clip_norm = 1.0;
+  if (options.graph) {
+    const graft::TokenBudget budget{
+        .tokens = options.batch * options.seq, .sequences = options.batch, .longest = options.seq};
+    const auto captured = std::make_shared<graft::CapturedStep>(
+        optimizer, graft::CapturedStepOptions{.budget = budget, .clip_norm = clip_norm}, loss_of);
+    return [=](const Batch& batch) { return (*captured)(batch.tokens, batch.labels).item<double>(); };
+  }
+  const graft::NamedTensors trained = optimizer.parameters();
+  const torch::Device device(options.device);
+  return [=, &optimizer](const Batch& batch) {
+    optimizer.zero_grad();
+    const graft::Loss loss = loss_of(batch.tokens.to(device), batch.labels.to(device));
+    loss.sum.backward();
+    optimizer.step(1.0, graft::gradient_scale(trained, loss.count, clip_norm).divisor);
+    return loss.mean().item<double>();
+  };
+}
+
 void run(const Options& options) {
   Classifier model = load(options);
   const Batch batches[] = {made_up(options, model->config().vocab_size, 0),
                            made_up(options, model->config().vocab_size, 1)};
   graft::AdamW optimizer(graft::decay_groups(*model, options.lr, 0.01));
-  const graft::NamedTensors trained = optimizer.parameters();
+  const auto make_step = stepper(options, model, optimizer);
 
   std::vector<double> losses, times;
   for (int step = 0; step < options.warmup + options.steps; ++step) {
     if (std::string line; options.paced && !std::getline(std::cin, line)) break;
     const Batch& batch = batches[step % 2];
     const auto start = std::chrono::steady_clock::now();
-    optimizer.zero_grad();
-    const graft::Loss loss = graft::cross_entropy(model(batch.tokens).to(torch::kFloat32), batch.labels);
-    loss.sum.backward();
-    optimizer.step(1.0, graft::gradient_scale(trained, loss.count, 1.0).divisor);
-    losses.push_back(loss.mean().item<double>());
+    losses.push_back(make_step(batch));
     const std::chrono::duration<double, std::milli> ms = std::chrono::steady_clock::now() - start;
     if (step >= options.warmup) times.push_back(ms.count());
     if (options.paced) {
@@ -157,6 +184,9 @@ int main(int argc, char** argv) {
                  "who multiplies matrices: torch, onednn, or measured, which says what it found; else what suits the "
                  "processor")
       ->check(CLI::IsMember({"torch", "onednn", "measured"}));
+  app.add_option("--device", options.device, "cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
   app.add_option("--lr", options.lr, "learning rate")->capture_default_str();
   app.add_option("--steps", options.steps, "steps that are timed")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--warmup", options.warmup, "steps before those")
@@ -166,6 +196,8 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--seed", options.seed, "of a fresh head, a fresh adapter and dropout")->capture_default_str();
+  app.add_flag("--graph", options.graph,
+               "on cuda: the step as a CUDA graph, recorded in the fourth step; take at least 4 for --warmup");
   app.add_flag("--json", options.json, "print one line: the figures as JSON");
   app.add_flag("--peak", options.peak, "measure the processor's float32 peak as well");
   app.add_flag("--paced", options.paced,

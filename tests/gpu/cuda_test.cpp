@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "graft/adapters/attach.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"
@@ -11,23 +10,10 @@
 #include "graft/training/loss.hpp"
 #include "graft/training/optimizer.hpp"
 
+#include "gpu/cuda.hpp"
+
 namespace graft {
 namespace {
-
-class Cuda : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!torch::cuda::is_available()) GTEST_SKIP() << "there is no CUDA device, or no driver for it";
-    torch::globalContext().setAllowTF32CuBLAS(false);  // float32 stays float32
-    torch::manual_seed(1);
-  }
-};
-
-double relative_error(const torch::Tensor& ours, const torch::Tensor& theirs) {
-  const torch::Tensor expected = theirs.detach().to(torch::kCPU, torch::kFloat64);
-  return ((ours.detach().to(torch::kCPU, torch::kFloat64) - expected).abs().max() / expected.abs().max())
-      .item<double>();
-}
 
 const std::vector<std::vector<std::int32_t>> texts{{2, 7, 9, 3}, {2, 3}, {2, 30, 31, 32, 33, 34, 3}};
 
@@ -43,7 +29,7 @@ TEST_F(Cuda, AttentionAndItsGradientsAreThoseOfTheCpu) {
         const std::vector<torch::Tensor> inputs{draw({86, 4, 16}), draw({86, 2, 16}), draw({86, 2, 16}),
                                                 draw({4, 127})};
         const torch::Tensor weights = torch::randn({86, 4, 16});
-        const auto run = [&](torch::Device device, torch::ScalarType computed) {
+        const auto run = [&](torch::Device device, torch::ScalarType computed, const Offsets& offsets) {
           std::vector<torch::Tensor> in;
           for (const torch::Tensor& x : inputs) in.push_back(x.to(device, computed).requires_grad_(true));
           if (!biased) in.pop_back();
@@ -54,38 +40,23 @@ TEST_F(Cuda, AttentionAndItsGradientsAreThoseOfTheCpu) {
           results.push_back(y);
           return results;
         };
-        const auto ours = run(torch::kCUDA, type), theirs = run(torch::kCPU, torch::kFloat32);
-        for (std::size_t i = 0; i < ours.size(); ++i)
-          EXPECT_LT(relative_error(ours[i], theirs[i]), tolerance) << type << " " << window << " " << biased << i;
+        const auto theirs = run(torch::kCPU, torch::kFloat32, offsets);
+        for (const Offsets& given : {Offsets(offsets), Offsets(offsets.to(torch::kCUDA), 64)}) {
+          const auto ours = run(torch::kCUDA, type, given);
+          for (std::size_t i = 0; i < ours.size(); ++i)
+            EXPECT_LT(relative_error(ours[i], theirs[i]), tolerance)
+                << type << " " << window << " " << biased << " " << given.longest << " " << i;
+        }
       }
     }
   }
 }
 
-BertConfig small_bert() {
-  BertConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 40;
-  config.max_position_embeddings = 16;
-  config.initializer_range = 0.3;
-  config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0;
-  return config;
-}
-
 /// Loss of the first step, then each trained parameter and its gradient after it.
 std::vector<std::pair<std::string, torch::Tensor>> step_of_lora(torch::Device device) {
-  torch::manual_seed(2);
-  BertForSequenceClassification model(small_bert());
-  attach(*model, LoraOptions{.rank = 2, .alpha = 4}, Targets{.layers = {"query", "value", "dense"}});
-  for (const auto& parameter : model->named_parameters())
-    if (parameter.key().ends_with("lora_B")) parameter->set_data(torch::randn_like(*parameter) * 0.1);
+  BertForSequenceClassification model = small_lora();
   model->to(device);
-  NamedTensors trained;
-  for (const auto& parameter : model->named_parameters())
-    if (parameter->requires_grad()) trained.emplace_back(parameter.key(), *parameter);
+  const NamedTensors trained = trained_parameters(*model);
   AdamW optimizer({ParameterGroup{.parameters = trained, .lr = 1e-2}});
   const torch::Tensor loss =
       cross_entropy(model(pack(texts).to(device)), torch::tensor({0, 1, 1}, torch::kInt64).to(device)).mean();

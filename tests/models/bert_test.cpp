@@ -49,6 +49,26 @@ TEST(BertModel, NamesItsParametersAsTransformersDoes) {
   EXPECT_TRUE(BertForMaskedLM(tiny("roberta"))->named_parameters().contains("lm_head.layer_norm.weight"));
 }
 
+TEST(BertModel, TakesABatchWithALimitUnread) {
+  const PackedBatch batch = texts();
+  const auto limited = [&](std::int64_t limit) {
+    return PackedBatch{batch.ids, batch.type_ids, batch.positions, batch.offsets, limit};
+  };
+  for (const auto* type : {"bert", "roberta"}) {
+    BertModel model(tiny(type));
+    model->eval();
+    const BertStates expected = model(batch), got = model(limited(10));
+    EXPECT_LT(difference(got.hidden, expected.hidden), 1e-5);  // float32 through two layers
+    EXPECT_LT(difference(got.pooled, expected.pooled), 1e-5);
+  }
+  EXPECT_EQ(limited(10).longest(), 10);
+  EXPECT_EQ(limited(10).to(torch::kCPU).limit, 10);
+  EXPECT_EQ(error_message([&] { BertModel(tiny())->hidden(limited(17)); }),
+            "ShapeError: the batch's limit is 17 tokens a sequence; the model takes 16");
+  EXPECT_EQ(error_message([&] { MpnetModel(MpnetConfig{})->hidden(limited(10)); }),
+            "OptionError: MPNet reads its batch on the host; give it one without a limit, as pack() makes it");
+}
+
 TEST(BertModel, GivesTheShapesItPromises) {
   const PackedBatch batch = texts();
   const BertStates states = BertModel(tiny())->forward(batch);

@@ -55,6 +55,13 @@ TEST(CausalLM, NamesWhatDoesNotFit) {
             "ShapeError: sequence 0 of the batch has no token; leave it out");
   EXPECT_EQ(error_message([&] { model(pack(longer)); }),
             "ShapeError: sequence 0 of the batch comes to 11 tokens; the model takes 10. Give it a shorter text");
+  PackedBatch limited = pack(texts);
+  limited.limit = 10;
+  const std::string refused =
+      "OptionError: a causal language model reads its batch on the host; give it one without a limit, as pack() makes "
+      "it";
+  EXPECT_EQ(error_message([&] { model(limited); }), refused);
+  EXPECT_EQ(error_message([&] { model->predictions(limited, torch::zeros({7}, torch::kInt64)); }), refused);
 }
 
 TEST(CausalLM, LaterTokensChangeNothingBefore) {

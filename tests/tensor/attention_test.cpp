@@ -47,9 +47,11 @@ double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return a.numel() == 0 ? 0.0 : (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();
 }
 
-void expect_equal_to_reference(const Heads& x, const AttentionOptions& options, double tolerance) {
+/// `limit`: Offsets::longest.
+void expect_equal_to_reference(const Heads& x, const AttentionOptions& options, double tolerance,
+                               std::int64_t limit = 0) {
   const torch::Tensor expected = reference(x, options);
-  const torch::Tensor got = attention(x.q, x.k, x.v, x.offsets, options, x.bias);
+  const torch::Tensor got = attention(x.q, x.k, x.v, {x.offsets, limit}, options, x.bias);
   ASSERT_EQ(got.sizes(), x.q.sizes());
   ASSERT_EQ(got.scalar_type(), x.q.scalar_type());
   EXPECT_LE(largest_difference(got, expected), tolerance);
@@ -225,6 +227,36 @@ TEST(Attention, DropoutKeepsTheMean) {
   EXPECT_NEAR(y.var().item<double>(), 1.0 / 9 / 128, 1e-4);
 }
 
+TEST(Attention, OfUnreadOffsetsIsTheSame) {
+  torch::manual_seed(11);
+  const std::vector<std::vector<std::int64_t>> batches = {{1}, {5, 0, 17, 64}, {31, 3}};
+  for (const auto& lengths : batches) {
+    const std::int64_t longest = *std::max_element(lengths.begin(), lengths.end());
+    for (const std::int64_t limit : {longest, longest + 7}) {
+      for (const std::int64_t window : {-1, 0, 9}) {  // -1: not causal
+        const AttentionOptions options{
+            .causal = window >= 0, .window = std::max<std::int64_t>(window, 0), .scale = 0.3};
+        Heads x = random_heads(lengths, 4, 2, 7, torch::kFloat64);
+        expect_equal_to_reference(x, options, 1e-13, limit);
+        x.bias = torch::randn({4, 2 * limit - 1}, torch::kFloat64).requires_grad_(true);
+        expect_equal_to_reference(x, options, 1e-13, limit);
+      }
+    }
+  }
+  const Heads none = random_heads({}, 2, 2, 4, torch::kFloat64);
+  EXPECT_EQ(attention(none.q, none.k, none.v, {none.offsets, 5}).sizes(), none.q.sizes());
+}
+
+TEST(Attention, DropsWeightsOfUnreadOffsetsToo) {
+  torch::manual_seed(12);
+  const std::int64_t tokens = 200;
+  const torch::Tensor q = torch::zeros({tokens, 8, 1}), v = torch::ones({tokens, 8, 1});
+  // Each result is the share of kept weights over 1 - p, whose mean is 1.
+  const torch::Tensor y = attention(q, q, v, {offsets_of({120, 80}), 128}, {.dropout = 0.25});
+  EXPECT_NEAR(y.mean().item<double>(), 1.0, 0.01);
+  EXPECT_GT(y.std().item<double>(), 0.02);
+}
+
 template <class Error, class Call>
 std::string message_of(const Call& call) {
   try {
@@ -256,6 +288,9 @@ TEST(Attention, RefusesWhatDoesNotFit) {
             }),
             "ShapeError: attention got a distance bias [2, 3] of type Double on cpu; it wants [2, 2 R - 1] with R at "
             "least 3, of type Float on cpu");
+  EXPECT_EQ(
+      message_of<graft::ShapeError>(call(x.q, x.offsets.to(torch::kInt32))),
+      "ShapeError: attention got offsets [3] of type Int on cpu; it wants [N + 1] int64 on the CPU, without gaps");
 }
 
 TEST(Attention, RefusesAWindowThatLooksBothWays) {

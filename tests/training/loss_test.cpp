@@ -41,6 +41,19 @@ TEST(CrossEntropy, EqualsItsDefinition) {
   EXPECT_EQ(other.count, 4.0);
 }
 
+TEST(Count, IsANumberOrATensorThatHoldsOne) {
+  const Count number = 3, tensor = torch::tensor(4);
+  EXPECT_FALSE(number.is_tensor());
+  EXPECT_TRUE(tensor.is_tensor());
+  EXPECT_FALSE(tensor.is_on_device());
+  EXPECT_EQ(number, 3.0);
+  EXPECT_EQ(tensor, 4.0);
+  for (const Count& count : {number, tensor}) {
+    EXPECT_EQ(count.on(torch::kCPU).scalar_type(), torch::kDouble);
+    EXPECT_EQ(count.on(torch::kCPU).item<double>(), double(count));
+  }
+}
+
 TEST(CrossEntropy, OfNothingJudgedIsZeroOfZero) {
   const auto loss = cross_entropy(torch::randn({2, 3}), torch::tensor({-100, -100}, torch::kLong));
   EXPECT_EQ(loss.sum.item<double>(), 0.0);

@@ -110,6 +110,21 @@ TEST(AdamW, GivesEachGroupItsRateTimesTheMultiplier) {
   EXPECT_EQ(moved(net->first->bias, start->first->bias), 0.0);
 }
 
+TEST(AdamW, TakesTheMultiplierAndTheCountAsTensors) {
+  auto [numbers, tensors] = twins();
+  AdamW by_number(decay_groups(*numbers, 1e-2, 0.1)), by_tensor(decay_groups(*tensors, 1e-2, 0.1));
+  for (const float multiplier : {1.0f, 0.5f, 0.25f, 0.0f}) {
+    const auto x = torch::randn({8, 5}, torch::kDouble);
+    numbers->forward(x).square().sum().backward();
+    tensors->forward(x).square().sum().backward();
+    by_number.step(multiplier, gradient_scale(by_number.parameters(), 8.0, 0.5).divisor);
+    by_tensor.step(torch::tensor(multiplier), gradient_scale(by_tensor.parameters(), torch::tensor(8), 0.5).divisor);
+  }
+  // A rate in a tensor is a float32: 6e-8 of four steps of 0.01.
+  EXPECT_LT(largest_difference(*numbers, *tensors), 4e-9);
+  EXPECT_GT(largest_difference(*numbers, *twins().first), 1e-3);
+}
+
 TEST(AdamW, PassesOverParametersWithoutAGradient) {
   auto [net, start] = twins();
   AdamW optimizer(decay_groups(*net, 1e-2, 0.1));
@@ -222,6 +237,24 @@ TEST_F(AdamWOnBfloat16, StartsAnewWhereTheWeightWasWrittenTo) {
   EXPECT_EQ(optimizer_->state().back().first, "weight.master");
 }
 
+TEST_F(AdamWOnBfloat16, TakesAReplayForNoWriteByOthers) {
+  const auto reference = make(wide_);
+  for (int i = 0; i < 5; ++i) {
+    step(narrow_, *optimizer_, torch::ones({6, 4}));
+    step(wide_, *reference, torch::ones({6, 4}));
+    const auto version = narrow_._version();
+    optimizer_->note_replay();
+    EXPECT_GT(narrow_._version(), version);
+    EXPECT_TRUE(torch::equal(optimizer_->updated().front().second, wide_)) << i;
+  }
+  {
+    torch::NoGradGuard no_grad;
+    narrow_.fill_(3.0);
+  }
+  optimizer_->renew_masters();
+  EXPECT_TRUE(optimizer_->updated().front().second.eq(3.0).all().item<bool>());
+}
+
 TEST_F(AdamWOnBfloat16, ContinuesFromASavedStateBitByBit) {
   torch::Tensor resumed = narrow_.detach().clone().requires_grad_(true);
   const auto first = make(resumed);
@@ -309,6 +342,8 @@ TEST(GradientScale, MeasuresMixedElementTypes) {
 
 TEST(GradientScale, RefusesWhatItCannotDivideBy) {
   EXPECT_EQ(error_message([] { gradient_scale({}, 0.0); }),
+            "OptionError: gradients of 0 rows; the count must be above 0");
+  EXPECT_EQ(error_message([] { gradient_scale({}, torch::tensor(0)); }),
             "OptionError: gradients of 0 rows; the count must be above 0");
   EXPECT_EQ(error_message([] { gradient_scale({}, 1.0, 0.0); }), "OptionError: clip_norm is 0; it must be above 0");
 }

@@ -22,7 +22,7 @@ struct SelfAttentionOptions {
 /// Every token looks at every token of its own sequence, in H heads of width D / H:
 ///   y = concat over heads of softmax(q k^T / sqrt(D / H)) v,   q = query(x), k = key(x), v = value(x)
 ///
-/// Shapes: x, y [T, D]; offsets [N + 1] int64 on the CPU. Children: `query`, `key`, `value`. What follows (a
+/// Shapes: x, y [T, D]; offsets as attention() wants them. Children: `query`, `key`, `value`. What follows (a
 /// projection, residual, norm) belongs to the layer around it. Source: Vaswani et al., Attention Is All You Need,
 /// arXiv:1706.03762, section 3.2.
 class SelfAttentionImpl : public torch::nn::Module {
@@ -30,7 +30,7 @@ class SelfAttentionImpl : public torch::nn::Module {
   /// Throws OptionError if `heads` does not divide `hidden`.
   explicit SelfAttentionImpl(const SelfAttentionOptions& options);
 
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& offsets);
+  torch::Tensor forward(const torch::Tensor& x, const Offsets& offsets);
 
  private:
   SelfAttentionOptions options_;
@@ -47,7 +47,7 @@ inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
     throw OptionError(message(options.heads, " attention heads do not divide a hidden size of ", options.hidden));
 }
 
-inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets) {
+inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const Offsets& offsets) {
   const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
   const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
   const std::vector<torch::Tensor> projected = forward_together(x, query_, key_, value_);

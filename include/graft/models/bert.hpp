@@ -22,13 +22,13 @@ namespace graft {
 class BertAttentionImpl : public torch::nn::Module {
  public:
   explicit BertAttentionImpl(const BertConfig& config);
-  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  torch::Tensor forward(const torch::Tensor& hidden, const Offsets& offsets) {
     return output_(self_(hidden, offsets), hidden);
   }
 
   /// The rows of forward() for each sequence's first token, and no others: [N, D].
-  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-    return output_(first_tokens(self_(hidden, offsets), offsets), first_tokens(hidden, offsets));
+  torch::Tensor first(const torch::Tensor& hidden, const Offsets& offsets) {
+    return output_(first_tokens(self_(hidden, offsets), offsets.ends), first_tokens(hidden, offsets.ends));
   }
 
  private:
@@ -42,12 +42,12 @@ TORCH_MODULE(BertAttention);
 class BertLayerImpl : public torch::nn::Module {
  public:
   explicit BertLayerImpl(const BertConfig& config);
-  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  torch::Tensor forward(const torch::Tensor& hidden, const Offsets& offsets) {
     return feed_forward(attention_(hidden, offsets));
   }
 
   /// The rows of forward() for each sequence's first token, and no others: [N, D].
-  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+  torch::Tensor first(const torch::Tensor& hidden, const Offsets& offsets) {
     return feed_forward(attention_->first(hidden, offsets));
   }
 
@@ -66,10 +66,10 @@ class BertEncoderImpl : public torch::nn::Module {
   explicit BertEncoderImpl(const BertConfig& config);
 
   /// The hidden state of every token: [T, D] -> [T, D].
-  torch::Tensor forward(const torch::Tensor& hidden, const torch::Tensor& offsets);
+  torch::Tensor forward(const torch::Tensor& hidden, const Offsets& offsets);
 
   /// The hidden state of each sequence's first token: [T, D] -> [N, D]. The last layer computes no other row.
-  torch::Tensor first(const torch::Tensor& hidden, const torch::Tensor& offsets);
+  torch::Tensor first(const torch::Tensor& hidden, const Offsets& offsets);
 
  private:
   BertLayerImpl& layer(std::size_t i) { return *layers_[i]->as<BertLayerImpl>(); }

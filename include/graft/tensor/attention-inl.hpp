@@ -11,6 +11,7 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/repeat_interleave.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -24,7 +25,28 @@
 namespace graft {
 namespace detail {
 
-inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
+/// Throws ShapeError unless `offsets` is as attention() wants it for T tokens, `q` being one of its tensors.
+inline void check_offsets(const Offsets& offsets, const at::Tensor& q) {
+  const at::Tensor& ends = offsets.ends;
+  const at::Device device = offsets.longest > 0 ? q.device() : at::Device(at::kCPU);
+  if (ends.dim() != 1 || ends.numel() < 1 || ends.scalar_type() != at::kLong || ends.device() != device ||
+      !ends.is_contiguous()) {
+    throw ShapeError(message("attention got offsets ", ends.sizes(), " of type ", ends.scalar_type(), " on ",
+                             ends.device(), "; it wants [N + 1] int64 on ", device.is_cpu() ? "the CPU" : device.str(),
+                             ", without gaps"));
+  }
+  if (offsets.longest > 0) return;
+  const std::int64_t* end = ends.const_data_ptr<std::int64_t>();
+  const std::int64_t last = ends.numel() - 1;
+  bool rising = end[0] == 0 && end[last] == q.size(0);
+  for (std::int64_t n = 0; n < last && rising; ++n) rising = end[n] <= end[n + 1];
+  if (!rising) {
+    throw ShapeError(message("attention's offsets run from ", end[0], " to ", end[last], "; they must rise from 0 to ",
+                             q.size(0), ", the number of tokens"));
+  }
+}
+
+inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
                             const AttentionOptions& options, const at::Tensor& bias) {
   check_dropout(options.dropout);
   if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
@@ -43,22 +65,9 @@ inline void check_attention(const at::Tensor& q, const at::Tensor& k, const at::
     throw ShapeError(message("attention got q of type ", q.scalar_type(), ", k ", k.scalar_type(), ", v ",
                              v.scalar_type(), "; convert them to one type"));
   }
-  if (offsets.dim() != 1 || offsets.numel() < 1 || offsets.scalar_type() != at::kLong || !offsets.device().is_cpu() ||
-      !offsets.is_contiguous()) {
-    throw ShapeError(message("attention got offsets ", offsets.sizes(), " of type ", offsets.scalar_type(), " on ",
-                             offsets.device(), "; it wants [N + 1] int64 on the CPU, without gaps"));
-  }
-  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
-  const std::int64_t last = offsets.numel() - 1;
-  bool rising = ends[0] == 0 && ends[last] == q.size(0);
-  for (std::int64_t n = 0; n < last && rising; ++n) rising = ends[n] <= ends[n + 1];
-  if (!rising) {
-    throw ShapeError(message("attention's offsets run from ", ends[0], " to ", ends[last],
-                             "; they must rise from 0 to ", q.size(0), ", the number of tokens"));
-  }
+  check_offsets(offsets, q);
   if (!bias.defined()) return;
-  std::int64_t longest = 1;
-  for (std::int64_t n = 0; n < last; ++n) longest = std::max(longest, ends[n + 1] - ends[n]);
+  const std::int64_t longest = std::max<std::int64_t>(longest_of(offsets), 1);
   if (bias.dim() != 2 || bias.size(0) != q.size(1) || bias.size(1) % 2 != 1 || bias.size(1) < 2 * longest - 1 ||
       bias.scalar_type() != q.scalar_type() || bias.device() != q.device()) {
     throw ShapeError(message("attention got a distance bias ", bias.sizes(), " of type ", bias.scalar_type(), " on ",
@@ -227,6 +236,19 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
   }
 };
 
+/// [queries, keys] of `length` each: what a causal query does not see.
+inline at::Tensor hidden_keys(std::int64_t length, std::int64_t window, const at::TensorOptions& options) {
+  const at::Tensor all = at::ones({length, length}, options.dtype(at::kBool));
+  return window > 0 ? all.triu(1).logical_or(all.tril(-window)) : all.triu(1);
+}
+
+/// A distance bias [H, 2 R - 1] as [H, queries, keys] of `length` each.
+inline at::Tensor bias_of_pairs(const at::Tensor& bias, std::int64_t length) {
+  const at::Tensor place = at::arange(length, bias.options().dtype(at::kLong));
+  const at::Tensor column = place.unsqueeze(0) - place.unsqueeze(1) + bias.size(1) / 2;
+  return bias.index_select(1, column.flatten()).unflatten(1, {length, length});
+}
+
 /// The same function from LibTorch's operations, a sequence at a time.
 inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                         const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
@@ -241,16 +263,9 @@ inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k
       return repeat == 1 ? heads : heads.repeat_interleave(repeat, 0);
     };
     at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale;
-    if (bias.defined()) {
-      const at::Tensor place = at::arange(length, q.options().dtype(at::kLong));
-      const at::Tensor column = place.unsqueeze(0) - place.unsqueeze(1) + bias.size(1) / 2;
-      scores = scores + bias.index_select(1, column.flatten()).unflatten(1, {length, length});
-    }
+    if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
     if (causal) {
-      const at::Tensor all = at::ones({length, length}, q.options().dtype(at::kBool));
-      at::Tensor hidden = all.triu(1);
-      if (window > 0) hidden = hidden.logical_or(all.tril(-window));
-      scores = scores.masked_fill(hidden, -std::numeric_limits<double>::infinity());
+      scores = scores.masked_fill(hidden_keys(length, window, q.options()), -std::numeric_limits<double>::infinity());
     }
     const at::Tensor weights = at::dropout(at::softmax(scores, -1), dropout, dropout > 0.0);
     parts.push_back(at::matmul(weights, heads_first(v, group)).transpose(0, 1));
@@ -258,9 +273,38 @@ inline at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k
   return parts.empty() ? at::empty_like(q) : at::cat(parts);
 }
 
+/// The same function from LibTorch's operations on [N, longest] places, each of a token or masked,
+/// so that no offset is read on the host.
+inline at::Tensor attention_padded(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                   const Offsets& offsets, double scale, bool causal, std::int64_t window,
+                                   double dropout, const at::Tensor& bias = {}) {
+  const std::int64_t tokens = q.size(0), sequences = offsets.ends.size(0) - 1, length = offsets.longest;
+  if (tokens == 0 || sequences == 0) return at::empty_like(q);
+  const at::Tensor starts = offsets.ends.slice(0, 0, sequences), lengths = offsets.ends.diff();
+  const at::Tensor place = at::arange(length, starts.options());
+  const at::Tensor token = (starts.unsqueeze(1) + place).clamp_max(tokens - 1).flatten();  // some token at empty places
+  const at::Tensor empty = (place >= lengths.unsqueeze(1)).unsqueeze(1).unsqueeze(1);      // [N, 1, 1, longest]
+  const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
+    const at::Tensor heads = x.index_select(0, token).unflatten(0, {sequences, length}).transpose(1, 2);
+    return repeat == 1 ? heads : heads.repeat_interleave(repeat, 1);
+  };
+  const std::int64_t group = q.size(1) / k.size(1);
+  at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(2, 3)) * scale;
+  if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
+  const at::Tensor hidden = causal ? hidden_keys(length, window, q.options()).logical_or(empty) : empty;
+  // The lowest finite value: the rows of empty places, in which all may be masked, then hold no NaN.
+  const double lowest = q.scalar_type() == at::kHalf ? -65504.0 : -3.3e38;
+  const at::Tensor weights = at::dropout(at::softmax(scores.masked_fill(hidden, lowest), -1), dropout, dropout > 0.0);
+  const at::Tensor out = at::matmul(weights, heads_first(v, group)).transpose(1, 2).flatten(0, 1);
+  const at::Tensor sequence = at::repeat_interleave(lengths, std::optional(tokens));
+  const at::Tensor at_place =
+      at::arange(tokens, starts.options()) + sequence * length - starts.index_select(0, sequence);
+  return out.index_select(0, at_place);
+}
+
 }  // namespace detail
 
-inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
+inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
                             const AttentionOptions& options, const at::Tensor& distance_bias) {
   detail::check_attention(q, k, v, offsets, options, distance_bias);
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
@@ -268,14 +312,18 @@ inline at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::
     return detail::flash_attention(detail::dense_heads(q), detail::dense_heads(k), detail::dense_heads(v), offsets,
                                    scale, options.causal, options.window, options.dropout);
   }
+  if (offsets.longest > 0) {
+    return detail::attention_padded(q, k, v, offsets, scale, options.causal, options.window, options.dropout,
+                                    distance_bias);
+  }
   if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
-    return detail::attention_by_sequence(q, k, v, offsets, scale, options.causal, options.window, options.dropout,
+    return detail::attention_by_sequence(q, k, v, offsets.ends, scale, options.causal, options.window, options.dropout,
                                          distance_bias);
   }
   std::optional<at::Tensor> bias;
   if (distance_bias.defined())
     bias = distance_bias.to(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat).contiguous();
-  return detail::AttentionFunction::apply(q, k, v, bias, offsets, scale, options.causal, options.window,
+  return detail::AttentionFunction::apply(q, k, v, bias, offsets.ends, scale, options.causal, options.window,
                                           options.dropout);
 }
 

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/offsets.hpp"
 
 namespace graft {
 
@@ -19,21 +20,21 @@ struct PackedBatch {
   torch::Tensor type_ids;   ///< [T] int64: 0 for the first text of a pair, 1 for the second
   torch::Tensor positions;  ///< [T] int64: counts from 0 in each sequence
   torch::Tensor offsets;    ///< [N + 1] int64, on the CPU wherever the rest is: 0, then where each sequence ends
+  std::int64_t limit = 0;   ///< above 0: no sequence has more tokens; offsets lie with the rest, and nothing of the
+                            ///< batch is read on the host or checked there
 
   std::int64_t sequences() const { return offsets.size(0) - 1; }  ///< N
   std::int64_t tokens() const { return ids.size(0); }             ///< T
 
-  /// Tokens of the longest sequence; 0 for a batch of none.
-  std::int64_t longest() const {
-    const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
-    std::int64_t most = 0;
-    for (std::int64_t n = 0; n < sequences(); ++n) most = std::max(most, ends[n + 1] - ends[n]);
-    return most;
-  }
+  /// What attention() takes for offsets.
+  Offsets layout() const { return {offsets, limit}; }
 
-  /// The same batch with ids, type_ids and positions on `device`; offsets stay on the CPU.
+  /// Tokens of the longest sequence, or `limit` where there is one; 0 for a batch of none.
+  std::int64_t longest() const { return detail::longest_of(layout()); }
+
+  /// The same batch with ids, type_ids and positions on `device`; offsets stay on the CPU unless there is a limit.
   PackedBatch to(torch::Device device) const {
-    return {ids.to(device), type_ids.to(device), positions.to(device), offsets};
+    return {ids.to(device), type_ids.to(device), positions.to(device), limit > 0 ? offsets.to(device) : offsets, limit};
   }
 };
 

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/training/count.hpp"
 
 namespace graft {
 
@@ -14,11 +15,11 @@ namespace graft {
 /// Sums of several micro-batches add up to the sum of the whole batch, means do not. So a loss keeps both, and whoever
 /// steps the optimizer divides once, by the count of all that was summed.
 struct Loss {
-  torch::Tensor sum;   ///< [], differentiable
-  double count = 0.0;  ///< rows, tokens or weights behind `sum`, >= 0
+  torch::Tensor sum;  ///< [], differentiable
+  Count count = 0.0;  ///< rows, tokens or weights behind `sum`, >= 0
 
   /// The mean, []. Not a number if nothing was judged.
-  torch::Tensor mean() const { return sum / count; }
+  torch::Tensor mean() const { return sum / count.on(sum.device()).to(sum.scalar_type()); }
 };
 
 struct CrossEntropyOptions {
@@ -26,7 +27,8 @@ struct CrossEntropyOptions {
   double label_smoothing = 0.0;      ///< share in [0, 1] of the target spread evenly over all classes
 };
 
-/// Cross-entropy of logits [N, C] against class numbers [N] (int64), counted in targets that are not ignored.
+/// Cross-entropy of logits [N, C] against class numbers [N] (int64), counted in targets that are not ignored, on their
+/// device.
 /// Throws ShapeError if the sizes do not fit, OptionError if `label_smoothing` leaves its range.
 inline Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets,
                           const CrossEntropyOptions& options = {}) {
@@ -42,8 +44,7 @@ inline Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targ
                                                             .ignore_index(options.ignore_index)
                                                             .label_smoothing(options.label_smoothing)
                                                             .reduction(torch::kSum));
-  const auto judged = targets.ne(options.ignore_index).sum().item<std::int64_t>();
-  return {sum, static_cast<double>(judged)};
+  return {sum, targets.ne(options.ignore_index).sum()};
 }
 
 /// Squared error of predictions against targets of the same shape, counted in elements.

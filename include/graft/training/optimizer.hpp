@@ -13,6 +13,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/tensor/state.hpp"
+#include "graft/training/count.hpp"
 
 namespace graft {
 
@@ -40,8 +41,9 @@ struct GradientScale {
 /// Measures the gradients of a loss that was summed over `count` rows or tokens, and says how to make them the
 /// gradients of the mean, no longer than `clip_norm` together. Changes nothing: the division happens inside
 /// AdamW::step(), so that neither the mean nor the clipping costs a pass over the gradients. Parameters without a
-/// gradient are passed over. Throws OptionError unless count > 0 and clip_norm > 0.
-GradientScale gradient_scale(const NamedTensors& parameters, double count = 1.0,
+/// gradient are passed over. A count on another device than the CPU is not read: nothing waits for it. Throws
+/// OptionError unless clip_norm > 0 and the count, where it is read, is.
+GradientScale gradient_scale(const NamedTensors& parameters, const Count& count = 1.0,
                              double clip_norm = std::numeric_limits<double>::infinity());
 
 struct AdamWOptions {
@@ -74,6 +76,16 @@ class AdamW {
   /// bits stay as they are.
   void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {});
 
+  /// The same with a multiplier ([] float32) that is not read on the host where it lies on the parameters' device.
+  void step(const torch::Tensor& lr_multiplier, const torch::Tensor& divisor = {});
+
+  /// Starts the master of a 16-bit parameter anew where others wrote to it, as step() does first of all.
+  void renew_masters();
+
+  /// For who replays a CUDA graph of step(), which leaves versions as they are: gives every parameter a new version, by
+  /// which what is kept of it is seen to be old, and takes none of them for a write by others.
+  void note_replay();
+
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   const AdamWOptions& options() const { return options_; }
 
@@ -93,6 +105,9 @@ class AdamW {
   void load_state(const NamedTensors& state);
 
  private:
+  template <class RateOf>
+  void update(const RateOf& rate_of, const torch::Tensor& divisor);
+
   struct Moments {
     torch::Tensor exp_avg, exp_avg_sq, step;
     torch::Tensor master;              // undefined where the parameter itself is precise enough

@@ -8,6 +8,7 @@ namespace detail {
 
 inline void check_batch(const PackedBatch& batch, const BertConfig& config) {
   check_lengths(batch, config.max_tokens());
+  if (batch.limit > 0) return;
   check_in_table(batch.ids, config.vocab_size, "token id");
   check_in_table(batch.type_ids, config.type_vocab_size, "type id");
 }
@@ -46,13 +47,13 @@ inline BertEncoderImpl::BertEncoderImpl(const BertConfig& config) {
   for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) layers_->push_back(BertLayer(config));
 }
 
-inline torch::Tensor BertEncoderImpl::forward(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+inline torch::Tensor BertEncoderImpl::forward(const torch::Tensor& hidden, const Offsets& offsets) {
   torch::Tensor state = hidden;
   for (std::size_t i = 0; i < layers_->size(); ++i) state = layer(i).forward(state, offsets);
   return state;
 }
 
-inline torch::Tensor BertEncoderImpl::first(const torch::Tensor& hidden, const torch::Tensor& offsets) {
+inline torch::Tensor BertEncoderImpl::first(const torch::Tensor& hidden, const Offsets& offsets) {
   torch::Tensor state = hidden;
   for (std::size_t i = 0; i + 1 < layers_->size(); ++i) state = layer(i).forward(state, offsets);
   return layer(layers_->size() - 1).first(state, offsets);
@@ -73,10 +74,10 @@ inline torch::Tensor BertModelImpl::embed(const PackedBatch& batch) {
       config_.is_roberta() ? roberta_positions(batch.ids, batch.positions, *config_.pad_token_id) : batch.positions);
 }
 
-inline torch::Tensor BertModelImpl::hidden(const PackedBatch& batch) { return encoder_(embed(batch), batch.offsets); }
+inline torch::Tensor BertModelImpl::hidden(const PackedBatch& batch) { return encoder_(embed(batch), batch.layout()); }
 
 inline torch::Tensor BertModelImpl::first(const PackedBatch& batch) {
-  return encoder_->first(embed(batch), batch.offsets);
+  return encoder_->first(embed(batch), batch.layout());
 }
 
 inline torch::Tensor BertModelImpl::pooled(const PackedBatch& batch) {
@@ -97,7 +98,7 @@ inline torch::Tensor roberta_positions(const torch::Tensor& ids, const torch::Te
   const torch::Tensor before = is_padding.cumsum(0) - is_padding;
   const torch::Tensor start = torch::arange(ids.size(0), positions.options()) - positions;
   const torch::Tensor counted = positions - (before - before.index_select(0, start));
-  return torch::where(is_padding.to(torch::kBool), padding, counted + padding + 1);
+  return (counted + padding + 1).masked_fill(is_padding.to(torch::kBool), padding);
 }
 
 }  // namespace graft

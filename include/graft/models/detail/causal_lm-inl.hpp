@@ -42,6 +42,7 @@ inline torch::Tensor apply(const torch::nn::LayerNorm& norm, const torch::Tensor
 }
 
 inline void check_causal_batch(const PackedBatch& batch, const CausalConfig& config, const KvCache* cache) {
+  require_no_limit(batch, "a causal language model");
   const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
   for (std::int64_t n = 0; n < batch.sequences(); ++n) {
     const std::int64_t length = offsets[n + 1] - offsets[n];
@@ -57,6 +58,7 @@ inline void check_causal_batch(const PackedBatch& batch, const CausalConfig& con
 /// Where predictions with a label stand, and the labels: both [M] int64.
 inline std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedBatch& batch, const torch::Tensor& labels,
                                                              std::int64_t vocabulary) {
+  require_no_limit(batch, "a causal language model");
   if (labels.dim() != 1 || labels.size(0) != batch.tokens() || labels.scalar_type() != torch::kInt64)
     throw ShapeError(message("labels are ", labels.sizes(), " of type ", c10::toString(labels.scalar_type()), " for ",
                              batch.tokens(), " tokens; give one int64 a token"));

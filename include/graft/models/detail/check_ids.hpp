@@ -10,8 +10,11 @@
 
 namespace graft::detail {
 
-/// Throws ShapeError for a sequence without tokens or one longer than `most`.
+/// Throws ShapeError for a sequence without tokens or one longer than `most`; of a batch with a limit only for that.
 inline void check_lengths(const PackedBatch& batch, std::int64_t most) {
+  if (batch.limit > most)
+    throw ShapeError(message("the batch's limit is ", batch.limit, " tokens a sequence; the model takes ", most));
+  if (batch.limit > 0) return;
   const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
   for (std::int64_t n = 0; n < batch.sequences(); ++n) {
     const std::int64_t length = offsets[n + 1] - offsets[n];
@@ -20,6 +23,12 @@ inline void check_lengths(const PackedBatch& batch, std::int64_t most) {
       throw ShapeError(message("sequence ", n, " of the batch has ", length, " tokens; the model takes ", most,
                                ". Truncate when encoding"));
   }
+}
+
+/// Throws OptionError for a batch with a limit, which the model would have to read.
+inline void require_no_limit(const PackedBatch& batch, std::string_view model) {
+  if (batch.limit > 0)
+    throw OptionError(message(model, " reads its batch on the host; give it one without a limit, as pack() makes it"));
 }
 
 /// Throws OptionError for an id outside a table of `rows`, if the ids lie on the CPU.

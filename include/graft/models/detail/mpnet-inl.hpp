@@ -82,6 +82,7 @@ inline MpnetModelImpl::MpnetModelImpl(const MpnetConfig& config, bool with_poole
 }
 
 inline torch::Tensor MpnetModelImpl::hidden(const PackedBatch& batch) {
+  detail::require_no_limit(batch, "MPNet");
   detail::check_lengths(batch, config_.max_tokens());
   detail::check_in_table(batch.ids, config_.vocab_size, "token id");
   const torch::Tensor positions = roberta_positions(batch.ids, batch.positions, MpnetConfig::padding);

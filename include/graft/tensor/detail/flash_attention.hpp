@@ -9,6 +9,8 @@
 #include <cuda_runtime_api.h>
 #endif
 
+#include "graft/tensor/offsets.hpp"
+
 namespace graft::detail {
 
 /// Whether LibTorch's flash attention for packed sequences takes tensors like `q` [T, H, d]: float16 or bfloat16, heads
@@ -25,13 +27,10 @@ inline bool has_flash_attention([[maybe_unused]] const at::Tensor& q) {
 }
 
 /// attention() by it. The last sizes of q, k, v are without gaps. Differentiable.
-inline at::Tensor flash_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                  const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
-                                  double dropout) {
-  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
-  std::int64_t longest = 0;
-  for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) longest = std::max(longest, ends[n + 1] - ends[n]);
-  const at::Tensor on_device = offsets.to(q.device(), at::kInt);
+inline at::Tensor flash_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
+                                  double scale, bool causal, std::int64_t window, double dropout) {
+  const std::int64_t longest = longest_of(offsets);
+  const at::Tensor on_device = offsets.ends.to(q.device(), at::kInt);
   std::optional<std::int64_t> before, behind;
   if (window > 0) {
     before = window - 1;

@@ -35,8 +35,9 @@ inline std::vector<ParameterGroup> decay_groups(const torch::nn::Module& module,
   return groups;
 }
 
-inline GradientScale gradient_scale(const NamedTensors& parameters, double count, double clip_norm) {
-  if (!(count > 0.0)) throw OptionError(message("gradients of ", count, " rows; the count must be above 0"));
+inline GradientScale gradient_scale(const NamedTensors& parameters, const Count& count, double clip_norm) {
+  if (!count.is_on_device() && !(count > 0.0))
+    throw OptionError(message("gradients of ", double(count), " rows; the count must be above 0"));
   if (!(clip_norm > 0.0)) throw OptionError(message("clip_norm is ", clip_norm, "; it must be above 0"));
   torch::NoGradGuard no_grad;
   std::map<std::pair<int, int>, std::vector<torch::Tensor>> alike;  // by element type and device
@@ -46,7 +47,7 @@ inline GradientScale gradient_scale(const NamedTensors& parameters, double count
     alike[{static_cast<int>(grad.scalar_type()), grad.device().is_cpu() ? -1 : grad.device().index()}].push_back(grad);
   }
   if (alike.empty()) {
-    return {torch::zeros({}, torch::kDouble), torch::full({}, count, torch::kFloat)};
+    return {torch::zeros({}, torch::kDouble), count.on(torch::kCPU).to(torch::kFloat)};
   }
   const auto device = alike.begin()->second.front().device();
   std::vector<torch::Tensor> norms;
@@ -54,10 +55,11 @@ inline GradientScale gradient_scale(const NamedTensors& parameters, double count
     const auto wide = grads.front().scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
     for (const auto& norm : at::_foreach_norm(grads, 2, wide)) norms.push_back(norm.to(device, torch::kDouble));
   }
-  const auto norm = torch::stack(norms).norm() / count;
+  const auto rows = count.on(device);
+  const auto norm = torch::stack(norms).norm() / rows;
   // 1e-6 as in clip_grad_norm_: a gradient of exactly the allowed length is shortened by that much.
   const auto shrink = std::isinf(clip_norm) ? torch::ones_like(norm) : (clip_norm / (norm + 1e-6)).clamp_max(1.0);
-  return {norm, (count / shrink).to(torch::kFloat)};
+  return {norm, (rows / shrink).to(torch::kFloat)};
 }
 
 inline AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& options)
@@ -111,8 +113,41 @@ inline void AdamW::zero_grad() {
   }
 }
 
-inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
+inline void AdamW::renew_masters() {
   torch::NoGradGuard no_grad;
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& tensor = groups_[g].parameters[i].second;
+      Moments& moments = moments_[g][i];
+      if (!moments.master.defined() || tensor._version() == moments.written_version) continue;
+      moments.master.copy_(tensor);
+      moments.written_version = tensor._version();
+    }
+  }
+}
+
+inline void AdamW::note_replay() {
+  for (std::size_t g = 0; g < groups_.size(); ++g) {
+    for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
+      const auto& tensor = groups_[g].parameters[i].second;
+      tensor.unsafeGetTensorImpl()->bump_version();
+      moments_[g][i].written_version = tensor._version();
+    }
+  }
+}
+
+inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
+  update([&](double lr) { return lr * lr_multiplier; }, divisor);
+}
+
+inline void AdamW::step(const torch::Tensor& lr_multiplier, const torch::Tensor& divisor) {
+  update([&](double lr) { return lr_multiplier * lr; }, divisor);
+}
+
+template <class RateOf>
+void AdamW::update(const RateOf& rate_of, const torch::Tensor& divisor) {
+  torch::NoGradGuard no_grad;
+  renew_masters();
   struct Lists {
     std::vector<torch::Tensor> parameters, grads, exp_avg, exp_avg_sq, steps;
   };
@@ -124,7 +159,6 @@ inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
       if (!grad.defined()) continue;
       Moments& moments = moments_[g][i];
       const torch::Tensor& updated = moments.master.defined() ? moments.master : tensor;
-      if (moments.master.defined() && tensor._version() != moments.written_version) moments.master.copy_(tensor);
       if (grad.strides() != updated.strides() || grad.scalar_type() != updated.scalar_type())
         grad = torch::empty_like(updated).copy_(grad);
       auto& lists = alike[{static_cast<int>(updated.scalar_type()), tensor.is_cpu() ? -1 : tensor.get_device()}];
@@ -139,8 +173,8 @@ inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
       const auto scale = divisor.defined() ? std::optional(divisor.to(lists.parameters.front().device(), torch::kFloat))
                                            : std::nullopt;
       at::_fused_adamw_(lists.parameters, lists.grads, lists.exp_avg, lists.exp_avg_sq, {}, lists.steps,
-                        groups_[g].lr * lr_multiplier, options_.beta1, options_.beta2, groups_[g].weight_decay,
-                        options_.eps, /*amsgrad=*/false, /*maximize=*/false, scale);
+                        rate_of(groups_[g].lr), options_.beta1, options_.beta2, groups_[g].weight_decay, options_.eps,
+                        /*amsgrad=*/false, /*maximize=*/false, scale);
     }
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
       const auto& tensor = groups_[g].parameters[i].second;

@@ -266,17 +266,18 @@ inline std::pair<double, double> Trainer::backward(const Run& run, std::span<con
   }
   const double sum = loss.sum.item<double>();
   if (options_.guards.finite) require_finite_loss(sum, number, rows);
-  if (!(loss.count >= 0.0 && std::isfinite(loss.count))) {
-    throw OptionError(message("the loss of step ", number, " counts ", loss.count, " rows or tokens"));
+  const double count = loss.count;
+  if (!(count >= 0.0 && std::isfinite(count))) {
+    throw OptionError(message("the loss of step ", number, " counts ", count, " rows or tokens"));
   }
-  if (loss.count == 0.0) return {0.0, 0.0};
+  if (count == 0.0) return {0.0, 0.0};
   if (!loss.sum.requires_grad()) {
     throw TrainingError(message("the loss of step ", number,
                                 " has no gradient: it depends on no trained parameter, or "
                                 "was computed under NoGradGuard"));
   }
   loss.sum.backward();
-  return {sum, loss.count};
+  return {sum, count};
 }
 
 /// Counts a step that should have moved something; after enough of them the guards speak.
