@@ -24,36 +24,62 @@ std::vector<Named> runnable() {
 }
 
 TEST(DotKernels, EveryInstructionSetScoresLikeDoublePrecision) {
-  const std::size_t width = 80;
-  const auto data = test::random_vectors(kPanel + 3, width, 1);
-  std::vector<std::uint16_t> halves(data.size());
-  std::vector<float> rounded(data.size());
-  for (std::size_t i = 0; i < data.size(); ++i) rounded[i] = from_half(halves[i] = to_half(data[i]));
-  const float* rows[kPanel];
-  const std::uint16_t* half_rows[kPanel];
-  for (std::size_t r = 0; r < kPanel; ++r) rows[r] = &data[r * width], half_rows[r] = &halves[r * width];
-  const float* queries = &data[kPanel * width];
-  for (const Named& set : runnable())
-    for (std::size_t count = 1; count <= 3; ++count)
-      for (const bool euclidean : {false, true})
-        for (const bool half : {false, true}) {
-          float scores[3 * kPanel];
-          std::uint32_t found[3];
-          const float least[3] = {-1.5f, 0.0f, 2.0f};
-          if (half)
-            (euclidean ? set.kernels.euclidean_half : set.kernels.inner_half)(queries, count, width, half_rows, width,
-                                                                              least, scores, found);
-          else
-            (euclidean ? set.kernels.euclidean : set.kernels.inner)(queries, count, width, rows, width, least, scores,
-                                                                    found);
-          for (std::size_t q = 0; q < count; ++q)
-            for (std::size_t r = 0; r < kPanel; ++r) {
-              const double wanted = test::score(euclidean ? Metric::euclidean : Metric::inner_product,
-                                                queries + q * width, (half ? rounded : data).data() + r * width, width);
-              EXPECT_NEAR(scores[q * kPanel + r], wanted, 1e-4) << set.name << (half ? " half " : " ") << q << " " << r;
-              EXPECT_EQ((found[q] >> r & 1) != 0, scores[q * kPanel + r] >= least[q]) << set.name;
-            }
+  for (const std::size_t width : {16, 48, 80, 384}) {
+    const auto wide = static_cast<std::int64_t>(width);
+    const auto data = test::random_vectors(kPanel + kTileQueries, wide, width);
+    std::vector<std::uint16_t> halves(data.size());
+    std::vector<float> rounded(data.size());
+    for (std::size_t i = 0; i < data.size(); ++i) rounded[i] = from_half(halves[i] = to_half(data[i]));
+    const float* rows[kPanel + 4];
+    const std::uint16_t* half_rows[kPanel + 4];
+    for (std::size_t r = 0; r < kPanel + 4; ++r)
+      rows[r] = &data[r % kPanel * width], half_rows[r] = &halves[r % kPanel * width];
+    const float* queries = &data[kPanel * width];
+    for (const Named& set : runnable())
+      for (std::size_t count = 1; count <= kTileQueries; ++count)
+        for (const bool euclidean : {false, true})
+          for (const bool half : {false, true}) {
+            float scores[kTileQueries * kPanel];
+            std::uint32_t found[kTileQueries];
+            const float least[kTileQueries] = {-1.5f, 0.0f, 2.0f, -1e9f, 1e9f, -0.5f};
+            if (half)
+              (euclidean ? set.kernels.euclidean_half : set.kernels.inner_half)(queries, count, width, half_rows, width,
+                                                                                least, scores, found);
+            else
+              (euclidean ? set.kernels.euclidean : set.kernels.inner)(queries, count, width, rows, width, least, scores,
+                                                                      found);
+            for (std::size_t q = 0; q < count; ++q)
+              for (std::size_t r = 0; r < kPanel; ++r) {
+                const double wanted =
+                    test::score(euclidean ? Metric::euclidean : Metric::inner_product, queries + q * width,
+                                (half ? rounded : data).data() + r * width, wide);
+                EXPECT_NEAR(scores[q * kPanel + r], wanted, 1e-3)
+                    << set.name << (half ? " half, width " : ", width ") << width << ", query " << q << ", row " << r;
+                EXPECT_EQ((found[q] >> r & 1) != 0, scores[q * kPanel + r] >= least[q]) << set.name;
+              }
+          }
+  }
+}
+
+TEST(DotKernels, FourRowsScoreAsTheyDoInAPanel) {
+  for (const std::size_t width : {16, 48, 80, 384}) {
+    const auto data = test::random_vectors(kPanel + 1, static_cast<std::int64_t>(width), width);
+    const float* rows[kPanel + 4];
+    for (std::size_t r = 0; r < kPanel + 4; ++r) rows[r] = &data[r % kPanel * width];
+    for (const Named& set : runnable())
+      for (const bool euclidean : {false, true}) {
+        const float least = 0;
+        float panel[kPanel], four[4];
+        std::uint32_t found;
+        (euclidean ? set.kernels.euclidean : set.kernels.inner)(&data[kPanel * width], 1, width, rows, width, &least,
+                                                                panel, &found);
+        for (std::size_t first = 0; first < kPanel; first += 4) {
+          (euclidean ? set.kernels.euclidean_four : set.kernels.inner_four)(&data[kPanel * width], rows + first, width,
+                                                                            four);
+          for (std::size_t r = 0; r < 4; ++r) EXPECT_EQ(euclidean ? -four[r] : four[r], panel[first + r]) << set.name;
         }
+      }
+  }
 }
 
 TEST(DotKernels, PairsScoreLikeDoublePrecision) {

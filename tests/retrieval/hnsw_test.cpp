@@ -1,5 +1,6 @@
 #include "graft/retrieval/hnsw.hpp"
 
+#include <map>
 #include <set>
 
 #include "graft/retrieval/exact.hpp"
@@ -52,6 +53,32 @@ TEST(HnswIndex, FindsAlmostWhatExactSearchFindsForEveryMetric) {
     for (std::size_t q = 0; q < 50; ++q)
       EXPECT_NEAR(found[q][0].score, wanted[q][0].score, 1e-3 * std::abs(wanted[q][0].score)) << metric_name(metric);
   }
+}
+
+TEST(HnswGraph, NearestFindsWhatHnswlibsOwnSearchFinds) {
+  const std::int64_t width = 48;
+  const auto vectors = clustered(2000, width, 11), queries = clustered(40, width, 12);
+  for (const Metric metric : {Metric::euclidean, Metric::inner_product})
+    for (const std::uint32_t removed_every : {0u, 3u}) {
+      detail::HnswGraph graph(std::make_unique<detail::HnswSpace>(metric, 48), 2000, 8, 60);
+      for (std::size_t i = 0; i < 2000; ++i) graph.addPoint(&vectors[i * 48], i + 1);
+      for (std::uint32_t id = 1; removed_every > 0 && id <= 2000; id += removed_every) graph.markDelete(id);
+      for (const std::size_t depth : {1, 7, 64}) {
+        graph.setEf(depth);
+        for (std::size_t q = 0; q < 40; ++q) {
+          std::map<PassageId, float> wanted, found;
+          for (auto near = graph.searchKnn(&queries[q * 48], depth); !near.empty(); near.pop())
+            wanted.emplace(static_cast<PassageId>(near.top().second), near.top().first);
+          for (const auto& near : graph.nearest(&queries[q * 48], depth))
+            found.emplace(graph.id(near.row), near.distance);
+          ASSERT_EQ(found.size(), depth);
+          for (const auto& [id, distance] : wanted) {
+            ASSERT_TRUE(found.contains(id)) << metric_name(metric) << ", depth " << depth << ", query " << q;
+            EXPECT_NEAR(found[id], distance, 1e-3);  // sums of 48 products of up to 10, in another order
+          }
+        }
+      }
+    }
 }
 
 TEST(HnswIndex, GivesAsManyAsThereAreUnderFiltersAndAfterRemovals) {

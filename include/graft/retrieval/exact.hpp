@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "graft/retrieval/detail/aligned.hpp"
 #include "graft/retrieval/index.hpp"
 
 namespace graft {
@@ -49,7 +50,7 @@ class ExactIndex : public VectorIndex {
 
  private:
   template <class Row>
-  void search_rows(const std::vector<Row>& data, std::span<const float> queries, std::size_t k,
+  void search_rows(const detail::LineVector<Row>& data, std::span<const float> queries, std::size_t k,
                    const std::vector<std::uint32_t>* rows, std::vector<std::vector<Scored>>& out) const;
 
   VectorSpace space_;
@@ -57,8 +58,8 @@ class ExactIndex : public VectorIndex {
   std::size_t stride_;  // numbers from row to row: the width, padded with zeros
   std::vector<PassageId> ids_;
   std::unordered_map<PassageId, std::uint32_t> rows_;
-  std::vector<float> floats_;          // [size(), stride_]; one of the two is used
-  std::vector<std::uint16_t> halves_;  // [size(), stride_]
+  detail::LineVector<float> floats_;          // [size(), stride_]; one of the two is used
+  detail::LineVector<std::uint16_t> halves_;  // [size(), stride_]
 };
 
 }  // namespace graft

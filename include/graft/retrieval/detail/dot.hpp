@@ -13,11 +13,13 @@
 namespace graft::detail {
 
 inline constexpr int kPanel = 16;       ///< rows scored together: 16 x 384 floats fill three quarters of a 32 kB cache
-inline constexpr int kTileQueries = 3;  ///< with 4 rows: 12 sums, 4 rows and a query need no more than 17 registers
+inline constexpr int kTileQueries = 6;  ///< scored with a panel in one call
 inline constexpr std::size_t kRowStep = 16;  ///< rows are padded with zeros to a multiple of this many numbers
 
-/// `queries` (1 to 3) queries, `stride` floats apart, with 16 rows of `width` numbers, a multiple of kRowStep. Writes
-/// scores[q * kPanel + r], and into found[q] the bits r whose score is at least least[q].
+/// `queries` (1 to kTileQueries) queries, `stride` floats apart, with 16 rows of `width` numbers, a multiple of
+/// kRowStep. Writes scores[q * kPanel + r], and into found[q] the bits r whose score is at least least[q]. `rows` has
+/// kPanel + 4 entries: under one query the next 4 rows are asked of memory while 4 are scored, and the last 4 come
+/// after the panel.
 template <class Row>
 using PanelKernel = void (*)(const float* query, std::size_t queries, std::size_t stride, const Row* const* rows,
                              std::size_t width, const float* least, float* scores, std::uint32_t* found);
@@ -28,6 +30,8 @@ struct DotKernels {
   PanelKernel<float> euclidean;
   PanelKernel<std::uint16_t> inner_half;
   PanelKernel<std::uint16_t> euclidean_half;
+  void (*inner_four)(const float* query, const float* const* rows, std::size_t width, float* scores);      ///< 4 rows
+  void (*euclidean_four)(const float* query, const float* const* rows, std::size_t width, float* scores);  ///< squared
   float (*inner_pair)(const float* a, const float* b, std::size_t width);      ///< width: a multiple of kRowStep
   float (*euclidean_pair)(const float* a, const float* b, std::size_t width);  ///< the squared distance itself
   void (*widen)(const std::uint16_t* from, std::size_t count, float* to);      ///< count: a multiple of kRowStep
@@ -63,6 +67,7 @@ inline float from_half(std::uint16_t half) {
 namespace dot_plain {
 
 inline constexpr std::size_t kLanes = 4;
+inline constexpr int kTogether = 3;                     // 12 sums, 4 rows and a query: 17 registers, one from memory
 typedef float Vector __attribute__((vector_size(16)));  // what every processor's compiler target has in some form
 
 inline Vector zero() { return Vector{0, 0, 0, 0}; }
@@ -77,6 +82,7 @@ inline Vector load(const std::uint16_t* from) {
 inline void store(float* to, Vector a) { std::memcpy(to, &a, sizeof a); }
 inline Vector multiply_add(Vector a, Vector b, Vector c) { return a * b + c; }
 inline Vector subtract(Vector a, Vector b) { return a - b; }
+inline void keep(Vector&) {}
 inline float sum(Vector a) { return (a[0] + a[1]) + (a[2] + a[3]); }
 inline void store_sums(float* to, Vector a, Vector b, Vector c, Vector d) {
   to[0] = sum(a);
@@ -103,6 +109,7 @@ namespace dot_avx2 {
 #define GRAFT_TARGET __attribute__((target("avx2,fma,f16c")))
 
 inline constexpr std::size_t kLanes = 8;
+inline constexpr int kTogether = 3;
 using Vector = __m256;
 
 GRAFT_TARGET inline Vector zero() { return _mm256_setzero_ps(); }
@@ -113,6 +120,7 @@ GRAFT_TARGET inline Vector load(const std::uint16_t* from) {
 GRAFT_TARGET inline void store(float* to, Vector a) { _mm256_storeu_ps(to, a); }
 GRAFT_TARGET inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 GRAFT_TARGET inline Vector subtract(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
+GRAFT_TARGET inline void keep(Vector&) {}  // too few registers
 GRAFT_TARGET inline void store_sums(float* to, Vector a, Vector b, Vector c, Vector d) {
   const Vector halves = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
   _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
@@ -134,6 +142,7 @@ namespace dot_avx512 {
 #define GRAFT_TARGET __attribute__((target("avx512f,avx2,fma,f16c")))
 
 inline constexpr std::size_t kLanes = 16;
+inline constexpr int kTogether = 6;  // 24 sums, 4 rows and a query of 32 registers
 using Vector = __m512;
 
 GRAFT_TARGET inline Vector zero() { return _mm512_setzero_ps(); }
@@ -144,14 +153,19 @@ GRAFT_TARGET inline Vector load(const std::uint16_t* from) {
 GRAFT_TARGET inline void store(float* to, Vector a) { _mm512_storeu_ps(to, a); }
 GRAFT_TARGET inline Vector multiply_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 GRAFT_TARGET inline Vector subtract(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
-GRAFT_TARGET inline __m256 folded(Vector a) {
-  const __m512d pairs = _mm512_castps_pd(a);  // the masked forms, since GCC 12 warns of a false thing in the others
-  return _mm256_add_ps(_mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xff, pairs, 0)),
-                       _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xff, pairs, 1)));
+GRAFT_TARGET inline void keep(Vector& a) { asm("" : "+v"(a)); }
+/// In each quarter of 4 lanes: the sums of its 4 lanes of a, b, c and d. The masked forms, here and below, since of the
+/// others GCC 12 warns falsely.
+GRAFT_TARGET inline Vector quarters(Vector a, Vector b, Vector c, Vector d) {
+  const Vector ab = _mm512_add_ps(_mm512_maskz_unpacklo_ps(0xffff, a, b), _mm512_maskz_unpackhi_ps(0xffff, a, b));
+  const Vector cd = _mm512_add_ps(_mm512_maskz_unpacklo_ps(0xffff, c, d), _mm512_maskz_unpackhi_ps(0xffff, c, d));
+  return _mm512_add_ps(_mm512_maskz_shuffle_ps(0xffff, ab, cd, 0x44), _mm512_maskz_shuffle_ps(0xffff, ab, cd, 0xee));
 }
 GRAFT_TARGET inline void store_sums(float* to, Vector a, Vector b, Vector c, Vector d) {
-  const __m256 halves = _mm256_hadd_ps(_mm256_hadd_ps(folded(a), folded(b)), _mm256_hadd_ps(folded(c), folded(d)));
-  _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
+  const __m512d four = _mm512_castps_pd(quarters(a, b, c, d));
+  const __m256 two = _mm256_add_ps(_mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xff, four, 0)),
+                                   _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xff, four, 1)));
+  _mm_storeu_ps(to, _mm_add_ps(_mm256_castps256_ps128(two), _mm256_extractf128_ps(two, 1)));
 }
 GRAFT_TARGET inline std::uint32_t mask_at_least(const float* scores, float least) {
   return _mm512_cmp_ps_mask(load(scores), _mm512_set1_ps(least), _CMP_GE_OQ);

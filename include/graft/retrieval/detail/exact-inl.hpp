@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <utility>
 
@@ -94,19 +95,20 @@ inline std::vector<std::vector<Scored>> ExactIndex::search(std::span<const float
 }
 
 template <class Row>
-void ExactIndex::search_rows(const std::vector<Row>& data, std::span<const float> queries, std::size_t k,
+void ExactIndex::search_rows(const detail::LineVector<Row>& data, std::span<const float> queries, std::size_t k,
                              const std::vector<std::uint32_t>* rows, std::vector<std::vector<Scored>>& out) const {
   const std::size_t total = rows ? rows->size() : size();
   k = std::min(k, total);
   if (k == 0) return;
-  const std::vector<float> padded = detail::padded_queries(space_, queries);
+  const detail::LineVector<float> padded = detail::padded_queries(space_, queries);
   const detail::ExactScan<Row> scan{data.data(), ids_.data(), rows ? rows->data() : nullptr, stride_, space_.metric};
   const std::size_t parts = detail::useful_threads(options_.threads, total * stride_ * out.size());
-  const std::size_t share = (total / parts / detail::kPanel + 1) * detail::kPanel;
   std::vector<std::vector<detail::TopK>> tops(parts, std::vector<detail::TopK>(out.size(), detail::TopK(k)));
+  const std::size_t share = scan.rows_together();
+  std::atomic<std::size_t> next = 0;
   detail::on_threads(parts, [&](std::size_t part) {
-    const std::size_t begin = std::min(part * share, total);
-    scan(padded.data(), out.size(), begin, std::min(begin + share, total), tops[part].data());
+    for (std::size_t begin = share * next++; begin < total; begin = share * next++)
+      scan(padded.data(), out.size(), begin, std::min(begin + share, total), tops[part].data());
   });
   for (std::size_t q = 0; q < out.size(); ++q) {
     for (std::size_t part = 1; part < parts; ++part) tops[0][q].push(tops[part][q]);

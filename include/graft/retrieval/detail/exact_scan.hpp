@@ -22,6 +22,23 @@ inline PanelKernel<std::uint16_t> panel_kernel(Metric metric, const std::uint16_
 
 inline constexpr std::size_t kQueryBlock = 128;  // queries that stay in the second-level cache while the rows pass by
 
+/// Asks memory for the rows of a panel, in parts: while many queries are scored with the panel before, a few lines at a
+/// time. All at once would only queue up, and the processor does not foresee sixteen rows by itself.
+template <class Row>
+struct PanelAhead {
+  const Row* const* rows;
+  std::size_t stride;
+  std::size_t row = 0, at = 0;
+
+  void ask(std::size_t lines) {
+    for (; lines > 0 && row < kPanel; --lines) {
+      __builtin_prefetch(rows[row] + at);
+      at += 64 / sizeof(Row);
+      if (at >= stride) at = 0, ++row;
+    }
+  }
+};
+
 /// Everything one thread needs to score a range of rows.
 template <class Row>
 struct ExactScan {
@@ -30,6 +47,12 @@ struct ExactScan {
   const std::uint32_t* rows;  // null: row i is i
   std::size_t stride;
   Metric metric;
+
+  /// How many rows a thread takes at a time: 256 kB, which stay in the second-level cache for the next block of
+  /// queries, and let a thread that has a core to itself do more than one that shares it.
+  std::size_t rows_together() const {
+    return std::max<std::size_t>(1, (256 << 10) / (stride * sizeof(Row) * kPanel)) * kPanel;
+  }
 
   /// Scores rows [begin, end) with `count` padded queries into tops[0 ... count).
   void operator()(const float* queries, std::size_t count, std::size_t begin, std::size_t end, TopK* tops) const {
@@ -40,33 +63,42 @@ struct ExactScan {
  private:
   std::size_t row(std::size_t i) const { return rows ? rows[i] : i; }
 
+  /// Rows that are scored together and those after them; past the end the last row stands for those that are missing.
+  void fill(const Row** panel, std::size_t first, std::size_t end) const {
+    for (std::size_t r = 0; r < 2 * kPanel; ++r) panel[r] = data + row(std::min(first + r, end - 1)) * stride;
+  }
+
   void scan(const float* queries, std::size_t count, std::size_t begin, std::size_t end, TopK* tops) const {
-    std::vector<float> wide;  // a panel of float16 rows as float32, worth it from the second tile of queries on
+    if (begin == end) return;
+    LineVector<float> wide;  // a panel of float16 rows as float32, worth it from the second tile of queries on
     const bool widened = sizeof(Row) == 2 && count > static_cast<std::size_t>(kTileQueries);
     if (widened) wide.resize(kPanel * stride);
+    const Row* panel[2 * kPanel];
     for (std::size_t first = begin; first < end; first += kPanel) {
       const std::size_t here = std::min<std::size_t>(kPanel, end - first);
-      const Row* panel[kPanel];
-      for (std::size_t r = 0; r < kPanel; ++r) panel[r] = data + row(first + std::min(r, here - 1)) * stride;
       const std::uint32_t real = here == kPanel ? 0xffffu : (1u << here) - 1;
+      fill(panel, first, end);
       if (widened) {
-        const float* wide_panel[kPanel];
-        for (std::size_t r = 0; r < kPanel; ++r) {
-          wide_panel[r] = wide.data() + r * stride;
-          if constexpr (sizeof(Row) == 2) dot_kernels().widen(panel[r], stride, wide.data() + r * stride);
-        }
-        score(panel_kernel(metric, wide.data()), wide_panel, queries, count, first, real, tops);
+        const float* wide_panel[kPanel + 4];
+        for (std::size_t r = 0; r < kPanel + 4; ++r) wide_panel[r] = wide.data() + r % kPanel * stride;
+        if constexpr (sizeof(Row) == 2)
+          for (std::size_t r = 0; r < kPanel; ++r) dot_kernels().widen(panel[r], stride, wide.data() + r * stride);
+        score(panel_kernel(metric, wide.data()), wide_panel, panel + kPanel, queries, count, first, real, tops);
       } else {
-        score(panel_kernel(metric, data), panel, queries, count, first, real, tops);
+        score(panel_kernel(metric, data), panel, panel + kPanel, queries, count, first, real, tops);
       }
     }
   }
 
   template <class Any>
-  void score(PanelKernel<Any> kernel, const Any* const* panel, const float* queries, std::size_t count,
-             std::size_t first, std::uint32_t real, TopK* tops) const {
+  void score(PanelKernel<Any> kernel, const Any* const* panel, const Row* const* next, const float* queries,
+             std::size_t count, std::size_t first, std::uint32_t real, TopK* tops) const {
+    const std::size_t tiles = (count + kTileQueries - 1) / kTileQueries;
+    const std::size_t lines = tiles < 4 ? 0 : (stride * sizeof(Row) / 64 * kPanel + tiles - 1) / tiles;
+    PanelAhead<Row> ahead{next, stride};
     for (std::size_t q = 0; q < count; q += kTileQueries) {
       const std::size_t together = std::min<std::size_t>(kTileQueries, count - q);
+      ahead.ask(lines);
       float least[kTileQueries], scores[kTileQueries * kPanel];
       std::uint32_t found[kTileQueries];
       for (std::size_t t = 0; t < together; ++t) least[t] = tops[q + t].least();

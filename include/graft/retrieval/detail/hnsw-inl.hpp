@@ -105,7 +105,7 @@ inline std::vector<std::vector<Scored>> HnswIndex::search(std::span<const float>
                                                           const std::vector<PassageId>* allowed) const {
   const std::size_t count = queries.size() / static_cast<std::size_t>(space_.width);
   check_vectors(space_, count, queries, "query");
-  const std::vector<float> padded = detail::padded_queries(space_, queries);
+  const detail::LineVector<float> padded = detail::padded_queries(space_, queries);
   const std::size_t stride = detail::padded_width(space_.width);
   std::vector<std::uint32_t> rows;
   if (allowed) {
@@ -148,10 +148,10 @@ inline std::vector<Scored> HnswIndex::walk(const float* query, std::size_t k, co
   // With a filter that lets one in n through, n times as many must be found.
   const std::size_t depth = std::min(size(), allowed ? wanted * size() / possible + wanted : wanted);
   std::vector<Scored> out;
-  for (auto found = graph_->searchKnn(query, depth); !found.empty(); found.pop()) {
-    const auto id = static_cast<PassageId>(found.top().second);
+  for (const auto& found : graph_->nearest(query, depth)) {
+    const PassageId id = graph_->id(found.row);
     if (allowed && !std::binary_search(allowed->begin(), allowed->end(), id)) continue;
-    out.push_back({id, -found.top().first});
+    out.push_back({id, -found.distance});
   }
   std::sort(out.begin(), out.end(), detail::before);
   out.resize(std::min(out.size(), k));
@@ -165,8 +165,9 @@ inline std::vector<Scored> HnswIndex::compare_all(const float* query, std::size_
   detail::TopK top(k);
   for (std::size_t first = 0; first < rows.size(); first += detail::kPanel) {
     const std::size_t here = std::min<std::size_t>(detail::kPanel, rows.size() - first);
-    const float* panel[detail::kPanel];
-    for (std::size_t r = 0; r < detail::kPanel; ++r) panel[r] = graph_->vector(rows[first + std::min(r, here - 1)]);
+    const float* panel[detail::kPanel + 4];
+    for (std::size_t r = 0; r < detail::kPanel + 4; ++r)
+      panel[r] = graph_->vector(rows[std::min(first + r, rows.size() - 1)]);
     float scores[detail::kPanel];
     const float least = top.least();
     std::uint32_t found = 0;

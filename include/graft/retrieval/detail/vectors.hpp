@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "graft/retrieval/detail/aligned.hpp"
 #include "graft/retrieval/detail/dot.hpp"
 #include "graft/retrieval/index.hpp"
 
@@ -28,11 +29,11 @@ inline void copy_scaled(Metric metric, std::span<const float> from, float* to) {
 }
 
 /// `queries` [Q, width], scaled as copy_scaled() does and padded to [Q, padded_width()].
-inline std::vector<float> padded_queries(const VectorSpace& space, std::span<const float> queries) {
+inline LineVector<float> padded_queries(const VectorSpace& space, std::span<const float> queries) {
   const auto width = static_cast<std::size_t>(space.width);
   const std::size_t count = queries.size() / width;
   const std::size_t stride = padded_width(space.width);
-  std::vector<float> out(count * stride);
+  LineVector<float> out(count * stride);
   for (std::size_t q = 0; q < count; ++q)
     copy_scaled(space.metric, queries.subspan(q * width, width), out.data() + q * stride);
   return out;

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstddef>
+#include <new>
+#include <vector>
+
+namespace graft::detail {
+
+/// Memory that starts with a cache line of 64 bytes, so that no load of a row padded to kRowStep reaches into two.
+template <class T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+
+  LineAllocator() = default;
+  template <class Other>
+  LineAllocator(const LineAllocator<Other>&) {}
+
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), kLine)); }
+  void deallocate(T* from, std::size_t) { ::operator delete(from, kLine); }
+
+  template <class Other>
+  bool operator==(const LineAllocator<Other>&) const {
+    return true;
+  }
+};
+
+template <class T>
+using LineVector = std::vector<T, LineAllocator<T>>;
+
+}  // namespace graft::detail
