@@ -34,7 +34,9 @@ int main(int argc, char** argv) {
       "index",
       "Brings documents into a store. What did not change since the last time is not read by the model again.");
   indexing->add_option("documents", index.sources, "files, and directories of .txt, .md and .jsonl files")->required();
-  indexing->add_option("--store", index.store, "file, or postgresql://user@host/database; made if it is not there")
+  indexing
+      ->add_option("--store", index.store,
+                   "file, or postgresql://user@host/database[?schema=NAME]; made if it is not there")
       ->required();
   indexing->add_option("--model", index.model, "sentence-transformers directory; needed the first time");
   indexing->add_option("--size", index.size, "tokens of a passage; 0: all that the model reads")->capture_default_str();
@@ -44,7 +46,7 @@ int main(int argc, char** argv) {
   SearchOptions search;
   CLI::App* searching = app.add_subcommand("search", "Prints the passages that answer a question, best first.");
   searching->add_option("question", search.question, "what to look for")->required();
-  searching->add_option("--store", search.store, "file, or postgresql://user@host/database")->required();
+  searching->add_option("--store", search.store, "file, or postgresql://user@host/database[?schema=NAME]")->required();
   searching->add_option("--model", search.model, "the model of the store, if it lies elsewhere by now");
   searching->add_option("--top", search.top, "passages to print")->capture_default_str()->check(CLI::Range(1, 10000));
   searching->add_option("--where", search.where,
@@ -61,7 +63,7 @@ int main(int argc, char** argv) {
   AskCommand ask;
   CLI::App* asking = app.add_subcommand("ask", "Answers a question from the passages that it finds, and names them.");
   asking->add_option("question", ask.question, "what you want to know")->required();
-  asking->add_option("--store", ask.store, "file, or postgresql://user@host/database")->required();
+  asking->add_option("--store", ask.store, "file, or postgresql://user@host/database[?schema=NAME]")->required();
   asking->add_option("--model", ask.model, "the model of the store, if it lies elsewhere by now");
   asking->add_option("--top", ask.top, "passages to look at")->capture_default_str()->check(CLI::Range(1, 1000));
   asking->add_option("--where", ask.where, "only documents whose metadata fit: section = \"graphics\"");
@@ -78,7 +80,8 @@ int main(int argc, char** argv) {
 
   SummariseCommand summarise;
   CLI::App* summarising = app.add_subcommand("summarise", "Says what all documents of a store say together.");
-  summarising->add_option("--store", summarise.store, "file, or postgresql://user@host/database")->required();
+  summarising->add_option("--store", summarise.store, "file, or postgresql://user@host/database[?schema=NAME]")
+      ->required();
   summarising->add_option("--where", summarise.where, "only documents whose metadata fit");
   summarising->add_option("--focus", summarise.focus, "what to look at above all");
   summarising->add_option("--most-calls", summarise.most_calls, "of the language model, to read the documents")
@@ -90,7 +93,7 @@ int main(int argc, char** argv) {
   EvalOptions eval;
   CLI::App* evaluating =
       app.add_subcommand("eval", "Measures how well a store answers queries whose relevant documents are known.");
-  evaluating->add_option("--store", eval.store, "file, or postgresql://user@host/database")->required();
+  evaluating->add_option("--store", eval.store, "file, or postgresql://user@host/database[?schema=NAME]")->required();
   evaluating->add_option("--model", eval.model, "the model of the store, if it lies elsewhere by now");
   evaluating->add_option("--queries", eval.queries, "JSON objects, one a line: \"id\" and \"text\"")->required();
   evaluating->add_option("--relevant", eval.relevant, "lines of query, document and grade, with tabs between")
@@ -113,7 +116,7 @@ int main(int argc, char** argv) {
   CopyCommand copy;
   CLI::App* copying =
       app.add_subcommand("copy", "Copies all of a store into another, of any kind; nothing is cut or embedded again.");
-  copying->add_option("--from", copy.from, "file, or postgresql://user@host/database")->required();
+  copying->add_option("--from", copy.from, "file, or postgresql://user@host/database[?schema=NAME]")->required();
   copying->add_option("--to", copy.to, "likewise; made if it is not there, and all of the copy appears at once")
       ->required();
 

@@ -46,6 +46,15 @@ TEST_F(Rag, CopiesAStoreAndBothGiveTheSameHits) {
   }
   const ProgramResult again = run("index --store '" + server + "' " + path("notes"));
   EXPECT_TRUE(says(again, "4 documents: 0 new, 0 changed, 0 completed, 4 unchanged")) << again.output;
+  const std::string other = server + "?connect_timeout=10&schema=second";
+  const ProgramResult nothing = run("search pictures --store '" + other + "'");
+  EXPECT_TRUE(says(nothing, "holds no store")) << nothing.output;
+  const ProgramResult beside = run_program(copy + "'" + other + "'");
+  EXPECT_TRUE(says(beside, "4 documents, 5 passages and 5 vectors copied to ")) << beside.output;
+  EXPECT_TRUE(says(beside, "schema \"second\"")) << beside.output;
+  EXPECT_EQ(hits(other, "").size(), expected.size());
+  const ProgramResult nameless = run("search pictures --store '" + server + "?schema='");
+  EXPECT_TRUE(says(nameless, "schema is \"\"; choose a name")) << nameless.output;
   const ProgramResult back = run_program(program + " copy --from '" + server + "' --to " + path("back.db"));
   EXPECT_EQ(back.exit_code, 0) << back.output;
   EXPECT_EQ(hits(path("back.db"), ""), expected);
