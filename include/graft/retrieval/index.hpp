@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cmath>
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -77,16 +77,16 @@ inline void check_vectors(const VectorSpace& space, std::size_t count, std::span
                              " numbers, but ", vectors.size(), " were given"));
   for (std::size_t row = 0; row < count; ++row) {
     const auto numbers = vectors.subspan(row * width, width);
-    float sum = 0;  // stays finite only if every number is: x * 0 is NaN for infinities and NaN
-    bool zero = true;
+    std::uint32_t some = 0, beyond = 0;  // infinities and NaN have the largest exponent: one more is the sign's bit
     for (const float x : numbers) {
-      sum += x * 0.0f;
-      zero = zero && x == 0.0f;
+      const std::uint32_t size = std::bit_cast<std::uint32_t>(x) & 0x7fffffffu;
+      some |= size;
+      beyond |= size + 0x00800000u;
     }
-    if (sum != 0.0f)
+    if (beyond >> 31)
       throw OptionError(
           message(what, " ", row, " of model ", quoted(space.model), " holds a number that is not finite"));
-    if (zero && space.metric == Metric::cosine)
+    if (some == 0 && space.metric == Metric::cosine)
       throw OptionError(message(what, " ", row, " of model ", quoted(space.model),
                                 " is zero, which has no cosine; check the text it was made from"));
   }
