@@ -23,52 +23,58 @@ import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path.insert(0, str(ROOT / "benchmarks" / "peft"))
-from compare import Paced, in_turns, processor  # noqa: E402
+sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT / "benchmarks" / "peft")]
+from compare import processor  # noqa: E402
+from turns import Program, Stopped  # noqa: E402
 
 OUT = ROOT / "build" / "bench"
 SERVER = ROOT / "tests" / "reference" / "llama_server.py"
 SMOLLM2 = ROOT / ".deps" / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-class Server:
+class Server(Stopped):
     """llama.cpp's server on a free port of the loopback."""
 
     def __init__(self, options):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.process = subprocess.Popen(
+        super().__init__(subprocess.Popen(
             [sys.executable, str(SERVER), str(options.model), str(self.port), str(options.prompt + options.tokens + 64),
-             str(options.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+             str(options.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
         if self.process.stdout.readline().strip() != "ready":
             sys.exit("llama.cpp's server did not start")
         self.body = {"n_predict": options.tokens, "temperature": 0, "cache_prompt": False, "ignore_eos": True}
         end = time.monotonic() + 60
         while True:
             try:
-                self.vocabulary = self.ask("/v1/models")["data"][0]["meta"]["n_vocab"]
+                self.vocabulary = self.send("/v1/models")["data"][0]["meta"]["n_vocab"]
                 break
             except (urllib.error.URLError, ConnectionError):
                 if time.monotonic() > end:
                     sys.exit("llama.cpp's server does not answer")
                 time.sleep(0.2)
         self.body["prompt"] = [1000 + 7919 * t % (self.vocabulary - 1000) for t in range(options.prompt)]
+        self.stop()
 
-    def ask(self, path, body=None):
+    def send(self, path, body=None):
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", body and json.dumps(body).encode(),
                                          {"Content-Type": "application/json"})
         with urllib.request.urlopen(request) as reply:
             return json.load(reply)
 
-    def step(self):
+    def ask(self):
+        return self.turn(self.complete)
+
+    def complete(self):
         """The server's own times, and the whole request's by our clock."""
         begin = time.perf_counter()
-        said = self.ask("/completion", self.body)["timings"]
+        said = self.send("/completion", self.body)["timings"]
         whole = 1e3 * (time.perf_counter() - begin)
         return {"prompt_ms": said["prompt_ms"], "token_ms": said["predicted_per_token_ms"], "whole_ms": whole}
 
     def end(self):
+        self.go()
         self.process.stdin.close()
         self.process.terminate()
         self.process.wait()
@@ -89,12 +95,16 @@ def main():
     options = options.parse_args()
 
     def graft(weights):
-        return Paced([options.program, "--model", options.model, "--weights", weights, "--prompt", options.prompt, "--tokens",
-                      options.tokens, "--rounds", options.rounds, "--threads", options.threads, "--json", "--peak"])
+        return Program([options.program, "--model", options.model, "--weights", weights, "--prompt", options.prompt,
+                        "--tokens", options.tokens, "--rounds", options.rounds, "--threads", options.threads, "--json",
+                        "--peak", "--paced"])
 
     sides = {"graft, float32": graft("float32"), "graft, bfloat16": graft("bfloat16"), "llama.cpp": Server(options)}
-    sides["llama.cpp"].step()
-    rounds = dict(zip(sides, in_turns(list(sides.values()), options.rounds)))
+    sides["llama.cpp"].ask()
+    rounds = {name: [] for name in sides}
+    for _ in range(options.rounds):
+        for name, side in sides.items():
+            rounds[name].append(side.ask())
     times = {name: medians(steps) for name, steps in rounds.items()}
     ends = {name: side.end() for name, side in reversed(sides.items())}
     peak = max(end["peak_gflops"] for end in ends.values() if end)

@@ -15,7 +15,6 @@ import json
 import os
 import pathlib
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from turns import Program  # noqa: E402
+
 OUT = ROOT / "build" / "bench"
 GRAFT = ROOT / "build" / "bin" / "train_step"
 FINETUNE = ROOT / "build" / "bin" / "bert_finetune"
@@ -60,46 +62,6 @@ def openblas():
         return {}
     avx512 = "avx512f" in pathlib.Path("/proc/cpuinfo").read_text()
     return {"LD_PRELOAD": str(found[0]), "OPENBLAS_CORETYPE": "SkylakeX" if avx512 else "Haswell"}
-
-
-class Paced:
-    """A program that makes one training step for each line it is sent."""
-
-    def __init__(self, command, environment=None):
-        self.process = subprocess.Popen([str(part) for part in command] + ["--paced"], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
-
-    def step(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"{self.process.args[0]} ended early")
-        return json.loads(line)
-
-    def end(self):
-        """Ends the program; the line it closes with."""
-        self.process.stdin.close()
-        last = self.process.stdout.read().strip().splitlines()
-        if self.process.wait() or not last:
-            sys.exit(f"{self.process.args[0]} ended with {self.process.returncode} and no figures")
-        return json.loads(last[-1])
-
-
-def in_turns(sides, rounds):
-    """Steps of each side in turn, as lists. Who has no turn is stopped: threads that wait for work spin for a while, and would
-    take a core from the others."""
-    steps = [[] for _ in sides]
-    for side in sides:
-        side.process.send_signal(signal.SIGSTOP)
-    for _ in range(rounds):
-        for side, done in zip(sides, steps):
-            side.process.send_signal(signal.SIGCONT)
-            done.append(side.step())
-            side.process.send_signal(signal.SIGSTOP)
-    for side in sides:
-        side.process.send_signal(signal.SIGCONT)
-    return steps
 
 
 def run(command, environment=None):
@@ -180,10 +142,10 @@ def alternate(case, setting):
     """PAIRS steps of each side in turn: ratios, and what both sides say at their end."""
     arguments = list(map(str, shape_of(case, CASES[case][4])))
     arguments += map(str, start_of(arguments, case))
-    ours = Paced([GRAFT, *arguments, "--steps", PAIRS, "--warmup", WARMUP, "--json", "--peak"])
-    theirs = Paced([*peer(arguments, setting), "--steps", PAIRS, "--warmup", WARMUP], setting["environment"])
-    steps = in_turns([ours, theirs], WARMUP + PAIRS)
-    ratios = [b["ms"] / a["ms"] for a, b in zip(*steps)][WARMUP:]
+    ours = Program([GRAFT, *arguments, "--steps", PAIRS, "--warmup", WARMUP, "--json", "--peak", "--paced"])
+    theirs = Program([*peer(arguments, setting), "--steps", PAIRS, "--warmup", WARMUP, "--paced"], setting["environment"])
+    pairs = [(ours.ask()["ms"], theirs.ask()["ms"]) for _ in range(WARMUP + PAIRS)][WARMUP:]
+    ratios = [b / a for a, b in pairs]
     ends = theirs.end(), ours.end()  # graft measures the peak last, alone
     return ratios, ends[1], ends[0]
 

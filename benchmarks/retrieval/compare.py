@@ -18,7 +18,6 @@ import os
 import pathlib
 import random
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -26,38 +25,14 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(ROOT / "benchmarks" / "peft"), str(ROOT / "tests" / "reference")]
+sys.path[:0] = [str(ROOT / folder) for folder in ("benchmarks", "benchmarks/peft", "tests/reference")]
 from compare import processor  # noqa: E402
+from turns import Program  # noqa: E402
 
 OUT = ROOT / "build" / "bench"
 PEERS = pathlib.Path(__file__).with_name("peers.py")
 QUERIES, NEAREST, DOCUMENTS = 256, 10, 5000
 DEPTHS = (10, 12, 14, 16, 20, 24, 28, 32, 40, 48, 64, 96, 128, 192, 256)
-
-
-class Side:
-    """A program that does one thing for each line it is sent, and is stopped in between: threads that wait for work
-    spin for a while, and would take a core from whose turn it is."""
-
-    def __init__(self, command, environment=None):
-        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True, env={**os.environ, **(environment or {})})
-        self.process.send_signal(signal.SIGSTOP)
-
-    def ask(self, line):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            sys.exit(f"{self.process.args[0]} ended early")
-        self.process.send_signal(signal.SIGSTOP)
-        return json.loads(answer)
-
-    def end(self):
-        self.process.send_signal(signal.SIGCONT)
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def run(*command):
@@ -217,8 +192,8 @@ def main():
         shape = [directory, options.width, options.threads]
         if options.only != "store":
             core = "SkylakeX" if "avx512f" in pathlib.Path("/proc/cpuinfo").read_text() else "Haswell"
-            peer = lambda name, environment=None: Side([sys.executable, PEERS, name, *shape], environment)
-            sides = {"graft": Side([options.program, *shape]), "faiss": peer("faiss")}
+            peer = lambda name, environment=None: Program([sys.executable, PEERS, name, *shape], environment)
+            sides = {"graft": Program([options.program, *shape]), "faiss": peer("faiss")}
             if options.only != "graph":
                 sides |= {"faiss, best": peer("faiss-best", {"OPENBLAS_CORETYPE": core}), "torch": peer("torch")}
                 wanted = measure_exact(options, sides, figures)
