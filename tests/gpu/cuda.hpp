@@ -5,6 +5,7 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/models/heads.hpp"
+#include "support/small_encoders.hpp"
 
 namespace graft {
 
@@ -24,14 +25,8 @@ inline double relative_error(const torch::Tensor& ours, const torch::Tensor& the
       .item<double>();
 }
 
-inline BertConfig small_bert(double dropout = 0.0) {
-  BertConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 40;
-  config.max_position_embeddings = 16;
+inline BertConfig encoder_config(double dropout = 0.0) {
+  auto config = small_encoder<BertConfig>(24);
   config.initializer_range = 0.3;
   config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout;
   return config;
@@ -40,7 +35,7 @@ inline BertConfig small_bert(double dropout = 0.0) {
 /// The same each time: LoRA whose B is not zero, on the CPU.
 inline BertForSequenceClassification small_lora(double dropout = 0.0) {
   torch::manual_seed(2);
-  BertForSequenceClassification model(small_bert(dropout));
+  BertForSequenceClassification model(encoder_config(dropout));
   attach(*model, LoraOptions{.rank = 2, .alpha = 4, .dropout = dropout},
          Targets{.layers = {"query", "value", "dense"}});
   for (const auto& parameter : model->named_parameters())

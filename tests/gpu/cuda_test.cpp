@@ -77,13 +77,7 @@ TEST_F(Cuda, AStepOfLoraOnBertIsThatOfTheCpu) {
 }
 
 TEST_F(Cuda, MpnetIsThatOfTheCpu) {
-  MpnetConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 24;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 40;
-  config.max_position_embeddings = 16;
+  auto config = small_encoder<MpnetConfig>(24);
   config.initializer_range = 0.3;
   MpnetModel model(config);
   model->eval();

@@ -6,23 +6,10 @@
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"
 #include "support/error_message.hpp"
+#include "support/small_encoders.hpp"
 
 namespace graft {
 namespace {
-
-BertConfig tiny(const std::string& model_type = "bert") {
-  BertConfig config;
-  config.model_type = model_type;
-  config.vocab_size = 50;
-  config.hidden_size = 12;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 20;
-  config.max_position_embeddings = 16;
-  config.pad_token_id = model_type == "roberta" ? 1 : 0;
-  config.labels = {"no", "maybe", "yes"};
-  return config;
-}
 
 PackedBatch texts() {
   const std::vector<std::vector<std::int32_t>> ids{{2, 7, 9, 3}, {2, 3}, {2, 30, 31, 32, 33, 34, 3}};
@@ -32,7 +19,7 @@ PackedBatch texts() {
 double difference(const torch::Tensor& a, const torch::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 TEST(BertModel, NamesItsParametersAsTransformersDoes) {
-  const BertForSequenceClassification model(tiny());
+  const BertForSequenceClassification model(small_bert());
   const auto parameters = model->named_parameters();
   const std::string layer = "bert.encoder.layer.1.";
   for (const auto& name :
@@ -44,9 +31,9 @@ TEST(BertModel, NamesItsParametersAsTransformersDoes) {
   }
   EXPECT_EQ(parameters.size(), 5 + 2 * 16 + 2 + 2);
   EXPECT_TRUE(
-      BertForSequenceClassification(tiny("roberta"))->named_parameters().contains("classifier.out_proj.weight"));
-  EXPECT_TRUE(BertForMaskedLM(tiny())->named_parameters().contains("cls.predictions.transform.LayerNorm.weight"));
-  EXPECT_TRUE(BertForMaskedLM(tiny("roberta"))->named_parameters().contains("lm_head.layer_norm.weight"));
+      BertForSequenceClassification(small_bert("roberta"))->named_parameters().contains("classifier.out_proj.weight"));
+  EXPECT_TRUE(BertForMaskedLM(small_bert())->named_parameters().contains("cls.predictions.transform.LayerNorm.weight"));
+  EXPECT_TRUE(BertForMaskedLM(small_bert("roberta"))->named_parameters().contains("lm_head.layer_norm.weight"));
 }
 
 TEST(BertModel, TakesABatchWithALimitUnread) {
@@ -55,7 +42,7 @@ TEST(BertModel, TakesABatchWithALimitUnread) {
     return PackedBatch{batch.ids, batch.type_ids, batch.positions, batch.offsets, limit};
   };
   for (const auto* type : {"bert", "roberta"}) {
-    BertModel model(tiny(type));
+    BertModel model(small_bert(type));
     model->eval();
     const BertStates expected = model(batch), got = model(limited(10));
     EXPECT_LT(difference(got.hidden, expected.hidden), 1e-5);  // float32 through two layers
@@ -63,7 +50,7 @@ TEST(BertModel, TakesABatchWithALimitUnread) {
   }
   EXPECT_EQ(limited(10).longest(), 10);
   EXPECT_EQ(limited(10).to(torch::kCPU).limit, 10);
-  EXPECT_EQ(error_message([&] { BertModel(tiny())->hidden(limited(17)); }),
+  EXPECT_EQ(error_message([&] { BertModel(small_bert())->hidden(limited(17)); }),
             "ShapeError: the batch's limit is 17 tokens a sequence; the model takes 16");
   EXPECT_EQ(error_message([&] { MpnetModel(MpnetConfig{})->hidden(limited(10)); }),
             "OptionError: MPNet reads its batch on the host; give it one without a limit, as pack() makes it");
@@ -71,21 +58,21 @@ TEST(BertModel, TakesABatchWithALimitUnread) {
 
 TEST(BertModel, GivesTheShapesItPromises) {
   const PackedBatch batch = texts();
-  const BertStates states = BertModel(tiny())->forward(batch);
+  const BertStates states = BertModel(small_bert())->forward(batch);
   EXPECT_EQ(states.hidden.sizes(), torch::IntArrayRef({13, 12}));
   EXPECT_EQ(states.pooled.sizes(), torch::IntArrayRef({3, 12}));
-  EXPECT_FALSE(BertModel(tiny(), false)->forward(batch).pooled.defined());
+  EXPECT_FALSE(BertModel(small_bert(), false)->forward(batch).pooled.defined());
   for (const auto* type : {"bert", "roberta"}) {
-    EXPECT_EQ(BertForSequenceClassification(tiny(type))(batch).sizes(), torch::IntArrayRef({3, 3}));
-    EXPECT_EQ(BertForTokenClassification(tiny(type))(batch).sizes(), torch::IntArrayRef({13, 3}));
-    EXPECT_EQ(BertForMaskedLM(tiny(type))(batch).sizes(), torch::IntArrayRef({13, 50}));
+    EXPECT_EQ(BertForSequenceClassification(small_bert(type))(batch).sizes(), torch::IntArrayRef({3, 3}));
+    EXPECT_EQ(BertForTokenClassification(small_bert(type))(batch).sizes(), torch::IntArrayRef({13, 3}));
+    EXPECT_EQ(BertForMaskedLM(small_bert(type))(batch).sizes(), torch::IntArrayRef({13, 50}));
   }
 }
 
 TEST(BertModel, BatchOfOneEqualsBatchOfMany) {
   torch::manual_seed(0);
   for (const auto* type : {"bert", "roberta"}) {
-    BertForTokenClassification model(tiny(type));
+    BertForTokenClassification model(small_bert(type));
     model->to(torch::kFloat64);
     model->eval();
     const PackedBatch batch = texts();
@@ -104,7 +91,7 @@ TEST(BertModel, BatchOfOneEqualsBatchOfMany) {
 // first() leaves out what only other tokens read; neither its values nor any gradient may show it.
 TEST(BertModel, FirstIsTheFirstRowOfEachSequenceOfHidden) {
   torch::manual_seed(0);
-  BertModel model(tiny(), /*with_pooler=*/false);
+  BertModel model(small_bert(), /*with_pooler=*/false);
   model->to(torch::kFloat64);
   model->eval();
   const PackedBatch batch = texts();
@@ -119,7 +106,7 @@ TEST(BertModel, FirstIsTheFirstRowOfEachSequenceOfHidden) {
 }
 
 TEST(BertModel, DropsOutOnlyInTraining) {
-  BertForSequenceClassification model(tiny());
+  BertForSequenceClassification model(small_bert());
   const PackedBatch batch = texts();
   EXPECT_GT(difference(model(batch), model(batch)), 0.0);
   model->eval();
@@ -128,7 +115,7 @@ TEST(BertModel, DropsOutOnlyInTraining) {
 
 TEST(BertModel, StartsWithTheDeviationOfItsConfiguration) {
   torch::manual_seed(0);
-  BertConfig config = tiny();
+  BertConfig config = small_bert();
   config.hidden_size = 120;
   config.initializer_range = 0.5;
   const BertForSequenceClassification model(config);
@@ -141,7 +128,7 @@ TEST(BertModel, StartsWithTheDeviationOfItsConfiguration) {
 }
 
 TEST(BertModel, RefusesABatchThatDoesNotFit) {
-  BertModel model(tiny());
+  BertModel model(small_bert());
   const auto run = [&](std::vector<std::vector<std::int32_t>> ids, std::vector<std::vector<std::int32_t>> types) {
     return error_message([&] { model->forward(pack(ids, types)); });
   };
@@ -157,20 +144,20 @@ TEST(BertModel, RefusesABatchThatDoesNotFit) {
   EXPECT_EQ(run({std::vector<std::int32_t>(17, 5)}, {}),
             "ShapeError: sequence 0 of the batch has 17 tokens; the model takes 16. Truncate when encoding");
   EXPECT_EQ(run({{2, 3}, {}}, {}), "ShapeError: sequence 1 of the batch has no token; leave it out");
-  EXPECT_EQ(error_message([] { BertModel(tiny(), false)->pooled(texts()); }),
+  EXPECT_EQ(error_message([] { BertModel(small_bert(), false)->pooled(texts()); }),
             "StateError: this model was made without a pooler");
 }
 
 TEST(BertModel, RefusesAConfigurationThatIsNone) {
-  BertConfig config = tiny();
+  BertConfig config = small_bert();
   config.num_attention_heads = 5;
   EXPECT_EQ(error_message([&] { BertModel{config}; }),
             "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");
-  config = tiny("roberta");
+  config = small_bert("roberta");
   config.pad_token_id.reset();
   EXPECT_EQ(error_message([&] { BertModel{config}; }),
             "OptionError: pad_token_id is not set; RoBERTa counts its positions from there");
-  config = tiny();
+  config = small_bert();
   EXPECT_EQ(error_message([&] { BertForQuestionAnswering{config}; }),
             "OptionError: question answering has a start and an end, but the configuration has 3 labels; set two");
   config.tie_word_embeddings = false;
@@ -188,30 +175,19 @@ TEST(RobertaPositions, CountFromAfterThePaddingAndSkipIt) {
 
 // ------------------------------------------------------------------------------------------------------------- MPNet
 
-MpnetConfig tiny_mpnet() {
-  MpnetConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 12;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 20;
-  config.max_position_embeddings = 16;
-  return config;
-}
-
 TEST(MpnetModel, GivesTheShapesItPromisesWhateverElseIsInTheBatch) {
-  MpnetModel model(tiny_mpnet());
+  MpnetModel model(small_encoder<MpnetConfig>());
   model->eval();
   const BertStates states = model(texts());
   EXPECT_EQ(states.hidden.sizes(), torch::IntArrayRef({13, 12}));
   EXPECT_EQ(states.pooled.sizes(), torch::IntArrayRef({3, 12}));
-  EXPECT_FALSE(MpnetModel(tiny_mpnet(), false)->forward(texts()).pooled.defined());
+  EXPECT_FALSE(MpnetModel(small_encoder<MpnetConfig>(), false)->forward(texts()).pooled.defined());
   const std::vector<std::vector<std::int32_t>> alone{{2, 7, 9, 3}};
   EXPECT_LT(difference(model->hidden(pack(alone)), states.hidden.slice(0, 0, 4)), 1e-6);
 }
 
 TEST(MpnetModel, TakesAdaptersUnderTheNamesOfItsCheckpoints) {
-  MpnetModel model(tiny_mpnet());
+  MpnetModel model(small_encoder<MpnetConfig>());
   attach(*model, LoraOptions{.rank = 2, .alpha = 4}, Targets{.layers = {"q", "v"}});
   std::size_t trained = 0;
   for (const auto& parameter : model->named_parameters()) trained += parameter->requires_grad();
@@ -220,14 +196,14 @@ TEST(MpnetModel, TakesAdaptersUnderTheNamesOfItsCheckpoints) {
 }
 
 TEST(MpnetModel, NamesWhatItCannotRun) {
-  MpnetModel model(tiny_mpnet());
+  MpnetModel model(small_encoder<MpnetConfig>());
   const std::vector<std::vector<std::int32_t>> longer{std::vector<std::int32_t>(15, 7)}, unknown{{0, 50, 2}};
   EXPECT_EQ(error_message([&] { model(pack(longer)); }),
             "ShapeError: sequence 0 of the batch has 15 tokens; the model takes 14. Truncate when encoding");
   EXPECT_EQ(error_message([&] { model(pack(unknown)); }),
             "OptionError: token id 50 at token 1 of the batch; the model has 0 to 49. Was the text encoded with this "
             "model's tokenizer?");
-  MpnetConfig config = tiny_mpnet();
+  MpnetConfig config = small_encoder<MpnetConfig>();
   config.num_attention_heads = 5;
   EXPECT_EQ(error_message([&] { MpnetModel{config}; }),
             "OptionError: num_attention_heads is 5, which does not divide hidden_size 12");

@@ -7,19 +7,15 @@
 #include "graft/models/heads.hpp"
 #include "graft/models/save.hpp"
 #include "support/error_message.hpp"
+#include "support/small_encoders.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {
 namespace {
 
 BertConfig tiny() {
-  BertConfig config;
-  config.vocab_size = 50;
-  config.hidden_size = 12;
+  auto config = small_encoder<BertConfig>();
   config.num_hidden_layers = 1;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 20;
-  config.max_position_embeddings = 16;
   return config;
 }
 

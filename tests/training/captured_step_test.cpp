@@ -11,6 +11,7 @@
 #include "graft/models/heads.hpp"
 #include "graft/training/schedule.hpp"
 #include "support/error_message.hpp"
+#include "support/small_encoders.hpp"
 
 namespace graft {
 namespace {
@@ -18,17 +19,8 @@ namespace {
 constexpr TokenBudget budget{.tokens = 40, .sequences = 5, .longest = 12};
 
 BertConfig tiny(const std::string& model_type, double dropout = 0.0) {
-  BertConfig config;
-  config.model_type = model_type;
-  config.vocab_size = 50;
-  config.hidden_size = 12;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = 3;
-  config.intermediate_size = 20;
-  config.max_position_embeddings = 16;
+  BertConfig config = small_bert(model_type);
   config.initializer_range = 0.3;
-  config.pad_token_id = model_type == "roberta" ? 1 : 0;
-  config.labels = {"no", "maybe", "yes"};
   config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout;
   return config;
 }
