@@ -5,7 +5,7 @@
 
 2,000 movie reviews and, on Debian 12, 500 long package descriptions. The vectors are compared first. Then both sides take
 turns; of the rounds the median counts. The peer runs as installed, and with products in oneDNN
-(torch.set_float32_matmul_precision("medium"), which keeps float32's accuracy where the processor has no AMX).
+(torch.set_float32_matmul_precision("medium")) unless the processor then rounds float32 to bfloat16, as with AMX.
 """
 
 import argparse
@@ -61,6 +61,10 @@ def main():
     torch.set_num_threads(options.threads)
     peer = SentenceTransformer(str(MODEL), device="cpu")
 
+    def vectors(precision, lines):
+        torch.set_float32_matmul_precision(precision)
+        return peer.encode(lines, convert_to_tensor=True)
+
     def sentence_transformers(precision, lines):
         torch.set_float32_matmul_precision(precision)
         start = time.perf_counter()
@@ -71,11 +75,16 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "vectors.safetensors"
             graft(options.program, options.threads, lines, "--out", out)
-            difference = (safetensors.torch.load_file(out)["vectors"] - peer.encode(lines, convert_to_tensor=True)).abs().max()
+            exact = vectors("highest", lines)
+            difference = (safetensors.torch.load_file(out)["vectors"] - exact).abs().max()
         assert difference < 1e-6, difference
         runs = {"graft": lambda: graft(options.program, options.threads, lines),
-                "sentence-transformers": lambda: sentence_transformers("highest", lines),
-                "sentence-transformers, medium": lambda: sentence_transformers("medium", lines)}
+                "sentence-transformers": lambda: sentence_transformers("highest", lines)}
+        rounding = (vectors("medium", lines) - exact).abs().max()
+        if rounding < 1e-5:
+            runs["sentence-transformers, medium"] = lambda: sentence_transformers("medium", lines)
+        else:
+            print(f"medium precision is left out: its vectors are off by {rounding:.1e}")
         seconds = {side: [] for side in runs}
         for _ in range(options.rounds):
             for side, run in runs.items():
