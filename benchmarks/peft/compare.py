@@ -146,8 +146,8 @@ def alternate(case, setting):
     theirs = Program([*peer(arguments, setting), "--steps", PAIRS, "--warmup", WARMUP, "--paced"], setting["environment"])
     pairs = [(ours.ask()["ms"], theirs.ask()["ms"]) for _ in range(WARMUP + PAIRS)][WARMUP:]
     ratios = [b / a for a, b in pairs]
-    ends = theirs.end(), ours.end()  # graft measures the peak last, alone
-    return ratios, ends[1], ends[0]
+    peer_end = theirs.end()
+    return ratios, ours.end(), peer_end  # graft measures the peak last, alone
 
 
 def flop(case):
@@ -158,7 +158,9 @@ def flop(case):
     return products + 12 * tokens * seq * hidden * layers
 
 
-def row(case, against, ratios, ours, theirs, aim, peak):
+def row(case, against, ratios, ours, theirs, aim):
+    PEAKS.append(ours["peak_gflops"])
+    peak = max(PEAKS)
     return {"case": case, "against": against, "ratio": statistics.median(ratios), "low": min(ratios),
             "high": max(ratios), "aim": aim, "graft_ms": ours["median_ms"], "peer_ms": theirs["median_ms"],
             "graft_rss_bytes": ours["peak_rss_bytes"], "peer_rss_bytes": theirs["peak_rss_bytes"],
@@ -174,8 +176,7 @@ def measure(case):
     for against, setting, aim in (("as installed", as_installed(), CASES[case][6]),
                                   ("at its best", best_setting(probe, CASES[case][5]), CASES[case][7])):
         ratios, ours, theirs = alternate(case, setting)
-        PEAKS.append(ours["peak_gflops"])
-        rows.append({**row(case, against, ratios, ours, theirs, aim, max(PEAKS)), "loss_difference": difference, "setting": setting})
+        rows.append({**row(case, against, ratios, ours, theirs, aim), "loss_difference": difference, "setting": setting})
         print(line(rows[-1]), flush=True)
     return rows
 
