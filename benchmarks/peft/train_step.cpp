@@ -180,10 +180,11 @@ int main(int argc, char** argv) {
   app.add_option("--dtype", options.dtype, "of the weights: float32 or bfloat16")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
-  app.add_option("--backend", options.backend,
-                 "who multiplies matrices: torch, onednn, or measured, which says what it found; else what suits the "
-                 "processor")
-      ->check(CLI::IsMember({"torch", "onednn", "measured"}));
+  app.add_option(
+         "--backend", options.backend,
+         "who multiplies matrices: torch, onednn, graft, or measured, which says what it found; else what suits the "
+         "processor")
+      ->check(CLI::IsMember({"torch", "onednn", "graft", "measured"}));
   app.add_option("--device", options.device, "cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
@@ -209,6 +210,7 @@ int main(int argc, char** argv) {
     if (!options.backend.empty()) {
       graft::set_matrix_backend(options.backend == "torch"    ? graft::MatrixBackend::torch
                                 : options.backend == "onednn" ? graft::MatrixBackend::onednn
+                                : options.backend == "graft"  ? graft::MatrixBackend::graft
                                                               : graft::MatrixBackend::measured);
     }
     run(options);

@@ -13,6 +13,7 @@
 #include "graft/tensor/detail/few_rows_kernels.hpp"
 #include "graft/tensor/detail/matrix_backend.hpp"
 #include "graft/tensor/detail/parallel.hpp"
+#include "graft/tensor/detail/product.hpp"
 #include "graft/tensor/linear.hpp"
 
 namespace graft::detail {
@@ -82,8 +83,8 @@ void for_widened_rows(const at::Tensor& weight, const Body& body) {
 /// x [T, in] weight [out, in]^T + bias. The weight is of x's type, or bfloat16 where x is float32.
 inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                                WeightCache* cache) {
+  if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
   if (is_narrower(weight, x)) {
-    if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
     if (weight.numel() <= widened_at_once) return base_product(x, weight.to(at::kFloat), bias, nullptr);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
     for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
@@ -94,20 +95,18 @@ inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, co
   }
   return MatrixChoices::instance().run(
       x, weight.size(0), cache != nullptr,
-      [&] {
-        if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
-        return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
-      },
+      [&] { return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t()); },
       [&] {
         const std::optional<at::Tensor> b = bias.defined() ? std::optional(bias) : std::nullopt;
         return onednn_linear(x, cache != nullptr ? cache->packed(weight, false) : weight.contiguous(), b);
-      });
+      },
+      [&] { return matrix_product<float>(x, weight.t(), bias); });
 }
 
 /// dy [T, out] weight [out, in].
 inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& weight, WeightCache* cache) {
+  if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
   if (is_narrower(weight, dy)) {
-    if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
     if (weight.numel() <= widened_at_once) return base_product_backward(dy, weight.to(at::kFloat), nullptr);
     at::Tensor dx = at::zeros({dy.size(0), weight.size(1)}, dy.options());
     for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
@@ -116,15 +115,12 @@ inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& 
     return dx;
   }
   return MatrixChoices::instance().run(
-      dy, weight.size(1), cache != nullptr,
-      [&] {
-        if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
-        return at::mm(dy, weight);
-      },
+      dy, weight.size(1), cache != nullptr, [&] { return at::mm(dy, weight); },
       [&] {
         return onednn_linear(dy, cache != nullptr ? cache->packed(weight, true) : weight.t().contiguous(),
                              std::nullopt);
-      });
+      },
+      [&] { return matrix_product<float>(dy, weight, {}); });
 }
 
 }  // namespace graft::detail

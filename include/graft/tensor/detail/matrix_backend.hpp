@@ -1,8 +1,12 @@
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -48,12 +52,15 @@ inline bool onednn_takes(const at::Tensor& x) {
          (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && widest_simd() == Simd::avx512));
 }
 
-/// MKL takes its AVX2 path on AMD: with AVX-512 oneDNN is 2.2 times as fast there (Zen 5), without it (Zen 3) no
-/// faster.
+/// Whether graft's own kernels are for x: in float64 they are for tests.
+inline bool own_takes(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; }
+
+/// MKL takes its AVX2 path on AMD: with AVX-512 graft's kernels are 2.2 times as fast there (Zen 5), without it (Zen 3)
+/// no faster; on Intel MKL runs at full speed.
 inline MatrixBackend backend_of_processor() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_is("amd") && widest_simd() == Simd::avx512) return MatrixBackend::onednn;
+  if (__builtin_cpu_is("amd") && widest_simd() == Simd::avx512) return MatrixBackend::graft;
 #endif
   return MatrixBackend::torch;
 }
@@ -75,11 +82,15 @@ class MatrixChoices {
     return pinned_;
   }
 
-  /// One of two ways to the same product of x [T, in] with a weight of `out` rows: the pinned one, else the faster one;
-  /// where that is not known yet, both are run and timed. `packed` says whether the second way reads a packed copy.
-  template <class Torch, class Onednn>
-  at::Tensor run(const at::Tensor& x, std::int64_t out, bool packed, const Torch& torch, const Onednn& onednn) {
-    if (!onednn_takes(x)) return torch();
+  /// One of three ways to the same product of x [T, in] with a weight of `out` rows: the pinned one, else the fastest
+  /// one; where that is not known yet, all are run and timed. `packed` says whether oneDNN reads a packed copy.
+  template <class Torch, class Onednn, class Own>
+  at::Tensor run(const at::Tensor& x, std::int64_t out, bool packed, const Torch& torch, const Onednn& onednn,
+                 const Own& own) {
+    const auto compute = [&](MatrixBackend backend) {
+      if (backend == MatrixBackend::graft && own_takes(x)) return own();
+      return backend != MatrixBackend::torch && onednn_takes(x) ? onednn() : torch();
+    };
     const Key key{static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(x.size(0)))),
                   x.size(1),
                   out,
@@ -93,20 +104,21 @@ class MatrixChoices {
       const auto found = measured_.find(key);
       if (choice == MatrixBackend::measured && found != measured_.end()) choice = found->second.choice;
     }
-    if (choice == MatrixBackend::torch) return torch();
-    if (choice == MatrixBackend::onednn) return onednn();
-    Measured measured{MatrixBackend::torch, 1e9, 1e9};
+    if (choice != MatrixBackend::measured) return compute(choice);
+    if (!onednn_takes(x)) return torch();
+    Measured measured;
     for (int round = 0; round < 3; ++round) {
-      measured.torch_ms = std::min(measured.torch_ms, milliseconds(torch));
-      measured.onednn_ms = std::min(measured.onednn_ms, milliseconds(onednn));
+      for (std::size_t i = 0; i < ways.size(); ++i) {
+        if (ways[i] == MatrixBackend::graft && !own_takes(x)) continue;
+        measured.ms[i] = std::min(measured.ms[i], milliseconds([&] { compute(ways[i]); }));
+      }
     }
-    // A copy of the weight must be worth its memory.
-    if (measured.onednn_ms < 0.9 * measured.torch_ms) measured.choice = MatrixBackend::onednn;
+    measured.choose();
     {
       const std::lock_guard lock(mutex_);
       measured = measured_.try_emplace(key, measured).first->second;
     }
-    return measured.choice == MatrixBackend::torch ? torch() : onednn();
+    return compute(measured.choice);
   }
 
   std::string report() const {
@@ -115,18 +127,36 @@ class MatrixChoices {
     for (const auto& [key, measured] : measured_) {
       const auto& [tokens, in, out, type, packed, threads] = key;
       lines << "tokens <= " << tokens << ", " << in << " -> " << out << ", " << c10::toString(type)
-            << (packed ? ", frozen, " : ", trained, ") << threads << " threads: torch " << measured.torch_ms
-            << " ms, oneDNN " << measured.onednn_ms << " ms, chosen "
-            << (measured.choice == MatrixBackend::torch ? "torch" : "oneDNN") << '\n';
+            << (packed ? ", frozen, " : ", trained, ") << threads << " threads: ";
+      for (const MatrixBackend way : ways) {
+        const double ms = measured.of(way);
+        if (std::isfinite(ms)) lines << name_of(way) << ' ' << ms << " ms, ";
+      }
+      lines << "chosen " << name_of(measured.choice) << '\n';
     }
     return lines.str();
   }
 
  private:
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, at::ScalarType, bool, int>;
+  static constexpr std::array ways{MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft};
+  static const char* name_of(MatrixBackend way) {
+    return way == MatrixBackend::torch ? "torch" : way == MatrixBackend::onednn ? "oneDNN" : "graft";
+  }
+
   struct Measured {
-    MatrixBackend choice;
-    double torch_ms, onednn_ms;
+    MatrixBackend choice = MatrixBackend::torch;
+    std::array<double, ways.size()> ms{infinite, infinite, infinite};  // in the order of `ways`
+
+    double of(MatrixBackend way) const {
+      return ms[static_cast<std::size_t>(std::ranges::find(ways, way) - ways.begin())];
+    }
+    void choose() {
+      if (of(MatrixBackend::graft) < of(choice)) choice = MatrixBackend::graft;
+      // A copy of the weight must be worth its memory.
+      if (of(MatrixBackend::onednn) < 0.9 * of(choice)) choice = MatrixBackend::onednn;
+    }
+    static constexpr double infinite = std::numeric_limits<double>::infinity();
   };
 
   template <class Call>
