@@ -67,6 +67,35 @@ void add_linear(const char* name, std::int64_t in, std::int64_t out, double drop
       dropout == 0.0);
 }
 
+/// The three products of a trained layer: y, the gradient of x and that of the weight. LibTorch's are MKL's on x86; the
+/// third way is oneDNN on a weight packed beforehand, which only a frozen one can be.
+void add_products(std::int64_t in, std::int64_t out) {
+  const torch::Tensor x = torch::randn({tokens, in}), weight = torch::randn({out, in}),
+                      dy = torch::randn({tokens, out});
+  const std::string shape = std::to_string(in) + "->" + std::to_string(out);
+  const auto add_way = [&](const std::string& name, const auto& product) {
+    benchmark::RegisterBenchmark(("Product/" + shape + name).c_str(),
+                                 [product](benchmark::State& state) {
+                                   const torch::NoGradGuard no_grad;
+                                   for (auto _ : state) benchmark::DoNotOptimize(product());
+                                 })
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  };
+  using graft::detail::matrix_product;
+  add_way("/y/graft", [=] { return matrix_product<float>(x, weight.t(), {}); });
+  add_way("/y/torch", [=] { return x.mm(weight.t()); });
+  if (graft::detail::onednn_takes(x)) {
+    add_way("/y/oneDNN", [x, packed = graft::detail::onednn_pack(weight)] {
+      return graft::detail::onednn_linear(x, packed, std::nullopt);
+    });
+  }
+  add_way("/dx/graft", [=] { return matrix_product<float>(dy, weight, {}); });
+  add_way("/dx/torch", [=] { return dy.mm(weight); });
+  add_way("/dW/graft", [=] { return matrix_product<float>(dy.t(), x, {}); });
+  add_way("/dW/torch", [=] { return dy.t().mm(x); });
+}
+
 void add_attention(const char* name, double dropout) {
   const torch::Tensor q = leaf({tokens, heads, hidden / heads}), k = leaf({tokens, heads, hidden / heads});
   const torch::Tensor v = leaf({tokens, heads, hidden / heads});
@@ -93,6 +122,9 @@ int main(int argc, char** argv) {
   add_linear("LoraLinear/768x768", hidden, hidden, 0.0);
   add_linear("LoraLinear/768x768/dropout", hidden, hidden, 0.1);
   add_linear("LoraLinear/3072x768/dropout", inner, hidden, 0.1);
+  add_products(hidden, hidden);
+  add_products(hidden, inner);
+  add_products(inner, hidden);
   add_attention("Attention/8x128", 0.0);
   add_attention("Attention/8x128/dropout", 0.1);
   const torch::Tensor x = leaf({tokens, hidden}), residual = leaf({tokens, hidden}), wide = leaf({tokens, inner});

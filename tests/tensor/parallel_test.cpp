@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -27,6 +28,14 @@ TEST_F(Parallel, CoversTheRangeOnce) {
       for (std::int64_t i = first; i < last; ++i) ++visits[static_cast<std::size_t>(i)];
     });
     EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << n;
+  }
+}
+
+TEST_F(Parallel, TasksRunOnceEach) {
+  for (const std::int64_t n : {0, 1, 2, 7, 100}) {
+    std::vector<std::atomic<int>> visits(static_cast<std::size_t>(n));
+    graft::detail::parallel_tasks(n, [&](std::int64_t i) { ++visits[static_cast<std::size_t>(i)]; });
+    for (const auto& count : visits) EXPECT_EQ(count, 1) << n;
   }
 }
 
