@@ -48,7 +48,9 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
   const T* first = onto.defined() ? onto.const_data_ptr<T>() : nullptr;
   T* out = c.template data_ptr<T>();
   const std::int64_t a_row = a.stride(0), a_column = a.stride(1), b_row = b.stride(0), b_column = b.stride(1);
-  const std::int64_t columns = GRAFT_SIMD_CALL(T, block_columns<T>, N, 2 * threads);
+  // Two blocks a thread even out what disturbs one of them; but strips of `a` are copied anew for each block.
+  const std::int64_t least = a_column == 1 ? 2 * threads : threads;
+  const std::int64_t columns = GRAFT_SIMD_CALL(T, block_columns<T>, N, least);
   const std::int64_t across = (N + columns - 1) / columns;
   // Rows are divided only for threads that no columns are left for.
   const std::int64_t down = std::clamp<std::int64_t>(threads / across, 1, (M + 63) / 64);
