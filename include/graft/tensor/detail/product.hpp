@@ -32,7 +32,7 @@ T* product_scratch(std::int64_t numbers) {
   return scratch.get();
 }
 
-/// a [M, K] b [K, N] + bias [N] (which may be undefined) for float32 or float64 on the CPU, each with one stride of 1.
+/// a [M, K] b [K, N] + bias [N] (which may be undefined), float32 or float64 on the CPU; fast where one stride is 1.
 /// Both are copied in blocks while they are read, so nothing is kept of either. Goto and van de Geijn, Anatomy of
 /// High-Performance Matrix Multiplication (2008). Each number is summed by one thread, in one order.
 template <class T>
@@ -48,9 +48,10 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
   const T* first = onto.defined() ? onto.const_data_ptr<T>() : nullptr;
   T* out = c.template data_ptr<T>();
   const std::int64_t a_row = a.stride(0), a_column = a.stride(1), b_row = b.stride(0), b_column = b.stride(1);
+  const std::int64_t depth = product_depth(K);
   // Two blocks a thread even out what disturbs one of them; but strips of `a` are copied anew for each block.
   const std::int64_t least = a_column == 1 ? 2 * threads : threads;
-  const std::int64_t columns = GRAFT_SIMD_CALL(T, block_columns<T>, N, least);
+  const std::int64_t columns = GRAFT_SIMD_CALL(T, block_columns<T>, N, depth, least);
   const std::int64_t across = (N + columns - 1) / columns;
   // Rows are divided only for threads that no columns are left for.
   const std::int64_t down = std::clamp<std::int64_t>(threads / across, 1, (M + 63) / 64);
@@ -58,11 +59,10 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
   parallel_tasks(across * down, [&](std::int64_t task) {
     const std::int64_t j = task % across * columns, i = task / across * rows;
     if (i >= M) return;
-    T* const panels = product_scratch<T>(product_depth * (columns + strip_rows));
-    GRAFT_SIMD_CALL(T, multiply_block<T>, std::min(rows, M - i), std::min(columns, N - j), K,
+    T* const panels = product_scratch<T>(depth * (columns + strip_rows));
+    GRAFT_SIMD_CALL(T, multiply_block<T>, std::min(rows, M - i), std::min(columns, N - j), K, depth,
                     {left + i * a_row, a_row, a_column}, {right + j * b_column, b_row, b_column},
-                    first != nullptr ? first + j : nullptr, 0, out + i * N + j, N, panels,
-                    panels + product_depth * columns);
+                    first != nullptr ? first + j : nullptr, 0, out + i * N + j, N, panels, panels + depth * columns);
   });
   return c;
 }
