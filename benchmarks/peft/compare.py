@@ -151,7 +151,10 @@ def alternate(case, setting):
 
 
 def flop(case):
-    """Multiplications and additions of a step that no implementation can leave out."""
+    """Multiplications and additions of a step of the whole model, as the peer makes them.
+
+    graft leaves some 7 % out: rows of the last layer that the head does not read, the first layer's gradient of x.
+    """
     method, _, batch, seq, *_ = CASES[case]
     tokens, hidden, inner, layers = batch * seq, 768, 3072, 12
     products = (6 if method == "full" else 4) * tokens * layers * (4 * hidden * hidden + 2 * hidden * inner)
