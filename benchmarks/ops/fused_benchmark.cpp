@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <string>
+#include <utility>
 
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
@@ -31,24 +33,23 @@ void time_step(benchmark::State& state, const Step& step) {
   for (auto _ : state) step().backward(grad);
 }
 
-void expect_equal(const char* name, const Step& fused, const Step& plain) {
+void expect_equal(const std::string& name, const Step& fused, const Step& plain) {
   const double difference = (fused() - plain()).abs().max().item<double>();
   if (!(difference < 1e-4)) {
-    std::fprintf(stderr, "%s: results differ by %g\n", name, difference);
+    std::fprintf(stderr, "%s: results differ by %g\n", name.c_str(), difference);
     std::exit(1);
   }
 }
 
+void add_timing(const std::string& name, const std::function<void(benchmark::State&)>& body) {
+  benchmark::RegisterBenchmark(name.c_str(), body)->Unit(benchmark::kMillisecond)->UseRealTime();
+}
+
 /// `equal` is false where both sides drop at random.
-void add(const char* name, const Step& fused, const Step& plain, bool equal = true) {
+void add(const std::string& name, const Step& fused, const Step& plain, bool equal = true) {
   if (equal) expect_equal(name, fused, plain);
-  const std::string title = name;
-  benchmark::RegisterBenchmark((title + "/graft").c_str(), [fused](benchmark::State& s) { time_step(s, fused); })
-      ->Unit(benchmark::kMillisecond)
-      ->UseRealTime();
-  benchmark::RegisterBenchmark((title + "/torch").c_str(), [plain](benchmark::State& s) { time_step(s, plain); })
-      ->Unit(benchmark::kMillisecond)
-      ->UseRealTime();
+  add_timing(name + "/graft", [fused](benchmark::State& s) { time_step(s, fused); });
+  add_timing(name + "/torch", [plain](benchmark::State& s) { time_step(s, plain); });
 }
 
 void add_linear(const char* name, std::int64_t in, std::int64_t out, double dropout) {
@@ -68,33 +69,34 @@ void add_linear(const char* name, std::int64_t in, std::int64_t out, double drop
       dropout == 0.0);
 }
 
-/// The three products of a trained layer: y, the gradient of x and that of the weight. LibTorch's are MKL's on x86; the
-/// third way is oneDNN on a weight packed beforehand, which only a frozen one can be.
-void add_products(std::int64_t in, std::int64_t out) {
-  const torch::Tensor x = torch::randn({tokens, in}), weight = torch::randn({out, in}),
-                      dy = torch::randn({tokens, out});
-  const std::string shape = std::to_string(in) + "->" + std::to_string(out);
-  const auto add_way = [&](const std::string& name, const auto& product) {
-    benchmark::RegisterBenchmark(("Product/" + shape + name).c_str(),
-                                 [product](benchmark::State& state) {
-                                   const torch::NoGradGuard no_grad;
-                                   for (auto _ : state) benchmark::DoNotOptimize(product());
-                                 })
-        ->Unit(benchmark::kMillisecond)
-        ->UseRealTime();
-  };
-  using graft::detail::matrix_product;
-  add_way("/y/graft", [=] { return matrix_product<float>(x, weight.t(), {}); });
-  add_way("/y/torch", [=] { return x.mm(weight.t()); });
-  if (graft::detail::onednn_takes(x)) {
-    add_way("/y/oneDNN", [x, packed = graft::detail::onednn_pack(weight)] {
-      return graft::detail::onednn_linear(x, packed, std::nullopt);
+/// One product without gradients, by graft and by LibTorch, which on x86 is by MKL.
+void add_product(const std::string& name, const Step& own, const Step& plain) {
+  expect_equal(name, own, plain);
+  for (const auto& [side, product] : {std::pair(name + "/graft", own), std::pair(name + "/torch", plain)}) {
+    add_timing(side, [product = product](benchmark::State& state) {
+      for (auto _ : state) product();
     });
   }
-  add_way("/dx/graft", [=] { return matrix_product<float>(dy, weight, {}); });
-  add_way("/dx/torch", [=] { return dy.mm(weight); });
-  add_way("/dW/graft", [=] { return matrix_product<float>(dy.t(), x, {}); });
-  add_way("/dW/torch", [=] { return dy.t().mm(x); });
+}
+
+/// The three products of a trained layer: y, the gradient of x and that of the weight. y also by oneDNN on a weight
+/// packed beforehand, which only a frozen one can be.
+void add_products(std::int64_t in, std::int64_t out) {
+  using graft::detail::matrix_product;
+  const torch::Tensor x = leaf({tokens, in}, false), weight = leaf({out, in}, false), dy = leaf({tokens, out}, false);
+  const std::string name = "Product/" + std::to_string(in) + "->" + std::to_string(out);
+  add_product(
+      name + "/y", [=] { return matrix_product<float>(x, weight.t(), {}); }, [=] { return x.mm(weight.t()); });
+  if (graft::detail::onednn_takes(x)) {
+    const torch::Tensor packed = graft::detail::onednn_pack(weight);
+    add_timing(name + "/y/oneDNN", [=](benchmark::State& state) {
+      for (auto _ : state) graft::detail::onednn_linear(x, packed, std::nullopt);
+    });
+  }
+  add_product(
+      name + "/dx", [=] { return matrix_product<float>(dy, weight, {}); }, [=] { return dy.mm(weight); });
+  add_product(
+      name + "/dW", [=] { return matrix_product<float>(dy.t(), x, {}); }, [=] { return dy.t().mm(x); });
 }
 
 void add_attention(const char* name, double dropout) {

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <functional>
 #include <iostream>
+#include <map>
 #include <memory>
 #include <numeric>
 
@@ -158,6 +159,11 @@ void run(const Options& options) {
   }
 }
 
+const std::map<std::string, graft::MatrixBackend> backends = {{"torch", graft::MatrixBackend::torch},
+                                                              {"onednn", graft::MatrixBackend::onednn},
+                                                              {"graft", graft::MatrixBackend::graft},
+                                                              {"measured", graft::MatrixBackend::measured}};
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -184,7 +190,7 @@ int main(int argc, char** argv) {
          "--backend", options.backend,
          "who multiplies matrices: torch, onednn, graft, or measured, which says what it found; else what suits the "
          "processor")
-      ->check(CLI::IsMember({"torch", "onednn", "graft", "measured"}));
+      ->check(CLI::IsMember(backends));
   app.add_option("--device", options.device, "cpu or cuda")
       ->check(CLI::IsMember({"cpu", "cuda"}))
       ->capture_default_str();
@@ -207,12 +213,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     if (options.threads > 0) at::set_num_threads(options.threads);
-    if (!options.backend.empty()) {
-      graft::set_matrix_backend(options.backend == "torch"    ? graft::MatrixBackend::torch
-                                : options.backend == "onednn" ? graft::MatrixBackend::onednn
-                                : options.backend == "graft"  ? graft::MatrixBackend::graft
-                                                              : graft::MatrixBackend::measured);
-    }
+    if (!options.backend.empty()) graft::set_matrix_backend(backends.at(options.backend));
     run(options);
     return 0;
   } catch (const c10::Error& error) {

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "graft/retrieval/detail/aligned.hpp"
+#include "graft/core/detail/aligned.hpp"
 #include "graft/retrieval/index.hpp"
 
 namespace graft {

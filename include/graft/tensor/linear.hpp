@@ -30,8 +30,8 @@ struct LowRankTerm {
 
 /// The copies of one frozen weight [out, in], rearranged for oneDNN, that speed up products with it: one for the
 /// layer's output, one for the gradient of its input, each as large as the weight and made when first needed. They are
-/// made anew when the weight was changed (its version counter or its storage), and only where the product is faster
-/// with them than without (see matrix_backend()); else the cache stays empty. Threads: may be used by many at once.
+/// made anew when the weight was changed (its version counter or its storage), and only where oneDNN multiplies (see
+/// MatrixBackend); else the cache stays empty. Threads: may be used by many at once.
 class WeightCache {
  public:
   /// The weight [out, in], or with `transposed` its transpose [in, out], as oneDNN wants it.

@@ -4,7 +4,8 @@
 
 namespace graft {
 
-/// Who multiplies matrices in linear(). For few rows (32, 16 in the backward pass) it is always graft's own kernels.
+/// Who multiplies matrices in linear(). Few rows of float32 (32, in the backward pass 16) are always multiplied by
+/// kernels of graft's own, which read the weight as it lies.
 enum class MatrixBackend {
   measured,  ///< for each shape the fastest, timed on the first products of that shape: the choice, and with it the
              ///< rounding, may differ from run to run

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "graft/retrieval/detail/aligned.hpp"
+#include "graft/core/detail/aligned.hpp"
 #include "graft/retrieval/detail/dot.hpp"
 #include "graft/retrieval/index.hpp"
 

@@ -1,12 +1,9 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -55,8 +52,8 @@ inline bool onednn_takes(const at::Tensor& x) {
 /// Whether graft's own kernels are for x: in float64 they are for tests.
 inline bool own_takes(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; }
 
-/// MKL takes its AVX2 path on AMD: with AVX-512 graft's kernels are 2.2 times as fast there (Zen 5), without it (Zen 3)
-/// no faster; on Intel MKL runs at full speed.
+/// MKL takes its AVX2 path on AMD: with AVX-512 graft's kernels are 2.2 times as fast there (Zen 5). Without it (Zen 3)
+/// oneDNN was no faster, and graft's kernels were not tried; on Intel MKL runs at full speed.
 inline MatrixBackend backend_of_processor() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -108,10 +105,9 @@ class MatrixChoices {
     if (!onednn_takes(x)) return torch();
     Measured measured;
     for (int round = 0; round < 3; ++round) {
-      for (std::size_t i = 0; i < ways.size(); ++i) {
-        if (ways[i] == MatrixBackend::graft && !own_takes(x)) continue;
-        measured.ms[i] = std::min(measured.ms[i], milliseconds([&] { compute(ways[i]); }));
-      }
+      measured.add(MatrixBackend::torch, milliseconds(torch));
+      measured.add(MatrixBackend::onednn, milliseconds(onednn));
+      if (own_takes(x)) measured.add(MatrixBackend::graft, milliseconds(own));
     }
     measured.choose();
     {
@@ -128,10 +124,7 @@ class MatrixChoices {
       const auto& [tokens, in, out, type, packed, threads] = key;
       lines << "tokens <= " << tokens << ", " << in << " -> " << out << ", " << c10::toString(type)
             << (packed ? ", frozen, " : ", trained, ") << threads << " threads: ";
-      for (const MatrixBackend way : ways) {
-        const double ms = measured.of(way);
-        if (std::isfinite(ms)) lines << name_of(way) << ' ' << ms << " ms, ";
-      }
+      for (const auto& [way, ms] : measured.ms) lines << name_of(way) << ' ' << ms << " ms, ";
       lines << "chosen " << name_of(measured.choice) << '\n';
     }
     return lines.str();
@@ -139,24 +132,24 @@ class MatrixChoices {
 
  private:
   using Key = std::tuple<std::int64_t, std::int64_t, std::int64_t, at::ScalarType, bool, int>;
-  static constexpr std::array ways{MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft};
   static const char* name_of(MatrixBackend way) {
     return way == MatrixBackend::torch ? "torch" : way == MatrixBackend::onednn ? "oneDNN" : "graft";
   }
 
   struct Measured {
+    std::map<MatrixBackend, double> ms;
     MatrixBackend choice = MatrixBackend::torch;
-    std::array<double, ways.size()> ms{infinite, infinite, infinite};  // in the order of `ways`
 
-    double of(MatrixBackend way) const {
-      return ms[static_cast<std::size_t>(std::ranges::find(ways, way) - ways.begin())];
+    void add(MatrixBackend way, double time) {
+      const auto [best, fresh] = ms.try_emplace(way, time);
+      if (!fresh) best->second = std::min(best->second, time);
     }
     void choose() {
-      if (of(MatrixBackend::graft) < of(choice)) choice = MatrixBackend::graft;
+      const auto graft = ms.find(MatrixBackend::graft);
+      if (graft != ms.end() && graft->second < ms.at(choice)) choice = MatrixBackend::graft;
       // A copy of the weight must be worth its memory.
-      if (of(MatrixBackend::onednn) < 0.9 * of(choice)) choice = MatrixBackend::onednn;
+      if (ms.at(MatrixBackend::onednn) < 0.9 * ms.at(choice)) choice = MatrixBackend::onednn;
     }
-    static constexpr double infinite = std::numeric_limits<double>::infinity();
   };
 
   template <class Call>

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <new>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include "graft/core/detail/aligned.hpp"
 #include "graft/tensor/detail/parallel.hpp"
 #include "graft/tensor/detail/product_kernels.hpp"
 
@@ -17,19 +16,12 @@ namespace graft::detail {
 /// Memory of a thread for the panels of a block, kept until the thread ends.
 template <class T>
 T* product_scratch(std::int64_t numbers) {
-  struct Free {
-    void operator()(T* data) const { ::operator delete[](data, std::align_val_t(64)); }
-  };
-  thread_local std::unique_ptr<T[], Free> scratch;
-  thread_local std::int64_t size = 0;
-  if (size < numbers) {
-    size = 0;
-    scratch.reset();
-    scratch.reset(
-        static_cast<T*>(::operator new[](static_cast<std::size_t>(numbers) * sizeof(T), std::align_val_t(64))));
-    size = numbers;
+  thread_local LineVector<T> scratch;
+  if (scratch.size() < static_cast<std::size_t>(numbers)) {
+    scratch = {};  // before the new one is made: nothing of it is kept
+    scratch.resize(static_cast<std::size_t>(numbers));
   }
-  return scratch.get();
+  return scratch.data();
 }
 
 /// a [M, K] b [K, N] + bias [N] (which may be undefined), float32 or float64 on the CPU; fast where one stride is 1.

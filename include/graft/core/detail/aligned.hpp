@@ -7,7 +7,7 @@
 
 namespace graft::detail {
 
-/// Memory that starts with a cache line of 64 bytes, so that no load of a row padded to kRowStep reaches into two.
+/// Memory that starts with a cache line of 64 bytes, so that no load of a vector reaches into two.
 /// Numbers that are given no value have none: large blocks are not written twice.
 template <class T>
 struct LineAllocator {
