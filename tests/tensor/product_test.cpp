@@ -10,11 +10,13 @@
 
 namespace {
 
+using graft::detail::LowRankFactors;
 using graft::detail::matrix_product;
 using graft::detail::Simd;
 using graft::detail::SimdScope;
 
 enum class Lies { by_rows, by_columns, apart };  // how the elements of an operand lie in memory
+enum class Onto { nothing, row, matrix };        // what a product is added to
 
 torch::Tensor operand(std::int64_t rows, std::int64_t columns, Lies lies, torch::ScalarType type) {
   if (lies == Lies::by_rows) return torch::randn({rows, columns}, type);
@@ -23,23 +25,35 @@ torch::Tensor operand(std::int64_t rows, std::int64_t columns, Lies lies, torch:
 }
 
 template <class T>
-void expect_equal_to_mm(std::int64_t M, std::int64_t K, std::int64_t N, Lies left, Lies right, bool with_bias) {
+void expect_equal_to_mm(std::int64_t M, std::int64_t K, std::int64_t N, Lies left, Lies right, Onto onto,
+                        std::int64_t rank) {
   SCOPED_TRACE(testing::Message() << M << " x " << K << " x " << N << ", operands lie " << int(left) << ", "
-                                  << int(right) << (with_bias ? ", bias" : ""));
+                                  << int(right) << ", onto " << int(onto) << ", rank " << rank);
   const auto type = torch::CppTypeToScalarType<T>::value;
   const torch::Tensor a = operand(M, K, left, type), b = operand(K, N, right, type);
-  const torch::Tensor bias = with_bias ? torch::randn({N}, type) : torch::Tensor();
-  torch::Tensor expected = a.to(torch::kFloat64).mm(b.to(torch::kFloat64));
-  if (with_bias) expected += bias;
-  const torch::Tensor c = matrix_product<T>(a, b, bias);
+  torch::Tensor expected = a.to(torch::kFloat64).mm(b.to(torch::kFloat64)), start;
+  if (onto == Onto::row) start = torch::randn({N}, type);
+  if (onto == Onto::matrix) start = torch::randn({N, M}, type).t();
+  if (start.defined()) expected += start;
+  LowRankFactors more;
+  if (rank > 0) {
+    more.low = torch::randn({M, rank}, type);
+    more.wide = torch::randn({rank, N + 3}, type).narrow(1, 0, N);
+    expected += more.low.to(torch::kFloat64).mm(more.wide.to(torch::kFloat64));
+  }
+  const torch::Tensor before = start.defined() ? start.clone() : start;
+  const torch::Tensor c = matrix_product<T>(a, b, start, more);
+  if (start.defined()) {
+    ASSERT_TRUE(torch::equal(start, before));
+  }
   ASSERT_EQ(c.sizes(), expected.sizes());
   ASSERT_EQ(c.scalar_type(), type);
   ASSERT_TRUE(c.is_contiguous());
   if (c.numel() == 0) return;
-  // Sums of K products of size 1: some units in the last place of their size.
+  // Sums of products of size 1: some units in the last place of their size.
   const double unit = sizeof(T) == 4 ? 1e-6 : 3e-15;
   EXPECT_LE((c.to(torch::kFloat64) - expected).abs().max().item<double>(),
-            unit * std::sqrt(static_cast<double>(K) + 1) * 8);
+            unit * std::sqrt(static_cast<double>(K + rank) + 1) * 8);
 }
 
 class ProductLevels : public ::testing::TestWithParam<Simd> {};
@@ -53,9 +67,11 @@ TEST_P(ProductLevels, EqualsMmInFloat64) {
   for (const auto& [M, K, N] : shapes) {
     for (const Lies left : {Lies::by_rows, Lies::by_columns, Lies::apart}) {
       for (const Lies right : {Lies::by_rows, Lies::by_columns, Lies::apart}) {
-        for (const bool bias : {false, true}) {
-          expect_equal_to_mm<float>(M, K, N, left, right, bias);
-          expect_equal_to_mm<double>(M, K, N, left, right, bias);
+        for (const Onto onto : {Onto::nothing, Onto::row, Onto::matrix}) {
+          for (const std::int64_t rank : {0, 1, 19}) {
+            expect_equal_to_mm<float>(M, K, N, left, right, onto, rank);
+            expect_equal_to_mm<double>(M, K, N, left, right, onto, rank);
+          }
         }
       }
     }
@@ -64,22 +80,28 @@ TEST_P(ProductLevels, EqualsMmInFloat64) {
 
 INSTANTIATE_TEST_SUITE_P(Simd, ProductLevels, testing::Values(Simd::baseline, Simd::avx2, Simd::avx512));
 
-TEST(Product, OfNothingIsTheBias) {
+TEST(Product, OfNothingIsWhatItIsAddedTo) {
   for (const auto& [M, K, N] : std::vector<std::array<std::int64_t, 3>>{{0, 4, 5}, {3, 0, 5}, {3, 4, 0}}) {
-    expect_equal_to_mm<float>(M, K, N, Lies::by_rows, Lies::by_rows, false);
-    expect_equal_to_mm<float>(M, K, N, Lies::by_columns, Lies::by_rows, true);
+    expect_equal_to_mm<float>(M, K, N, Lies::by_rows, Lies::by_rows, Onto::nothing, 0);
+    expect_equal_to_mm<float>(M, K, N, Lies::by_columns, Lies::by_rows, Onto::row, 2);
+    expect_equal_to_mm<float>(M, K, N, Lies::by_columns, Lies::by_rows, Onto::matrix, 2);
   }
+}
+
+TEST(Product, TakesARankThatFillsTheCachesAlone) {
+  expect_equal_to_mm<float>(20, 30, 50, Lies::by_rows, Lies::by_rows, Onto::row, 4500);
 }
 
 TEST(Product, HasTheSameBitsAtAnyNumberOfThreads) {
   const int before = at::get_num_threads();
   torch::manual_seed(4);
   const torch::Tensor a = torch::randn({150, 600}), b = torch::randn({600, 70}), bias = torch::randn({70});
+  const LowRankFactors more{torch::randn({150, 8}), torch::randn({8, 70})};
   at::set_num_threads(1);
-  const torch::Tensor alone = matrix_product<float>(a, b, bias);
+  const torch::Tensor alone = matrix_product<float>(a, b, bias, more);
   for (const int threads : {2, 3, 16}) {
     at::set_num_threads(threads);
-    EXPECT_TRUE(torch::equal(matrix_product<float>(a, b, bias), alone)) << threads;
+    EXPECT_TRUE(torch::equal(matrix_product<float>(a, b, bias, more), alone)) << threads;
   }
   at::set_num_threads(before);
 }

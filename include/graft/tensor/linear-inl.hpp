@@ -102,17 +102,18 @@ inline torch::autograd::variable_list LinearBackward::apply(torch::autograd::var
         grads[p]
             .reshape({c10::multiply_integers(sizes) / std::max<std::int64_t>(sizes.back(), 1), weight.size(0)})
             .contiguous();
-    if (train_x) {
-      const at::Tensor share = base_product_backward(dy, weight, part.cache.get());
-      dx = dx.defined() ? dx.add_(share) : share;
-    }
     out.push_back(part.train_weight ? base_product(dy.t(), rows.t(), {}, nullptr) : at::Tensor());
     out.push_back(part.train_bias ? dy.sum(0) : at::Tensor());
+    LowRankShares shares;
     for (const LowRankState& term : part.terms) {
-      const auto [dA, dB] = term_backward(term, term.A.unpack(), term.B.unpack(), rows, dy, dx);
+      const auto [dA, dB] =
+          term_backward(term, term.A.unpack(), term.B.unpack(), rows, dy, train_x ? &shares : nullptr);
       out.push_back(dA);
       out.push_back(dB);
     }
+    if (!train_x) continue;
+    dx = base_product_backward(dy, weight, dx, part.cache.get(), shares.factors(weight.size(1)));
+    shares.add_rest(dx);
   }
   if (dx.defined()) out[0] = dx.view(sizes);
   return out;
@@ -205,20 +206,22 @@ inline std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const
       const at::Tensor bias = part.bias.defined() ? part.bias.detach() : part.bias;
       detail::LinearBackward::Part kept;
       if (!part.weight.requires_grad()) kept.cache = part.cache;
-      at::Tensor y = detail::base_product(rows, weight, bias, kept.cache.get());
       kept.train_weight = trains(part.weight);
       kept.train_bias = trains(part.bias);
       any = any || kept.train_weight || kept.train_bias;
       inputs.push_back(part.weight);
       inputs.push_back(part.bias);
+      detail::LowRankShares shares;
       for (const LowRankTerm& term : part.terms) {
-        kept.terms.push_back(detail::add_term(rows, term, y));
+        kept.terms.push_back(detail::term_forward(term, rows, shares));
         kept.terms.back().train_A = trains(term.A);
         kept.terms.back().train_B = trains(term.B);
         any = any || trains(term.A) || trains(term.B);
         inputs.push_back(term.A);
         inputs.push_back(term.B);
       }
+      at::Tensor y = detail::base_product(rows, weight, bias, kept.cache.get(), shares.factors(weight.size(0)));
+      shares.add_rest(y);
       node->parts.push_back(std::move(kept));
       std::vector<std::int64_t> sizes = x.sizes().vec();
       sizes.back() = weight.size(0);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <mutex>
@@ -17,6 +18,8 @@
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include <httplib.h>
 
 namespace graft::test {
 
@@ -140,7 +143,7 @@ inline ScriptedServer::Answer bytes(const std::string& text) {
   return [=](int socket) { ScriptedServer::send_all(socket, text); };
 }
 
-/// llama.cpp's own server, with SmolLM2.
+/// llama.cpp's own server, with SmolLM2, which it has loaded.
 class LlamaServer {
  public:
   static LlamaServer& instance() {
@@ -167,6 +170,13 @@ class LlamaServer {
                       .c_str(),
                   "we");
     if (!pipe_) throw std::runtime_error("cannot run llama.cpp's server");
+    httplib::Client client(url());
+    for (int i = 0; i < 1200; ++i) {  // until it has loaded its model it refuses with status 503
+      if (const auto health = client.Get("/health"); health && health->status == 200) return;
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    pclose(pipe_);
+    throw std::runtime_error("llama.cpp's server did not start");
   }
 
   int port_ = 0;

@@ -11,6 +11,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "graft/tensor/detail/few_rows_kernels.hpp"
+#include "graft/tensor/detail/low_rank_products.hpp"
 #include "graft/tensor/detail/matrix_backend.hpp"
 #include "graft/tensor/detail/parallel.hpp"
 #include "graft/tensor/detail/product.hpp"
@@ -39,10 +40,10 @@ void with_weight_data(const at::Tensor& weight, const Body& body) {
 }
 
 /// base_product() and base_product_backward() for few rows. Each number is summed by one thread, in one order.
-inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& onto) {
   const std::int64_t rows = x.size(0), n = x.size(1), out = weight.size(0);
   at::Tensor y = at::zeros({rows, out}, x.options());
-  if (bias.defined()) y.copy_(bias.expand({rows, out}));
+  if (onto.defined()) y.copy_(onto.expand({rows, out}));
   const float* from = x.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
   with_weight_data(weight, [&]<class W>(const W* with) {
@@ -80,47 +81,62 @@ void for_widened_rows(const at::Tensor& weight, const Body& body) {
   }
 }
 
-/// x [T, in] weight [out, in]^T + bias. The weight is of x's type, or bfloat16 where x is float32.
-inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                               WeightCache* cache) {
-  if (has_few_rows(x, weight, few_rows)) return few_rows_product(x, weight, bias);
+/// onto + x [T, in] weight [out, in]^T + more, where `onto` is [out], [T, out] or undefined. The weight is of x's type,
+/// or bfloat16 where x is float32.
+inline at::Tensor base_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& onto,
+                               WeightCache* cache, const LowRankFactors& more = {}) {
+  const auto and_more = [&](at::Tensor y) {
+    add_low_rank(y, more);
+    return y;
+  };
+  if (has_few_rows(x, weight, few_rows)) return and_more(few_rows_product(x, weight, onto));
   if (is_narrower(weight, x)) {
-    if (weight.numel() <= widened_at_once) return base_product(x, weight.to(at::kFloat), bias, nullptr);
+    if (weight.numel() <= widened_at_once) return base_product(x, weight.to(at::kFloat), onto, nullptr, more);
     at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
     for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
-      const at::Tensor share = bias.defined() ? bias.narrow(0, first, count) : bias;
+      const at::Tensor share = onto.defined() ? onto.narrow(-1, first, count) : onto;
       y.narrow(1, first, count).copy_(base_product(x, rows, share, nullptr));
     });
-    return y;
+    return and_more(y);
   }
   return MatrixChoices::instance().run(
       x, weight.size(0), cache != nullptr,
-      [&] { return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t()); },
+      [&] { return and_more(onto.defined() ? at::addmm(onto, x, weight.t()) : at::mm(x, weight.t())); },
       [&] {
-        const std::optional<at::Tensor> b = bias.defined() ? std::optional(bias) : std::nullopt;
-        return onednn_linear(x, cache != nullptr ? cache->packed(weight, false) : weight.contiguous(), b);
+        const bool has_bias = onto.defined() && onto.dim() == 1;
+        at::Tensor y = onednn_linear(x, cache != nullptr ? cache->packed(weight, false) : weight.contiguous(),
+                                     has_bias ? std::optional(onto) : std::nullopt);
+        if (onto.defined() && !has_bias) y.add_(onto);
+        return and_more(y);
       },
-      [&] { return matrix_product<float>(x, weight.t(), bias); });
+      [&] { return matrix_product<float>(x, weight.t(), onto, more); });
 }
 
-/// dy [T, out] weight [out, in].
-inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& weight, WeightCache* cache) {
-  if (has_few_rows(dy, weight, few_rows_backward)) return few_rows_product_backward(dy, weight);
+/// onto + dy [T, out] weight [out, in] + more, where `onto` is [T, in] or undefined.
+inline at::Tensor base_product_backward(const at::Tensor& dy, const at::Tensor& weight, const at::Tensor& onto,
+                                        WeightCache* cache, const LowRankFactors& more) {
+  const auto and_more = [&](at::Tensor dx) {
+    if (onto.defined()) dx.add_(onto);
+    add_low_rank(dx, more);
+    return dx;
+  };
+  if (has_few_rows(dy, weight, few_rows_backward)) return and_more(few_rows_product_backward(dy, weight));
   if (is_narrower(weight, dy)) {
-    if (weight.numel() <= widened_at_once) return base_product_backward(dy, weight.to(at::kFloat), nullptr);
-    at::Tensor dx = at::zeros({dy.size(0), weight.size(1)}, dy.options());
+    if (weight.numel() <= widened_at_once) return base_product_backward(dy, weight.to(at::kFloat), onto, nullptr, more);
+    at::Tensor dx = onto;
     for_widened_rows(weight, [&](std::int64_t first, std::int64_t count, const at::Tensor& rows) {
-      dx.add_(base_product_backward(dy.narrow(1, first, count), rows, nullptr));
+      dx = base_product_backward(dy.narrow(1, first, count), rows, dx, nullptr, {});
     });
+    add_low_rank(dx, more);
     return dx;
   }
   return MatrixChoices::instance().run(
-      dy, weight.size(1), cache != nullptr, [&] { return at::mm(dy, weight); },
+      dy, weight.size(1), cache != nullptr, [&] { return and_more(at::mm(dy, weight)); },
       [&] {
-        return onednn_linear(dy, cache != nullptr ? cache->packed(weight, true) : weight.t().contiguous(),
-                             std::nullopt);
+        return and_more(
+            onednn_linear(dy, cache != nullptr ? cache->packed(weight, true) : weight.t().contiguous(), std::nullopt));
       },
-      [&] { return matrix_product<float>(dy, weight, {}); });
+      [&] { return matrix_product<float>(dy, weight, onto, more); });
 }
 
 }  // namespace graft::detail

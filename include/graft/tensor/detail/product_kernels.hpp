@@ -17,6 +17,33 @@ constexpr std::int64_t product_depth(std::int64_t K) {
   return (K + pieces * square - 1) / (pieces * square) * square;
 }
 
+/// c [M, N] = onto + a [M, K] b [K, N] + low [M, rank] wide [rank, N].
+template <class T>
+struct Product {
+  std::int64_t M, N, K, rank;
+  Strided<T> a, b, low, wide;
+  const T* onto;     ///< null for zero
+  std::int64_t ldo;  ///< elements from row to row of onto: 0 where all are the same
+  T* c;
+  std::int64_t ldc;
+
+  /// `rows` of it from row i on, and `columns` from column j on.
+  Product block(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns) const {
+    Product part = *this;
+    part.M = rows;
+    part.N = columns;
+    part.a = a.from(i, 0);
+    part.b = b.from(0, j);
+    if (rank > 0) {
+      part.low = low.from(i, 0);
+      part.wide = wide.from(0, j);
+    }
+    if (onto != nullptr) part.onto = onto + i * ldo + j;
+    part.c = c + i * ldc + j;
+    return part;
+  }
+};
+
 }  // namespace graft::detail
 
 /// multiply_block(): products of matrices that do not fit into the caches.
