@@ -102,11 +102,11 @@ class MatrixChoices {
       if (choice == MatrixBackend::measured && found != measured_.end()) choice = found->second.choice;
     }
     if (choice != MatrixBackend::measured) return compute(choice);
-    if (!onednn_takes(x)) return torch();
+    if (!onednn_takes(x) && !own_takes(x)) return torch();
     Measured measured;
     for (int round = 0; round < 3; ++round) {
       measured.add(MatrixBackend::torch, milliseconds(torch));
-      measured.add(MatrixBackend::onednn, milliseconds(onednn));
+      if (onednn_takes(x)) measured.add(MatrixBackend::onednn, milliseconds(onednn));
       if (own_takes(x)) measured.add(MatrixBackend::graft, milliseconds(own));
     }
     measured.choose();
@@ -145,10 +145,12 @@ class MatrixChoices {
       if (!fresh) best->second = std::min(best->second, time);
     }
     void choose() {
-      const auto graft = ms.find(MatrixBackend::graft);
-      if (graft != ms.end() && graft->second < ms.at(choice)) choice = MatrixBackend::graft;
-      // A copy of the weight must be worth its memory.
-      if (ms.at(MatrixBackend::onednn) < 0.9 * ms.at(choice)) choice = MatrixBackend::onednn;
+      take_if_within(1.0, MatrixBackend::graft);
+      take_if_within(0.9, MatrixBackend::onednn);  // a copy of the weight must be worth its memory
+    }
+    void take_if_within(double share, MatrixBackend way) {
+      const auto found = ms.find(way);
+      if (found != ms.end() && found->second < share * ms.at(choice)) choice = way;
     }
   };
 

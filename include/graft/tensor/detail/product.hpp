@@ -7,22 +7,10 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
-#include "graft/core/detail/aligned.hpp"
 #include "graft/tensor/detail/parallel.hpp"
 #include "graft/tensor/detail/product_kernels.hpp"
 
 namespace graft::detail {
-
-/// Memory of a thread for the panels of a block, kept until the thread ends.
-template <class T>
-T* product_scratch(std::int64_t numbers) {
-  thread_local LineVector<T> scratch;
-  if (scratch.size() < static_cast<std::size_t>(numbers)) {
-    scratch = {};  // before the new one is made: nothing of it is kept
-    scratch.resize(static_cast<std::size_t>(numbers));
-  }
-  return scratch.data();
-}
 
 /// low [T, r] wide [r, n], to be added to another product [T, n]; undefined adds nothing.
 struct LowRankFactors {
@@ -47,18 +35,9 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
   };
   const at::Tensor start = onto.defined() ? onto.contiguous() : onto;
   at::Tensor c = at::empty({M, N}, a.options());
-  Product<T> whole{.M = M,
-                   .N = N,
-                   .K = K,
-                   .rank = 0,
-                   .a = strided(a),
-                   .b = strided(b),
-                   .low = {},
-                   .wide = {},
-                   .onto = nullptr,
-                   .ldo = 0,
-                   .c = c.template data_ptr<T>(),
-                   .ldc = N};
+  Product<T> whole{.M = M, .N = N, .K = K, .a = strided(a), .b = strided(b)};
+  whole.c = c.template data_ptr<T>();
+  whole.ldc = N;
   if (start.defined()) {
     whole.onto = start.const_data_ptr<T>();
     whole.ldo = start.dim() == 1 ? 0 : N;
@@ -71,17 +50,15 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
   const std::int64_t depth = product_depth(K);
   // Two blocks a thread even out what disturbs one of them; but strips of `a` are copied anew for each block.
   const std::int64_t least = whole.a.column == 1 ? 2 * threads : threads;
-  const std::int64_t columns = GRAFT_SIMD_CALL(T, block_columns<T>, N, depth + whole.rank, least);
-  const std::int64_t across = (N + columns - 1) / columns;
+  const std::int64_t across = GRAFT_SIMD_CALL(T, block_count<T>, N, depth + whole.rank, least);
   // Rows are divided only for threads that no columns are left for.
   const std::int64_t down = std::clamp<std::int64_t>(threads / across, 1, (M + 63) / 64);
   const std::int64_t rows = (M + down - 1) / down;
   parallel_tasks(across * down, [&](std::int64_t task) {
-    const std::int64_t j = task % across * columns, i = task / across * rows;
+    const auto begin = [&](std::int64_t block) { return GRAFT_SIMD_CALL(T, block_begin<T>, N, block, across); };
+    const std::int64_t j = begin(task % across), columns = begin(task % across + 1) - j, i = task / across * rows;
     if (i >= M) return;
-    T* const scratch = product_scratch<T>(depth * (columns + strip_rows) + whole.rank * columns);
-    GRAFT_SIMD_CALL(T, multiply_block<T>, whole.block(i, std::min(rows, M - i), j, std::min(columns, N - j)), depth,
-                    scratch);
+    GRAFT_SIMD_CALL(T, multiply_block<T>, whole.block(i, std::min(rows, M - i), j, columns), depth);
   });
   return c;
 }

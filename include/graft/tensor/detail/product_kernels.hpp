@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "graft/core/detail/aligned.hpp"
 #include "graft/tensor/detail/gemm_kernels.hpp"
 
 namespace graft::detail {
@@ -20,12 +21,12 @@ constexpr std::int64_t product_depth(std::int64_t K) {
 /// c [M, N] = onto + a [M, K] b [K, N] + low [M, rank] wide [rank, N].
 template <class T>
 struct Product {
-  std::int64_t M, N, K, rank;
-  Strided<T> a, b, low, wide;
-  const T* onto;     ///< null for zero
-  std::int64_t ldo;  ///< elements from row to row of onto: 0 where all are the same
-  T* c;
-  std::int64_t ldc;
+  std::int64_t M = 0, N = 0, K = 0, rank = 0;
+  Strided<T> a{}, b{}, low{}, wide{};
+  const T* onto = nullptr;  ///< null for zero
+  std::int64_t ldo = 0;     ///< elements from row to row of onto: 0 where all are the same
+  T* c = nullptr;
+  std::int64_t ldc = 0;
 
   /// `rows` of it from row i on, and `columns` from column j on.
   Product block(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns) const {
@@ -43,6 +44,17 @@ struct Product {
     return part;
   }
 };
+
+/// Memory of a thread for the panels of a block, kept until the thread ends.
+template <class T>
+T* product_scratch(std::int64_t numbers) {
+  thread_local LineVector<T> scratch;
+  if (scratch.size() < static_cast<std::size_t>(numbers)) {
+    scratch = {};  // before the new one is made: nothing of it is kept
+    scratch.resize(static_cast<std::size_t>(numbers));
+  }
+  return scratch.data();
+}
 
 }  // namespace graft::detail
 
