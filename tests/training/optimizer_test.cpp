@@ -65,7 +65,8 @@ double difference_to_plain(torch::Dtype type, double clip_norm, double count) {
     reference.zero_grad();
     (plain->forward(x).square().sum() / count).backward();
     const double norm = torch::nn::utils::clip_grad_norm_(plain->parameters(), clip_norm);
-    EXPECT_NEAR(scale.norm.item<double>() / norm, 1.0, type == torch::kDouble ? 1e-6 : 1e-5);
+    // In float32 the two nets themselves drift apart.
+    EXPECT_NEAR(scale.norm.item<double>() / norm, 1.0, type == torch::kDouble ? 1e-6 : 1e-4);
     reference.step();
   }
   return largest_difference(*fused, *plain);
@@ -83,14 +84,90 @@ TEST(AdamW, DividesByTheCount) {
 
 TEST(AdamW, IsAsCloseInFloat32) { EXPECT_LT(difference_to_plain(torch::kFloat, 0.5, 8.0), 1e-5); }
 
-TEST(AdamW, LeavesTheClippedGradientBehind) {
+TEST(AdamW, LeavesTheGradientAsItIs) {
   auto [net, other] = twins();
   AdamW optimizer(decay_groups(*net, 1e-2, 0.0));
   net->forward(torch::randn({8, 5}, torch::kDouble)).square().sum().backward();
-  const auto before = gradient_scale(optimizer.parameters(), 1.0, 0.25);
-  EXPECT_GT(before.norm.item<double>(), 1.0);
-  optimizer.step(1.0, before.divisor);
-  EXPECT_NEAR(gradient_scale(optimizer.parameters()).norm.item<double>(), 0.25, 1e-6);
+  const auto before = net->first->weight.grad().clone();
+  optimizer.step(1.0, gradient_scale(optimizer.parameters(), 1.0, 0.25).divisor);
+  EXPECT_TRUE(net->first->weight.grad().equal(before));
+}
+
+/// Parameters of all kinds of sizes, among them none, less than a vector and more than a thread takes at once; the
+/// last lies by columns.
+std::vector<torch::Tensor> parameters_of_all_sizes(torch::Dtype type) {
+  torch::manual_seed(8);
+  std::vector<torch::Tensor> out;
+  for (const std::int64_t n : {0, 1, 15, 16, 17, 1000, 16384, 16385, 50000}) out.push_back(torch::randn({n}, type));
+  out.push_back(torch::randn({70, 33}, type).t());
+  for (auto& tensor : out) tensor.requires_grad_(true);
+  return out;
+}
+
+/// Three steps with gradients of random sizes, clipped.
+void train(std::vector<torch::Tensor>& parameters) {
+  torch::manual_seed(9);
+  ParameterGroup group{.parameters = {}, .lr = 1e-2, .weight_decay = 0.1};
+  for (std::size_t i = 0; i < parameters.size(); ++i) group.parameters.emplace_back(std::to_string(i), parameters[i]);
+  AdamW optimizer({group});
+  for (int step = 0; step < 3; ++step) {
+    for (auto& tensor : parameters) {
+      const auto grad = torch::randn(tensor.sizes(), torch::kDouble) * std::pow(10.0, step - 1);
+      tensor.mutable_grad() = grad.to(tensor.scalar_type());
+    }
+    optimizer.step(0.5, gradient_scale(group.parameters, 4.0, 1.0).divisor);
+  }
+}
+
+class AdamWLevels : public testing::TestWithParam<detail::Simd> {};
+
+TEST_P(AdamWLevels, EqualsLibTorchsInFloat64) {
+  const detail::SimdScope level(GetParam());
+  auto wide = parameters_of_all_sizes(torch::kDouble), narrow = parameters_of_all_sizes(torch::kDouble), plain = wide;
+  for (auto& tensor : plain) tensor = tensor.detach().clone().requires_grad_(true);
+  for (auto& tensor : narrow) tensor = tensor.detach().to(torch::kFloat).requires_grad_(true);
+  train(wide);
+  train(narrow);
+  torch::optim::AdamW reference(plain, torch::optim::AdamWOptions(0.5e-2).weight_decay(0.1));
+  torch::manual_seed(9);
+  for (int step = 0; step < 3; ++step) {
+    for (auto& tensor : plain)
+      tensor.mutable_grad() = torch::randn(tensor.sizes(), torch::kDouble) * std::pow(10.0, step - 1) / 4.0;
+    torch::nn::utils::clip_grad_norm_(plain, 1.0);
+    reference.step();
+  }
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    if (plain[i].numel() == 0) continue;
+    // The divisor is a float32.
+    EXPECT_LT((wide[i] - plain[i]).abs().max().item<double>(), 1e-8) << i;
+    EXPECT_LT((narrow[i].to(torch::kDouble) - plain[i]).abs().max().item<double>(), 2e-6) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Simd, AdamWLevels,
+                         testing::Values(detail::Simd::baseline, detail::Simd::avx2, detail::Simd::avx512));
+
+TEST(AdamW, HasTheSameBitsAtAnyNumberOfThreads) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(1);
+  auto alone = parameters_of_all_sizes(torch::kFloat);
+  train(alone);
+  for (const int threads : {2, 3}) {
+    at::set_num_threads(threads);
+    auto parameters = parameters_of_all_sizes(torch::kFloat);
+    train(parameters);
+    for (std::size_t i = 0; i < alone.size(); ++i) EXPECT_TRUE(parameters[i].equal(alone[i])) << i;
+  }
+  at::set_num_threads(before);
+}
+
+TEST(AdamW, GivesWhatItWritesANewVersion) {
+  auto [net, other] = twins();
+  AdamW optimizer(decay_groups(*net, 1e-2, 0.0));
+  net->forward(torch::randn({8, 5}, torch::kDouble)).square().sum().backward();
+  const auto version = net->first->weight._version();
+  optimizer.step();
+  EXPECT_GT(net->first->weight._version(), version);
 }
 
 TEST(AdamW, GivesEachGroupItsRateTimesTheMultiplier) {

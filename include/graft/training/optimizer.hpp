@@ -72,8 +72,8 @@ class AdamW {
   void zero_grad();
 
   /// Updates every parameter that has a gradient, with each group's lr times `lr_multiplier`. If a `divisor` ([]
-  /// float32, from gradient_scale) is given the gradients are divided by it first, and left divided; only those of 16
-  /// bits stay as they are.
+  /// float32, from gradient_scale) is given the gradients are divided by it first. On the CPU they stay as they are; a
+  /// GPU's kernel leaves them divided.
   void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {});
 
   /// The same with a multiplier ([] float32) that is not read on the host where it lies on the parameters' device.
@@ -105,13 +105,15 @@ class AdamW {
   void load_state(const NamedTensors& state);
 
  private:
-  template <class RateOf>
-  void update(const RateOf& rate_of, const torch::Tensor& divisor);
+  template <class Multiplier, class RateOf>
+  void update(const Multiplier& multiplier, const RateOf& rate_of, const torch::Tensor& divisor);
 
   struct Moments {
     torch::Tensor exp_avg, exp_avg_sq, step;
     torch::Tensor master;              // undefined where the parameter itself is precise enough
     std::int64_t written_version = 0;  // of the parameter, when the master was last rounded to it
+
+    const torch::Tensor& updated(const torch::Tensor& parameter) const { return master.defined() ? master : parameter; }
   };
 
   std::vector<ParameterGroup> groups_;

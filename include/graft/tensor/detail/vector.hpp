@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cmath>
+
 #include "graft/tensor/detail/simd.hpp"
 
 /// Vectors of each level's width, and the elementary functions on them.

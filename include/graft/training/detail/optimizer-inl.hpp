@@ -8,9 +8,20 @@
 #include <unordered_set>
 #include <utility>
 
+#include "graft/training/detail/host_optimizer.hpp"
 #include "graft/training/optimizer.hpp"
 
 namespace graft {
+
+namespace detail {
+
+/// Element type and device, by which tensors are computed together.
+using Kind = std::pair<int, int>;
+inline Kind kind_of(const torch::Tensor& tensor) {
+  return {static_cast<int>(tensor.scalar_type()), tensor.is_cpu() ? -1 : static_cast<int>(tensor.get_device())};
+}
+
+}  // namespace detail
 
 inline NamedTensors trained_parameters(const torch::nn::Module& module) {
   NamedTensors trained;
@@ -40,11 +51,12 @@ inline GradientScale gradient_scale(const NamedTensors& parameters, const Count&
     throw OptionError(message("gradients of ", double(count), " rows; the count must be above 0"));
   if (!(clip_norm > 0.0)) throw OptionError(message("clip_norm is ", clip_norm, "; it must be above 0"));
   torch::NoGradGuard no_grad;
-  std::map<std::pair<int, int>, std::vector<torch::Tensor>> alike;  // by element type and device
+  std::map<detail::Kind, std::vector<torch::Tensor>> alike;
   for (const auto& parameter : parameters) {
-    const auto& grad = parameter.second.grad();
+    auto grad = parameter.second.grad();
     if (!grad.defined()) continue;
-    alike[{static_cast<int>(grad.scalar_type()), grad.device().is_cpu() ? -1 : grad.device().index()}].push_back(grad);
+    if (!grad.is_non_overlapping_and_dense()) grad = grad.contiguous();
+    alike[detail::kind_of(grad)].push_back(grad);
   }
   if (alike.empty()) {
     return {torch::zeros({}, torch::kDouble), count.on(torch::kCPU).to(torch::kFloat)};
@@ -52,6 +64,12 @@ inline GradientScale gradient_scale(const NamedTensors& parameters, const Count&
   const auto device = alike.begin()->second.front().device();
   std::vector<torch::Tensor> norms;
   for (const auto& [kind, grads] : alike) {
+    if (detail::is_for_host(grads.front())) {
+      const double squares = grads.front().scalar_type() == torch::kDouble ? detail::sum_of_squares<double>(grads)
+                                                                           : detail::sum_of_squares<float>(grads);
+      norms.push_back(torch::full({}, std::sqrt(squares), torch::kDouble).to(device));
+      continue;
+    }
     const auto wide = grads.front().scalar_type() == torch::kDouble ? torch::kDouble : torch::kFloat;
     for (const auto& norm : at::_foreach_norm(grads, 2, wide)) norms.push_back(norm.to(device, torch::kDouble));
   }
@@ -95,14 +113,23 @@ inline AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& opti
 
   torch::NoGradGuard no_grad;
   for (const auto& group : groups_) {
-    auto& moments = moments_.emplace_back();
-    for (const auto& [name, tensor] : group.parameters) {
-      const bool narrow = tensor.element_size() < 4;
-      const torch::Tensor master = narrow ? tensor.detach().to(torch::kFloat) : torch::Tensor();
-      const torch::Tensor& wide = narrow ? master : tensor;
-      moments.push_back({torch::zeros_like(wide), torch::zeros_like(wide),
-                         torch::zeros({}, tensor.options().dtype(torch::kFloat).requires_grad(false)), master,
-                         tensor._version()});
+    auto& moments = moments_.emplace_back(group.parameters.size());
+    std::map<detail::Kind, std::vector<std::size_t>> alike;
+    for (std::size_t i = 0; i < group.parameters.size(); ++i) {
+      const auto& tensor = group.parameters[i].second;
+      if (tensor.element_size() < 4) moments[i].master = tensor.detach().to(torch::kFloat);
+      moments[i].step = torch::zeros({}, tensor.options().dtype(torch::kFloat).requires_grad(false));
+      moments[i].written_version = tensor._version();
+      alike[detail::kind_of(moments[i].updated(tensor))].push_back(i);
+    }
+    for (const auto& [kind, places] : alike) {
+      std::vector<torch::Tensor> updated;
+      for (const auto i : places) updated.push_back(moments[i].updated(group.parameters[i].second));
+      const auto means = detail::zeros_side_by_side(updated), squares = detail::zeros_side_by_side(updated);
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        moments[places[i]].exp_avg = means[i];
+        moments[places[i]].exp_avg_sq = squares[i];
+      }
     }
   }
 }
@@ -137,31 +164,28 @@ inline void AdamW::note_replay() {
 }
 
 inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
-  update([&](double lr) { return lr * lr_multiplier; }, divisor);
+  update([&] { return lr_multiplier; }, [&](double lr) { return lr * lr_multiplier; }, divisor);
 }
 
 inline void AdamW::step(const torch::Tensor& lr_multiplier, const torch::Tensor& divisor) {
-  update([&](double lr) { return lr_multiplier * lr; }, divisor);
+  update([&] { return lr_multiplier.item<double>(); }, [&](double lr) { return lr_multiplier * lr; }, divisor);
 }
 
-template <class RateOf>
-void AdamW::update(const RateOf& rate_of, const torch::Tensor& divisor) {
+template <class Multiplier, class RateOf>
+void AdamW::update(const Multiplier& multiplier, const RateOf& rate_of, const torch::Tensor& divisor) {
   torch::NoGradGuard no_grad;
   renew_masters();
-  struct Lists {
-    std::vector<torch::Tensor> parameters, grads, exp_avg, exp_avg_sq, steps;
-  };
   for (std::size_t g = 0; g < groups_.size(); ++g) {
-    std::map<std::pair<int, int>, Lists> alike;  // the fused operation wants one element type and one device
+    std::map<detail::Kind, detail::AdamWLists> alike;
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
       const auto& tensor = groups_[g].parameters[i].second;
       auto grad = tensor.grad();
       if (!grad.defined()) continue;
-      Moments& moments = moments_[g][i];
-      const torch::Tensor& updated = moments.master.defined() ? moments.master : tensor;
+      const Moments& moments = moments_[g][i];
+      const torch::Tensor& updated = moments.updated(tensor);
       if (grad.strides() != updated.strides() || grad.scalar_type() != updated.scalar_type())
         grad = torch::empty_like(updated).copy_(grad);
-      auto& lists = alike[{static_cast<int>(updated.scalar_type()), tensor.is_cpu() ? -1 : tensor.get_device()}];
+      auto& lists = alike[detail::kind_of(updated)];
       lists.parameters.push_back(updated);
       lists.grads.push_back(grad);
       lists.exp_avg.push_back(moments.exp_avg);
@@ -169,11 +193,18 @@ void AdamW::update(const RateOf& rate_of, const torch::Tensor& divisor) {
       lists.steps.push_back(moments.step);
     }
     for (auto& [kind, lists] : alike) {
+      const torch::Tensor& one = lists.parameters.front();
+      const double weight_decay = groups_[g].weight_decay;
+      if (detail::is_for_host(one)) {
+        const double lr = groups_[g].lr * multiplier(), by = divisor.defined() ? divisor.item<double>() : 1.0;
+        one.scalar_type() == torch::kDouble ? detail::adamw_on_host<double>(lists, options_, lr, weight_decay, by)
+                                            : detail::adamw_on_host<float>(lists, options_, lr, weight_decay, by);
+        continue;
+      }
       at::_foreach_add_(lists.steps, 1);
-      const auto scale = divisor.defined() ? std::optional(divisor.to(lists.parameters.front().device(), torch::kFloat))
-                                           : std::nullopt;
+      const auto scale = divisor.defined() ? std::optional(divisor.to(one.device(), torch::kFloat)) : std::nullopt;
       at::_fused_adamw_(lists.parameters, lists.grads, lists.exp_avg, lists.exp_avg_sq, {}, lists.steps,
-                        rate_of(groups_[g].lr), options_.beta1, options_.beta2, groups_[g].weight_decay, options_.eps,
+                        rate_of(groups_[g].lr), options_.beta1, options_.beta2, weight_decay, options_.eps,
                         /*amsgrad=*/false, /*maximize=*/false, scale);
     }
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
@@ -196,7 +227,7 @@ inline NamedTensors AdamW::updated() const {
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
       const auto& [name, tensor] = groups_[g].parameters[i];
-      all.emplace_back(name, moments_[g][i].master.defined() ? moments_[g][i].master : tensor);
+      all.emplace_back(name, moments_[g][i].updated(tensor));
     }
   }
   return all;
