@@ -72,6 +72,7 @@ class LinearBackward : public torch::autograd::Node {
         term.A.reset_data();
         term.B.reset_data();
         term.low.reset();
+        term.wide.reset();
         term.bits.reset();
       }
     }

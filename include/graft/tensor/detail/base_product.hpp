@@ -42,8 +42,8 @@ void with_weight_data(const at::Tensor& weight, const Body& body) {
 /// base_product() and base_product_backward() for few rows. Each number is summed by one thread, in one order.
 inline at::Tensor few_rows_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& onto) {
   const std::int64_t rows = x.size(0), n = x.size(1), out = weight.size(0);
-  at::Tensor y = at::zeros({rows, out}, x.options());
-  if (onto.defined()) y.copy_(onto.expand({rows, out}));
+  at::Tensor y = onto.defined() ? at::empty({rows, out}, x.options()).copy_(onto.expand({rows, out}))
+                                : at::zeros({rows, out}, x.options());
   const float* from = x.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
   with_weight_data(weight, [&]<class W>(const W* with) {

@@ -24,14 +24,33 @@ struct LowRankProducts {
   // Elements of the tall matrix that make a thread worth its start.
   static constexpr std::int64_t grain = 1 << 15;
 
-  /// A matrix [r, columns] in any type as rows of padded_columns() elements times `factor`, zeros behind.
-  static at::Tensor pack(const at::Tensor& matrix, double factor) {
-    const std::int64_t columns = matrix.size(1), width = GRAFT_SIMD_CALL(S, padded_columns<T>, columns);
-    if (width == columns && factor == 1.0 && matrix.scalar_type() == type && matrix.is_contiguous()) return matrix;
-    at::Tensor out = at::empty({matrix.size(0), width}, matrix.options().dtype(type).requires_grad(false));
-    if (width > columns) out.narrow(1, columns, width - columns).zero_();
-    out.narrow(1, 0, columns).copy_(matrix);
-    if (factor != 1.0) out.mul_(factor);
+  /// to [rows, columns] = factor * matrix, with `ld` elements from row to row. A loop for matrices of one short side,
+  /// which cost LibTorch's operations more than their elements do.
+  static void scale_into(const at::Tensor& matrix, double factor, T* to, std::int64_t ld) {
+    const T* from = matrix.const_data_ptr<T>();
+    const std::int64_t row = matrix.stride(0), column = matrix.stride(1);
+    const T by = static_cast<T>(factor);
+    for (std::int64_t i = 0; i < matrix.size(0); ++i) {
+      for (std::int64_t j = 0; j < matrix.size(1); ++j) to[i * ld + j] = by * from[i * row + j * column];
+    }
+  }
+
+  /// `factor` times a matrix [r, n] of any type, as rows of padded_columns() elements, zeros behind.
+  static at::Tensor pack(const at::Tensor& any, double factor) {
+    const at::Tensor matrix = any.to(type);
+    const std::int64_t rank = matrix.size(0), n = matrix.size(1), width = GRAFT_SIMD_CALL(S, padded_columns<T>, n);
+    if (width == n && factor == 1.0 && matrix.is_contiguous()) return matrix;
+    at::Tensor out = at::empty({rank, width}, matrix.options().requires_grad(false));
+    T* to = out.data_ptr<T>();
+    scale_into(matrix, factor, to, width);
+    for (std::int64_t r = 0; r < rank; ++r) std::fill(to + r * width + n, to + (r + 1) * width, T(0));
+    return out;
+  }
+
+  /// `factor` times the transpose of a matrix.
+  static at::Tensor transposed(const at::Tensor& matrix, double factor) {
+    at::Tensor out = at::empty({matrix.size(1), matrix.size(0)}, matrix.options());
+    scale_into(matrix.t(), factor, out.data_ptr<T>(), matrix.size(0));
     return out;
   }
 

@@ -19,6 +19,7 @@ namespace graft::detail {
 struct LowRankState {
   torch::autograd::SavedVariable A, B;
   at::Tensor low;                      ///< dropout(x) A^T [T, r]: in the type kernels compute in, times keep_scale
+  at::Tensor wide;                     ///< scale B^T [r, out], packed
   at::Tensor bits;                     ///< [T, words] int64 where dropout is on
   std::shared_ptr<const RowSet> rows;  ///< the T rows of x, where not all
   double scale = 1, keep_scale = 1;
@@ -87,7 +88,8 @@ inline LowRankState term_forward(const LowRankTerm& term, const at::Tensor& x, L
     using Products = LowRankProducts<S>;
     if (drawn.active()) state.bits = Products::draw_bits(from.size(0), from.size(1), drawn);
     state.low = Products::project_rows(from, state.bits, Products::pack(term.A.detach(), state.keep_scale));
-    y.add(state.low, Products::pack(term.B.detach().t(), term.scale), {}, term.rows);
+    state.wide = Products::pack(term.B.detach().t(), term.scale);
+    y.add(state.low, state.wide, {}, term.rows);
   });
   return state;
 }
@@ -102,10 +104,10 @@ inline std::pair<at::Tensor, at::Tensor> term_backward(const LowRankState& state
   with_element_type(dy.scalar_type(), [&]<class S>() {
     using Products = LowRankProducts<S>;
     if (state.train_B) {
-      dB = Products::correlate_columns(rows, {}, state.low).t().mul(state.scale).to(B.scalar_type()).contiguous();
+      dB = Products::transposed(Products::correlate_columns(rows, {}, state.low), state.scale).to(B.scalar_type());
     }
     if (!state.train_A && dx == nullptr) return;
-    const at::Tensor u = Products::project_rows(rows, {}, Products::pack(B.t(), state.scale));
+    const at::Tensor u = Products::project_rows(rows, {}, state.wide);
     if (state.train_A) {
       dA = Products::correlate_columns(rows_of(x, state.rows.get()), state.bits, u)
                .mul_(state.keep_scale)
