@@ -1,11 +1,13 @@
 // Each fused operation against LibTorch's plain one, forward and backward, at the shapes of BERT-base with 8 x 128
-// tokens. Results are compared before the timing. Run: ./run bench ops
+// tokens, and the optimizer's step. Results are compared before the timing. Run: ./run bench ops
 
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
@@ -16,6 +18,7 @@
 #include "graft/tensor/gelu.hpp"
 #include "graft/tensor/layer_norm.hpp"
 #include "graft/tensor/linear.hpp"
+#include "graft/training/optimizer.hpp"
 
 namespace {
 
@@ -69,12 +72,12 @@ void add_linear(const char* name, std::int64_t in, std::int64_t out, double drop
       dropout == 0.0);
 }
 
-/// One product without gradients, by graft and by LibTorch, which on x86 is by MKL.
-void add_product(const std::string& name, const Step& own, const Step& plain) {
+/// What is computed without gradients: products, which LibTorch hands to MKL on x86, and the optimizer's step.
+void add_plain(const std::string& name, const Step& own, const Step& plain) {
   expect_equal(name, own, plain);
-  for (const auto& [side, product] : {std::pair(name + "/graft", own), std::pair(name + "/torch", plain)}) {
-    add_timing(side, [product = product](benchmark::State& state) {
-      for (auto _ : state) product();
+  for (const auto& [side, step] : {std::pair(name + "/graft", own), std::pair(name + "/torch", plain)}) {
+    add_timing(side, [step = step](benchmark::State& state) {
+      for (auto _ : state) step();
     });
   }
 }
@@ -85,7 +88,7 @@ void add_products(std::int64_t in, std::int64_t out) {
   using graft::detail::matrix_product;
   const torch::Tensor x = leaf({tokens, in}, false), weight = leaf({out, in}, false), dy = leaf({tokens, out}, false);
   const std::string name = "Product/" + std::to_string(in) + "->" + std::to_string(out);
-  add_product(
+  add_plain(
       name + "/y", [=] { return matrix_product<float>(x, weight.t(), {}); }, [=] { return x.mm(weight.t()); });
   if (graft::detail::onednn_takes(x)) {
     const torch::Tensor packed = graft::detail::onednn_pack(weight);
@@ -93,9 +96,9 @@ void add_products(std::int64_t in, std::int64_t out) {
       for (auto _ : state) graft::detail::onednn_linear(x, packed, std::nullopt);
     });
   }
-  add_product(
+  add_plain(
       name + "/dx", [=] { return matrix_product<float>(dy, weight, {}); }, [=] { return dy.mm(weight); });
-  add_product(
+  add_plain(
       name + "/dW", [=] { return matrix_product<float>(dy.t(), x, {}); }, [=] { return dy.t().mm(x); });
 }
 
@@ -114,6 +117,32 @@ void add_attention(const char* name, double dropout) {
             .reshape({tokens, heads, hidden / heads});
       },
       dropout == 0.0);
+}
+
+/// Clipping and AdamW on 24 matrices, 14 million parameters; LibTorch by clip_grad_norm_ and its own AdamW.
+void add_adamw(const std::string& name) {
+  graft::ParameterGroup group{.parameters = {}, .lr = 1e-4, .weight_decay = 0.01};
+  std::vector<torch::Tensor> plain;
+  for (int i = 0; i < 24; ++i) {
+    const torch::Tensor weight = leaf({hidden, hidden});
+    plain.push_back(weight.detach().clone().requires_grad_(true));
+    weight.mutable_grad() = torch::randn({hidden, hidden});
+    plain.back().mutable_grad() = weight.grad().clone();
+    group.parameters.emplace_back(std::to_string(i), weight);
+  }
+  const auto own = std::make_shared<graft::AdamW>(std::vector{group});
+  const auto theirs = std::make_shared<torch::optim::AdamW>(plain, torch::optim::AdamWOptions(1e-4));
+  add_plain(
+      name,
+      [=] {
+        own->step(1.0, graft::gradient_scale(group.parameters, 1.0, /*clip_norm=*/1.0).divisor);
+        return group.parameters.front().second.detach();
+      },
+      [=] {
+        torch::nn::utils::clip_grad_norm_(plain, 1.0);
+        theirs->step();
+        return plain.front().detach();
+      });
 }
 
 }  // namespace
@@ -142,5 +171,6 @@ int main(int argc, char** argv) {
       [=] { return torch::layer_norm(residual + torch::dropout(x, 0.1, true), {hidden}, weight, bias, 1e-12); }, false);
   add(
       "Gelu/1024x3072", [=] { return graft::gelu(wide); }, [=] { return torch::gelu(wide); });
+  add_adamw("AdamW/14M");
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -122,32 +122,44 @@ TEST_P(LinearLevels, AnUpdateOfSomeRowsEqualsFloat64Operations) {
   }
 }
 
-TEST_P(LinearLevels, DropoutEqualsAMaskedInput) {
-  // The mask is read back from a layer whose update is the identity: y = dropout(x).
-  const SimdScope level(GetParam());
-  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
-    const std::int64_t tokens = 57, in = 70;
-    const torch::Tensor eye = torch::eye(in, torch::dtype(type)), zero = torch::zeros({in, in}, torch::dtype(type));
-    const torch::Tensor ones = torch::ones({tokens, in}, torch::dtype(type));
-    const LowRankTerm identity{eye, eye, 1.0, 0.3};
-    torch::manual_seed(2);
-    const torch::Tensor mask = graft::linear(ones, zero, {}, {&identity, 1});
-    EXPECT_TRUE(((mask == 0) | ((mask - 1 / 0.7).abs() < 1e-4)).all().item<bool>());
+/// A layer of `terms` updates with dropout against LibTorch's operations on the masked input.
+void expect_dropout_equals_a_masked_input(torch::ScalarType type, std::size_t terms) {
+  const std::int64_t tokens = 57, in = 70;
+  // The masks are read back from layers whose update is the identity: y = dropout(x).
+  const torch::Tensor eye = torch::eye(in, torch::dtype(type)), zero = torch::zeros({in, in}, torch::dtype(type));
+  const torch::Tensor ones = torch::ones({tokens, in}, torch::dtype(type));
+  const LowRankTerm identity{eye, eye, 1.0, 0.3};
+  torch::manual_seed(2);
+  std::vector<torch::Tensor> masks;
+  for (std::size_t i = 0; i < terms; ++i) masks.push_back(graft::linear(ones, zero, {}, {&identity, 1}).detach());
 
-    Layer layer = random_layer(tokens, in, 33, {5}, type);
-    layer.terms[0].dropout = 0.3;
-    torch::manual_seed(2);
-    const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms);
-    const LowRankTerm& term = layer.terms[0];
-    const torch::Tensor expected = torch::linear(layer.x, layer.weight, layer.bias) +
-                                   torch::linear(torch::linear(layer.x * mask.detach(), term.A), term.B) * term.scale;
-    const double tolerance = type == torch::kFloat64 ? 1e-12 : 2e-4;
-    EXPECT_LE(largest_difference(y, expected), tolerance);
-    const torch::Tensor w = torch::randn_like(y);
-    const auto grads = torch::autograd::grad({y}, layer.leaves(), {w});
-    const auto expected_grads = torch::autograd::grad({expected}, layer.leaves(), {w});
-    for (std::size_t i = 0; i < grads.size(); ++i)
-      EXPECT_LE(largest_difference(grads[i], expected_grads[i]), 10 * tolerance);
+  Layer layer = random_layer(tokens, in, 33, std::vector<std::int64_t>(terms, 5), type);
+  torch::Tensor expected = torch::linear(layer.x, layer.weight, layer.bias);
+  for (std::size_t i = 0; i < terms; ++i) {
+    EXPECT_TRUE(((masks[i] == 0) | ((masks[i] - 1 / 0.7).abs() < 1e-4)).all().item<bool>());
+    LowRankTerm& term = layer.terms[i];
+    term.dropout = 0.3;
+    expected = expected + torch::linear(torch::linear(layer.x * masks[i], term.A), term.B) * term.scale;
+  }
+  torch::manual_seed(2);
+  const torch::Tensor y = graft::linear(layer.x, layer.weight, layer.bias, layer.terms);
+  const double tolerance = type == torch::kFloat64 ? 1e-12 : 2e-4;
+  EXPECT_LE(largest_difference(y, expected), tolerance);
+  const torch::Tensor w = torch::randn_like(y);
+  const auto grads = torch::autograd::grad({y}, layer.leaves(), {w});
+  const auto expected_grads = torch::autograd::grad({expected}, layer.leaves(), {w});
+  for (std::size_t i = 0; i < grads.size(); ++i)
+    EXPECT_LE(largest_difference(grads[i], expected_grads[i]), 10 * tolerance) << i;
+}
+
+TEST_P(LinearLevels, DropoutEqualsAMaskedInput) {
+  const SimdScope level(GetParam());
+  for (const auto backend : {MatrixBackend::torch, MatrixBackend::graft}) {
+    const BackendScope pin(backend);
+    for (const std::size_t terms : {1, 2}) {
+      expect_dropout_equals_a_masked_input(torch::kFloat32, terms);
+      expect_dropout_equals_a_masked_input(torch::kFloat64, terms);
+    }
   }
 }
 

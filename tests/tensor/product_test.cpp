@@ -39,7 +39,14 @@ void expect_equal_to_mm(std::int64_t M, std::int64_t K, std::int64_t N, Lies lef
   if (rank > 0) {
     more.low = torch::randn({M, rank}, type);
     more.wide = torch::randn({rank, N + 3}, type).narrow(1, 0, N);
-    expected += more.low.to(torch::kFloat64).mm(more.wide.to(torch::kFloat64));
+    torch::Tensor update = more.low.to(torch::kFloat64).mm(more.wide.to(torch::kFloat64));
+    if (rank == 19) {
+      more.bits = torch::randint(std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max(),
+                                 {M, (N + 63) / 64}, torch::kLong);
+      update *=
+          more.bits.repeat_interleave(64, 1).narrow(1, 0, N).bitwise_right_shift(torch::arange(N) % 64).bitwise_and(1);
+    }
+    expected += update;
   }
   const torch::Tensor before = start.defined() ? start.clone() : start;
   const torch::Tensor c = matrix_product<T>(a, b, start, more);

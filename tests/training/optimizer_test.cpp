@@ -104,8 +104,8 @@ std::vector<torch::Tensor> parameters_of_all_sizes(torch::Dtype type) {
   return out;
 }
 
-/// Three steps with gradients of random sizes, clipped.
-void train(std::vector<torch::Tensor>& parameters) {
+/// Three steps with gradients of random sizes, clipped; the optimizer's state after them.
+NamedTensors train(std::vector<torch::Tensor>& parameters) {
   torch::manual_seed(9);
   ParameterGroup group{.parameters = {}, .lr = 1e-2, .weight_decay = 0.1};
   for (std::size_t i = 0; i < parameters.size(); ++i) group.parameters.emplace_back(std::to_string(i), parameters[i]);
@@ -117,6 +117,7 @@ void train(std::vector<torch::Tensor>& parameters) {
     }
     optimizer.step(0.5, gradient_scale(group.parameters, 4.0, 1.0).divisor);
   }
+  return optimizer.state();
 }
 
 class AdamWLevels : public testing::TestWithParam<detail::Simd> {};
@@ -126,8 +127,7 @@ TEST_P(AdamWLevels, EqualsLibTorchsInFloat64) {
   auto wide = parameters_of_all_sizes(torch::kDouble), narrow = parameters_of_all_sizes(torch::kDouble), plain = wide;
   for (auto& tensor : plain) tensor = tensor.detach().clone().requires_grad_(true);
   for (auto& tensor : narrow) tensor = tensor.detach().to(torch::kFloat).requires_grad_(true);
-  train(wide);
-  train(narrow);
+  const NamedTensors wide_state = train(wide), narrow_state = train(narrow);
   torch::optim::AdamW reference(plain, torch::optim::AdamWOptions(0.5e-2).weight_decay(0.1));
   torch::manual_seed(9);
   for (int step = 0; step < 3; ++step) {
@@ -141,6 +141,12 @@ TEST_P(AdamWLevels, EqualsLibTorchsInFloat64) {
     // The divisor is a float32.
     EXPECT_LT((wide[i] - plain[i]).abs().max().item<double>(), 1e-8) << i;
     EXPECT_LT((narrow[i].to(torch::kDouble) - plain[i]).abs().max().item<double>(), 2e-6) << i;
+  }
+  for (std::size_t i = 0; i < wide_state.size(); ++i) {
+    const auto& [name, exact] = wide_state[i];
+    if (exact.numel() == 0) continue;
+    const double error = (narrow_state[i].second.to(torch::kDouble) - exact).abs().max().item<double>();
+    EXPECT_LT(error, 1e-6 * exact.abs().max().item<double>()) << name;
   }
 }
 
@@ -415,6 +421,14 @@ TEST(GradientScale, MeasuresMixedElementTypes) {
   const auto scale = gradient_scale(parameters, 10.0, 0.05);
   EXPECT_DOUBLE_EQ(scale.norm.item<double>(), 0.5);
   EXPECT_NEAR(scale.divisor.item<double>(), 100.0, 1e-3);
+}
+
+TEST(GradientScale, IsExactForManyElements) {
+  torch::manual_seed(10);
+  auto weight = torch::zeros({3000, 700}).requires_grad_();
+  weight.mutable_grad() = torch::randn({3000, 700}) * 1e-3;
+  const double exact = weight.grad().to(torch::kDouble).norm().item<double>();
+  EXPECT_NEAR(gradient_scale({{"weight", weight}}).norm.item<double>() / exact, 1.0, 1e-6);
 }
 
 TEST(GradientScale, RefusesWhatItCannotDivideBy) {

@@ -112,10 +112,11 @@ struct LowRankProducts {
   }
 };
 
-/// y [T, n] += low wide, where wide is the first n columns of what LowRankProducts::pack() gave.
+/// y [T, n] += kept(low wide), where wide is the first n columns of what LowRankProducts::pack() gave.
 inline void add_low_rank(at::Tensor& y, const LowRankFactors& more) {
   if (!more.low.defined()) return;
-  with_element_type(y.scalar_type(), [&]<class S>() { LowRankProducts<S>::expand_rows(more.low, more.wide, {}, y); });
+  with_element_type(y.scalar_type(),
+                    [&]<class S>() { LowRankProducts<S>::expand_rows(more.low, more.wide, more.bits, y); });
 }
 
 }  // namespace graft::detail

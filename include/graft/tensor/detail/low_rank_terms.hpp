@@ -42,24 +42,27 @@ class LowRankShares {
  public:
   /// kept(low [T, r] wide), where wide [r, n] is packed, of these rows.
   void add(const at::Tensor& low, const at::Tensor& wide, const at::Tensor& bits, std::shared_ptr<const RowSet> rows) {
-    if (bits.defined() || rows) {
-      apart_.push_back({low, wide, bits, std::move(rows)});
-    } else {
-      lows_.push_back(low);
-      wides_.push_back(wide);
-    }
+    shares_.push_back({low, wide, bits, std::move(rows)});
   }
 
   /// Those that the product [T, n] itself can take along.
   LowRankFactors factors(std::int64_t n) const {
-    if (lows_.empty()) return {};
-    if (lows_.size() == 1) return {lows_.front(), wides_.front().narrow(1, 0, n)};
-    return {at::cat(lows_, 1), at::cat(wides_, 0).narrow(1, 0, n)};
+    std::vector<at::Tensor> lows, wides;
+    for (const Share& share : shares_) {
+      if (!goes_along(share)) continue;
+      lows.push_back(share.low);
+      wides.push_back(share.wide);
+    }
+    if (lows.empty()) return {};
+    const at::Tensor bits = shares_.size() == 1 ? shares_.front().bits : at::Tensor();
+    if (lows.size() == 1) return {lows.front(), wides.front().narrow(1, 0, n), bits};
+    return {at::cat(lows, 1), at::cat(wides, 0).narrow(1, 0, n), bits};
   }
 
-  /// Adds the others: those of some rows, and those with dropout behind them.
+  /// Adds the others.
   void add_rest(at::Tensor& y) const {
-    for (const Apart& share : apart_) {
+    for (const Share& share : shares_) {
+      if (goes_along(share)) continue;
       at::Tensor to = rows_of(y, share.rows.get());
       with_element_type(y.scalar_type(),
                         [&]<class S>() { LowRankProducts<S>::expand_rows(share.low, share.wide, share.bits, to); });
@@ -68,12 +71,15 @@ class LowRankShares {
   }
 
  private:
-  struct Apart {
+  struct Share {
     at::Tensor low, wide, bits;
     std::shared_ptr<const RowSet> rows;
   };
-  std::vector<at::Tensor> lows_, wides_;
-  std::vector<Apart> apart_;
+
+  /// Not those of some rows; of several with dropout behind them, each has bits of its own.
+  bool goes_along(const Share& share) const { return !share.rows && (!share.bits.defined() || shares_.size() == 1); }
+
+  std::vector<Share> shares_;
 };
 
 /// Adds what a term adds to y = x weight^T; gives what backward needs.

@@ -5,19 +5,19 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include "graft/tensor/detail/parallel.hpp"
 #include "graft/tensor/detail/product_kernels.hpp"
 
 namespace graft::detail {
 
-/// low [T, r] wide [r, n], to be added to another product [T, n]; undefined adds nothing.
+/// kept(low [T, r] wide [r, n]), to be added to another product [T, n]; undefined adds nothing.
 struct LowRankFactors {
-  at::Tensor low, wide;
+  at::Tensor low = {}, wide = {};
+  at::Tensor bits = {};  ///< [T, (n + 63) / 64] int64: which elements are kept, the others zero; undefined: all
 };
 
-/// onto + a [M, K] b [K, N] + low [M, r] wide [r, N], float32 or float64 on the CPU; `onto` is [N], [M, N] or
+/// onto + a [M, K] b [K, N] + kept(low [M, r] wide [r, N]), float32 or float64 on the CPU; `onto` is [N], [M, N] or
 /// undefined. Fast where one stride of a and one of b is 1, and r is small beside K.
 /// What is read is copied in blocks meanwhile, so nothing is kept of it. Goto and van de Geijn, Anatomy of
 /// High-Performance Matrix Multiplication (2008). Each number is summed by one thread, in one order.
@@ -25,16 +25,12 @@ template <class T>
 at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Tensor& onto,
                           const LowRankFactors& more = {}) {
   const std::int64_t M = a.size(0), K = a.size(1), N = b.size(1), threads = at::get_num_threads();
-  if (M == 0 || K == 0 || N == 0) {
-    at::Tensor c = at::zeros({M, N}, a.options());
-    if (onto.defined()) c.add_(onto);
-    return more.low.defined() ? c.addmm_(more.low, more.wide) : c;
-  }
+  at::Tensor c = at::empty({M, N}, a.options());
+  if (c.numel() == 0) return c;
   const auto strided = [](const at::Tensor& matrix) {
     return Strided<T>{matrix.const_data_ptr<T>(), matrix.stride(0), matrix.stride(1)};
   };
   const at::Tensor start = onto.defined() ? onto.contiguous() : onto;
-  at::Tensor c = at::empty({M, N}, a.options());
   Product<T> whole{.M = M, .N = N, .K = K, .a = strided(a), .b = strided(b)};
   whole.c = c.template data_ptr<T>();
   whole.ldc = N;
@@ -46,6 +42,10 @@ at::Tensor matrix_product(const at::Tensor& a, const at::Tensor& b, const at::Te
     whole.rank = more.low.size(1);
     whole.low = strided(more.low);
     whole.wide = strided(more.wide);
+    if (more.bits.defined()) {
+      whole.bits = static_cast<const std::uint64_t*>(more.bits.const_data_ptr());
+      whole.words = more.bits.size(1);
+    }
   }
   const std::int64_t depth = product_depth(K);
   // Two blocks a thread even out what disturbs one of them; but strips of `a` are copied anew for each block.

@@ -5,6 +5,7 @@
 
 #include "graft/core/detail/aligned.hpp"
 #include "graft/tensor/detail/gemm_kernels.hpp"
+#include "graft/tensor/detail/row_kernels.hpp"
 
 namespace graft::detail {
 
@@ -14,17 +15,21 @@ inline constexpr std::int64_t strip_rows = 16;  ///< of A, copied where A is not
 /// of whole squares (pack_transposed()).
 constexpr std::int64_t product_depth(std::int64_t K) {
   constexpr std::int64_t most = 768, square = 16;
+  K = std::max<std::int64_t>(K, 1);
   const std::int64_t pieces = (K + most - 1) / most;
   return (K + pieces * square - 1) / (pieces * square) * square;
 }
 
-/// c [M, N] = onto + a [M, K] b [K, N] + low [M, rank] wide [rank, N].
+/// c [M, N] = onto + a [M, K] b [K, N] + kept(low [M, rank] wide [rank, N]).
 template <class T>
 struct Product {
   std::int64_t M = 0, N = 0, K = 0, rank = 0;
   Strided<T> a{}, b{}, low{}, wide{};
-  const T* onto = nullptr;  ///< null for zero
-  std::int64_t ldo = 0;     ///< elements from row to row of onto: 0 where all are the same
+  const std::uint64_t* bits = nullptr;  ///< of the rows' elements, those kept; null for all
+  std::int64_t words = 0;               ///< of bits to a row
+  std::int64_t first_column = 0;        ///< where in its row of bits a row begins
+  const T* onto = nullptr;              ///< null for zero
+  std::int64_t ldo = 0;                 ///< elements from row to row of onto: 0 where all are the same
   T* c = nullptr;
   std::int64_t ldc = 0;
 
@@ -39,6 +44,8 @@ struct Product {
       part.low = low.from(i, 0);
       part.wide = wide.from(0, j);
     }
+    if (bits != nullptr) part.bits = bits + i * words;
+    part.first_column = first_column + j;
     if (onto != nullptr) part.onto = onto + i * ldo + j;
     part.c = c + i * ldc + j;
     return part;

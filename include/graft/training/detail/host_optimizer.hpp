@@ -87,8 +87,9 @@ void adamw_on_host(const AdamWLists& lists, const AdamWOptions& options, double 
     const double t = *step.data_ptr<float>() += 1.0F;
     factors.push_back({.divisor = static_cast<T>(divisor),
                        .keep = static_cast<T>(1.0 - lr * weight_decay),
-                       .beta1 = static_cast<T>(options.beta1),
+                       .mean_share = static_cast<T>(1.0 - options.beta1),
                        .beta2 = static_cast<T>(options.beta2),
+                       .square_share = static_cast<T>(1.0 - options.beta2),
                        .rate = static_cast<T>(lr / (1.0 - std::pow(options.beta1, t))),
                        .spread = static_cast<T>(std::sqrt(1.0 - std::pow(options.beta2, t))),
                        .eps = static_cast<T>(options.eps)});

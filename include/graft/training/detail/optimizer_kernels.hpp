@@ -10,9 +10,11 @@ namespace graft::detail {
 /// What is the same for all elements of a parameter in one step of AdamW.
 template <class T>
 struct AdamWFactors {
-  T divisor;       ///< of the gradient
-  T keep;          ///< 1 - lr weight_decay
-  T beta1, beta2;  ///< of the moments
+  T divisor;     ///< of the gradient
+  T keep;        ///< 1 - lr weight_decay
+  T mean_share;  ///< 1 - beta1, which a float32 of beta1 would not give to all its digits
+  T beta2;
+  T square_share;  ///< 1 - beta2
   T rate;          ///< lr / (1 - beta1^t)
   T spread;        ///< sqrt(1 - beta2^t)
   T eps;
