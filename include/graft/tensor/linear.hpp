@@ -66,8 +66,8 @@ struct LinearPart {
 /// Shapes: x [..., in], y [..., out]. A and B may be float32 where x is bfloat16: their products are then taken in
 /// float32, and their gradients are float32. The weight may be bfloat16 where x is float32: it is read at half the
 /// bytes and computed with in float32, so that nothing but the weight is rounded.
-/// Kept for backward: x, dropout(x) A^T (r numbers a token), with dropout one bit an element of x. Gradients are
-/// computed of what requires one only: a frozen weight costs nothing.
+/// Kept for backward: x, dropout(x) A^T (r numbers a token) and scale B^T, with dropout one bit an element of x.
+/// Gradients are computed of what requires one only: a frozen weight costs nothing.
 /// float32, float64 and bfloat16 on the CPU run as described; anything else on LibTorch's operations with the same
 /// result. x is kept only where A or the weight is trained. Differentiable once. Throws ShapeError where sizes do not
 /// fit, OptionError for a dropout outside its range. Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.

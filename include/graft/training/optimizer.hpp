@@ -40,7 +40,7 @@ struct GradientScale {
 
 /// Measures the gradients of a loss that was summed over `count` rows or tokens, and says how to make them the
 /// gradients of the mean, no longer than `clip_norm` together. Changes nothing: the division happens inside
-/// AdamW::step(), so that neither the mean nor the clipping costs a pass over the gradients. Parameters without a
+/// AdamW::step(), so that measuring is the one pass over the gradients beside the step's own. Parameters without a
 /// gradient are passed over. A count on another device than the CPU is not read: nothing waits for it. Throws
 /// OptionError unless clip_norm > 0 and the count, where it is read, is.
 GradientScale gradient_scale(const NamedTensors& parameters, const Count& count = 1.0,
@@ -60,8 +60,8 @@ struct AdamWOptions {
 /// For one of bfloat16 or float16 the moments are float32, and so is a master copy of it, which the updates are summed
 /// in and which the parameter is the rounding of: what is too small for 16 bits is not lost. A parameter that was
 /// written to by others since the last step starts its master anew. A parameter without a gradient is passed over; its
-/// t does not advance. Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv:1711.05101,
-/// algorithm 2.
+/// t does not advance. On the CPU the step gives the same bits at any number of threads. Source: Loshchilov and Hutter,
+/// Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2.
 class AdamW {
  public:
   /// Throws OptionError for a value out of range, for no parameter at all, or for a parameter that does not require a
@@ -105,8 +105,8 @@ class AdamW {
   void load_state(const NamedTensors& state);
 
  private:
-  template <class Multiplier, class RateOf>
-  void update(const Multiplier& multiplier, const RateOf& rate_of, const torch::Tensor& divisor);
+  template <class Multiplier>
+  void update(const Multiplier& lr_multiplier, const torch::Tensor& divisor);
 
   struct Moments {
     torch::Tensor exp_avg, exp_avg_sq, step;

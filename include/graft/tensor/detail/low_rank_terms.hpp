@@ -54,9 +54,8 @@ class LowRankShares {
       wides.push_back(share.wide);
     }
     if (lows.empty()) return {};
-    const at::Tensor bits = shares_.size() == 1 ? shares_.front().bits : at::Tensor();
-    if (lows.size() == 1) return {lows.front(), wides.front().narrow(1, 0, n), bits};
-    return {at::cat(lows, 1), at::cat(wides, 0).narrow(1, 0, n), bits};
+    if (shares_.size() == 1) return {lows.front(), wides.front().narrow(1, 0, n), shares_.front().bits};
+    return {at::cat(lows, 1), at::cat(wides, 0).narrow(1, 0, n), {}};
   }
 
   /// Adds the others.

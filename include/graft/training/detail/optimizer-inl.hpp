@@ -21,6 +21,9 @@ inline Kind kind_of(const torch::Tensor& tensor) {
   return {static_cast<int>(tensor.scalar_type()), tensor.is_cpu() ? -1 : static_cast<int>(tensor.get_device())};
 }
 
+inline double number_of(double number) { return number; }
+inline double number_of(const torch::Tensor& number) { return number.item<double>(); }
+
 }  // namespace detail
 
 inline NamedTensors trained_parameters(const torch::nn::Module& module) {
@@ -163,16 +166,14 @@ inline void AdamW::note_replay() {
   }
 }
 
-inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) {
-  update([&] { return lr_multiplier; }, [&](double lr) { return lr * lr_multiplier; }, divisor);
-}
+inline void AdamW::step(double lr_multiplier, const torch::Tensor& divisor) { update(lr_multiplier, divisor); }
 
 inline void AdamW::step(const torch::Tensor& lr_multiplier, const torch::Tensor& divisor) {
-  update([&] { return lr_multiplier.item<double>(); }, [&](double lr) { return lr_multiplier * lr; }, divisor);
+  update(lr_multiplier, divisor);
 }
 
-template <class Multiplier, class RateOf>
-void AdamW::update(const Multiplier& multiplier, const RateOf& rate_of, const torch::Tensor& divisor) {
+template <class Multiplier>
+void AdamW::update(const Multiplier& lr_multiplier, const torch::Tensor& divisor) {
   torch::NoGradGuard no_grad;
   renew_masters();
   for (std::size_t g = 0; g < groups_.size(); ++g) {
@@ -196,7 +197,8 @@ void AdamW::update(const Multiplier& multiplier, const RateOf& rate_of, const to
       const torch::Tensor& one = lists.parameters.front();
       const double weight_decay = groups_[g].weight_decay;
       if (detail::is_for_host(one)) {
-        const double lr = groups_[g].lr * multiplier(), by = divisor.defined() ? divisor.item<double>() : 1.0;
+        const double lr = groups_[g].lr * detail::number_of(lr_multiplier);
+        const double by = divisor.defined() ? detail::number_of(divisor) : 1.0;
         one.scalar_type() == torch::kDouble ? detail::adamw_on_host<double>(lists, options_, lr, weight_decay, by)
                                             : detail::adamw_on_host<float>(lists, options_, lr, weight_decay, by);
         continue;
@@ -204,7 +206,7 @@ void AdamW::update(const Multiplier& multiplier, const RateOf& rate_of, const to
       at::_foreach_add_(lists.steps, 1);
       const auto scale = divisor.defined() ? std::optional(divisor.to(one.device(), torch::kFloat)) : std::nullopt;
       at::_fused_adamw_(lists.parameters, lists.grads, lists.exp_avg, lists.exp_avg_sq, {}, lists.steps,
-                        rate_of(groups_[g].lr), options_.beta1, options_.beta2, weight_decay, options_.eps,
+                        lr_multiplier * groups_[g].lr, options_.beta1, options_.beta2, weight_decay, options_.eps,
                         /*amsgrad=*/false, /*maximize=*/false, scale);
     }
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i) {
