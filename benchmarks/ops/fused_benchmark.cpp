@@ -13,11 +13,11 @@
 #include <torch/torch.h>
 
 #include "graft/tensor/allocator.hpp"
-#include "graft/tensor/attention.hpp"
-#include "graft/tensor/dropout.hpp"
-#include "graft/tensor/gelu.hpp"
-#include "graft/tensor/layer_norm.hpp"
-#include "graft/tensor/linear.hpp"
+#include "graft/ops/attention.hpp"
+#include "graft/ops/dropout.hpp"
+#include "graft/ops/gelu.hpp"
+#include "graft/ops/layer_norm.hpp"
+#include "graft/ops/linear.hpp"
 #include "graft/training/optimizer.hpp"
 
 namespace {

@@ -21,7 +21,7 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/core/json.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"

@@ -17,9 +17,9 @@
 
 #include <CLI/CLI.hpp>
 
-#include "graft/adapters/combine.hpp"
-#include "graft/adapters/merge_dir.hpp"
-#include "graft/adapters/stored.hpp"
+#include "graft/adapters/peft/combine.hpp"
+#include "graft/adapters/peft/merge_dir.hpp"
+#include "graft/adapters/peft/stored.hpp"
 
 namespace {
 

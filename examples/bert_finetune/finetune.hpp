@@ -11,7 +11,7 @@
 #include "data.hpp"
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/core/console.hpp"
 #include "graft/core/json.hpp"
 #include "graft/models/heads.hpp"

@@ -11,7 +11,7 @@
 
 #include "../bert_finetune/data.hpp"
 #include "graft/adapters/attach.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/adapters/selection.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/tensor/fingerprint.hpp"

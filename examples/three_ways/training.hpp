@@ -8,7 +8,7 @@
 #include <string>
 
 #include "graft/adapters/attach.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/generation/chat_examples.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/models/save.hpp"

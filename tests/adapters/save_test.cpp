@@ -1,4 +1,4 @@
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 
 #include <fstream>
 #include <limits>

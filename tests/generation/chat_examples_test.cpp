@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "graft/adapters/attach.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/training/trainer.hpp"
 #include "support/error_message.hpp"

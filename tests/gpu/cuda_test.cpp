@@ -6,7 +6,7 @@
 #include "graft/generation/generate.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"
-#include "graft/tensor/attention.hpp"
+#include "graft/ops/attention.hpp"
 #include "graft/training/loss.hpp"
 #include "graft/training/optimizer.hpp"
 

@@ -10,7 +10,7 @@
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/dora.hpp"
 #include "graft/adapters/lora_fa.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/training/lora_plus.hpp"
 #include "support/python.hpp"

@@ -8,7 +8,7 @@
 #include <torch/nn/functional/loss.h>
 
 #include "graft/adapters/attach.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/models/gguf.hpp"

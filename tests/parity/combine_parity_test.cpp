@@ -8,7 +8,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "graft/adapters/combine.hpp"
+#include "graft/adapters/peft/combine.hpp"
 #include "support/error_message.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"

@@ -7,8 +7,8 @@
 
 #include <gtest/gtest.h>
 
-#include "graft/adapters/merge_dir.hpp"
-#include "graft/adapters/save.hpp"
+#include "graft/adapters/peft/merge_dir.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
 #include "support/error_message.hpp"

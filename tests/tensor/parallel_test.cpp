@@ -10,7 +10,7 @@
 
 #include <ATen/Parallel.h>
 
-#include "graft/tensor/detail/parallel.hpp"
+#include "graft/tensor/parallel.hpp"
 
 namespace {
 

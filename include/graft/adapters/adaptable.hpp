@@ -308,6 +308,8 @@ class Conv2d : public torch::nn::ModuleHolder<AdaptableImpl<torch::nn::Conv2dImp
 
 }  // namespace graft
 
-#include "graft/adapters/detail/adaptable-inl.hpp"
-#include "graft/adapters/detail/adaptable_merge-inl.hpp"
-#include "graft/adapters/detail/selected_layer-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/adaptable-inl.hpp"
+#endif
+#include "graft/adapters/adaptable_merge-inl.hpp"
+#include "graft/adapters/selected_layer-inl.hpp"

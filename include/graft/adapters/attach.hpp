@@ -84,4 +84,6 @@ void detach(torch::nn::Module& module, const std::string& name);
 
 }  // namespace graft
 
-#include "graft/adapters/detail/attach-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/attach-inl.hpp"
+#endif

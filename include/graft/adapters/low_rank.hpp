@@ -16,7 +16,7 @@
 #include <torch/nn/modules/linear.h>
 
 #include "graft/core/error.hpp"
-#include "graft/tensor/linear.hpp"
+#include "graft/ops/linear.hpp"
 
 namespace graft {
 

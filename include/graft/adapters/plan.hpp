@@ -81,4 +81,6 @@ Plan plan(const ModelShape& model, const PlanOptions& options = {});
 
 }  // namespace graft
 
-#include "graft/adapters/detail/plan-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/plan-inl.hpp"
+#endif

@@ -92,4 +92,6 @@ class Reparametrised {
 
 }  // namespace graft
 
-#include "graft/adapters/detail/reparametrise-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/reparametrise-inl.hpp"
+#endif

@@ -78,4 +78,6 @@ inline bool matches_suffix(std::string_view name, std::string_view pattern) {
 
 }  // namespace graft
 
-#include "graft/adapters/detail/targets-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/targets-inl.hpp"
+#endif

@@ -145,4 +145,6 @@ class OutputDirectory {
 
 }  // namespace graft
 
-#include "graft/core/detail/file-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/core/file-inl.hpp"
+#endif

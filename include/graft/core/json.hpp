@@ -96,4 +96,6 @@ std::string described(const Json& value);
 
 }  // namespace graft
 
-#include "graft/core/detail/json-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/core/json-inl.hpp"
+#endif

@@ -64,4 +64,6 @@ std::string pattern_of(std::string_view text);
 
 }  // namespace graft
 
-#include "graft/core/detail/pattern-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/core/pattern-inl.hpp"
+#endif

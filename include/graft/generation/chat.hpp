@@ -74,4 +74,6 @@ class ChatFormat {
 
 }  // namespace graft
 
-#include "graft/generation/detail/chat-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/generation/chat-inl.hpp"
+#endif

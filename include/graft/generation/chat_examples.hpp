@@ -55,4 +55,6 @@ class ChatExamples {
 
 }  // namespace graft
 
-#include "graft/generation/detail/chat_examples-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/generation/chat_examples-inl.hpp"
+#endif

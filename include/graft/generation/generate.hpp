@@ -64,4 +64,6 @@ std::vector<Generation> generate(CausalLM model, std::span<const std::vector<std
 
 }  // namespace graft
 
-#include "graft/generation/detail/generate-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/generation/generate-inl.hpp"
+#endif

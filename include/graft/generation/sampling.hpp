@@ -63,4 +63,6 @@ class TokenSampler {
 
 }  // namespace graft
 
-#include "graft/generation/detail/sampling-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/generation/sampling-inl.hpp"
+#endif

@@ -137,4 +137,6 @@ void write_adapter_dir(const std::filesystem::path& destination, const AdapterCo
 
 }  // namespace graft
 
-#include "graft/io/detail/adapter_dir-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/adapter_dir-inl.hpp"
+#endif

@@ -88,4 +88,6 @@ Dataset read_dataset(const std::filesystem::path& path, const std::vector<std::s
 
 }  // namespace graft
 
-#include "graft/io/detail/dataset-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/dataset-inl.hpp"
+#endif

@@ -144,4 +144,6 @@ class GgufFile {
 
 }  // namespace graft
 
-#include "graft/io/detail/gguf-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/gguf-inl.hpp"
+#endif

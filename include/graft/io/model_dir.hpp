@@ -86,4 +86,6 @@ std::vector<std::filesystem::path> tokenizer_files(const std::filesystem::path& 
 
 }  // namespace graft
 
-#include "graft/io/detail/model_dir-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/model_dir-inl.hpp"
+#endif

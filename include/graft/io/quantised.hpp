@@ -130,4 +130,6 @@ void dequantise(GgufType type, std::span<const std::byte> bytes, std::span<float
 
 }  // namespace graft
 
-#include "graft/io/detail/quantised-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/quantised-inl.hpp"
+#endif

@@ -129,4 +129,6 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
 
 }  // namespace graft
 
-#include "graft/io/detail/safetensors-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/io/safetensors-inl.hpp"
+#endif

@@ -8,7 +8,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
-#include "graft/tensor/gelu.hpp"
+#include "graft/ops/gelu.hpp"
 
 namespace graft {
 

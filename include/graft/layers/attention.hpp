@@ -8,7 +8,7 @@
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/error.hpp"
-#include "graft/tensor/attention.hpp"
+#include "graft/ops/attention.hpp"
 
 namespace graft {
 

@@ -11,7 +11,7 @@
 #include "graft/layers/kv_cache.hpp"
 #include "graft/layers/rms_norm.hpp"
 #include "graft/layers/rotary.hpp"
-#include "graft/tensor/attention.hpp"
+#include "graft/ops/attention.hpp"
 
 namespace graft {
 

@@ -8,7 +8,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
-#include "graft/tensor/dropout.hpp"
+#include "graft/ops/dropout.hpp"
 
 namespace graft {
 

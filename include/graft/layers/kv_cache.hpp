@@ -8,8 +8,8 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
-#include "graft/tensor/attention.hpp"
-#include "graft/tensor/cached_attention.hpp"
+#include "graft/ops/attention.hpp"
+#include "graft/ops/cached_attention.hpp"
 
 namespace graft {
 
@@ -78,4 +78,6 @@ class KvCache {
 
 }  // namespace graft
 
-#include "graft/layers/detail/kv_cache-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/layers/kv_cache-inl.hpp"
+#endif

@@ -7,7 +7,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
-#include "graft/tensor/layer_norm.hpp"
+#include "graft/ops/layer_norm.hpp"
 
 namespace graft {
 

@@ -6,7 +6,7 @@
 
 #include <torch/types.h>
 
-#include "graft/tensor/decoding.hpp"
+#include "graft/ops/decoding.hpp"
 
 namespace graft {
 

@@ -127,4 +127,6 @@ torch::Tensor roberta_positions(const torch::Tensor& ids, const torch::Tensor& p
 
 }  // namespace graft
 
-#include "graft/models/detail/bert-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/bert-inl.hpp"
+#endif

@@ -77,4 +77,6 @@ struct BertConfig {
 
 }  // namespace graft
 
-#include "graft/models/detail/bert_config-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/bert_config-inl.hpp"
+#endif

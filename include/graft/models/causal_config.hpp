@@ -95,4 +95,6 @@ struct CausalConfig {
 
 }  // namespace graft
 
-#include "graft/models/detail/causal_config-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/causal_config-inl.hpp"
+#endif

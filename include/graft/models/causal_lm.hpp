@@ -162,4 +162,6 @@ TORCH_MODULE(CausalLM);
 
 }  // namespace graft
 
-#include "graft/models/detail/causal_lm-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/causal_lm-inl.hpp"
+#endif

@@ -21,4 +21,6 @@ Pretrained<CausalLM> load_gguf(const std::filesystem::path& path, const Pretrain
 
 }  // namespace graft
 
-#include "graft/models/detail/gguf-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/gguf-inl.hpp"
+#endif

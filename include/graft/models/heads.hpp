@@ -117,4 +117,6 @@ TORCH_MODULE(BertForMaskedLM);
 
 }  // namespace graft
 
-#include "graft/models/detail/heads-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/heads-inl.hpp"
+#endif

@@ -11,7 +11,7 @@
 
 #include "graft/io/model_dir.hpp"
 #include "graft/models/detail/checkpoint_names.hpp"
-#include "graft/models/detail/meta.hpp"
+#include "graft/tensor/meta.hpp"
 #include "graft/models/detail/turned_tensors.hpp"
 #include "graft/tensor/state.hpp"
 

@@ -100,4 +100,6 @@ TORCH_MODULE(MpnetModel);
 
 }  // namespace graft
 
-#include "graft/models/detail/mpnet-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/mpnet-inl.hpp"
+#endif

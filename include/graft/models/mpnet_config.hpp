@@ -59,4 +59,6 @@ struct MpnetConfig {
 
 }  // namespace graft
 
-#include "graft/models/detail/mpnet_config-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/models/mpnet_config-inl.hpp"
+#endif

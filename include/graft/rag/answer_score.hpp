@@ -25,4 +25,6 @@ double term_recall(std::string_view answer, const std::set<std::string>& terms);
 
 }  // namespace graft
 
-#include "graft/rag/detail/answer_score-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/answer_score-inl.hpp"
+#endif

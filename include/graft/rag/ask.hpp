@@ -80,4 +80,6 @@ class Answerer {
 
 }  // namespace graft
 
-#include "graft/rag/detail/ask-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/ask-inl.hpp"
+#endif

@@ -64,4 +64,6 @@ class CitationReader {
 
 }  // namespace graft
 
-#include "graft/rag/detail/citations-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/citations-inl.hpp"
+#endif

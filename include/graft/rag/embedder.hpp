@@ -100,4 +100,6 @@ class Embedder {
 
 }  // namespace graft
 
-#include "graft/rag/detail/embedder-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/embedder-inl.hpp"
+#endif

@@ -75,4 +75,6 @@ void check_completion(std::span<const ChatMessage> messages, const CompletionOpt
 
 }  // namespace graft
 
-#include "graft/rag/detail/generator-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/generator-inl.hpp"
+#endif

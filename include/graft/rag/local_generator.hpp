@@ -64,4 +64,6 @@ class LocalGenerator : public Generator {
 
 }  // namespace graft
 
-#include "graft/rag/detail/local_generator-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/local_generator-inl.hpp"
+#endif

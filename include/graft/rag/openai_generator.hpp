@@ -98,4 +98,6 @@ class OpenAiGenerator : public Generator {
 
 }  // namespace graft
 
-#include "graft/rag/detail/openai_generator-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/openai_generator-inl.hpp"
+#endif

@@ -50,4 +50,6 @@ std::size_t sentences_within(std::string_view text, std::size_t tokens, const Le
 
 }  // namespace graft
 
-#include "graft/rag/detail/prompt-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/prompt-inl.hpp"
+#endif

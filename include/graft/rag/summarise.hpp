@@ -61,4 +61,6 @@ Summary summarise(Snapshot& snapshot, Generator& generator, const SummaryOptions
 
 }  // namespace graft
 
-#include "graft/rag/detail/summarise-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/rag/summarise-inl.hpp"
+#endif

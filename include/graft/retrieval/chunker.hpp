@@ -48,4 +48,6 @@ class Chunker {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/chunker-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/chunker-inl.hpp"
+#endif

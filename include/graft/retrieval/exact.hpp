@@ -64,4 +64,6 @@ class ExactIndex : public VectorIndex {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/exact-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/exact-inl.hpp"
+#endif

@@ -67,4 +67,6 @@ class Filter {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/filter-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/filter-inl.hpp"
+#endif

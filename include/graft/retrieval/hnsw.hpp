@@ -72,4 +72,6 @@ class HnswIndex : public VectorIndex {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/hnsw-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/hnsw-inl.hpp"
+#endif

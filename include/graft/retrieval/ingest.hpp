@@ -61,4 +61,6 @@ IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* mo
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/ingest-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/ingest-inl.hpp"
+#endif

@@ -86,4 +86,6 @@ class RankingReport {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/metrics-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/metrics-inl.hpp"
+#endif

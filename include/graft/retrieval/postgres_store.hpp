@@ -65,4 +65,6 @@ class PostgresStore : public Store {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/postgres_store-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/postgres_store-inl.hpp"
+#endif

@@ -73,4 +73,6 @@ class Retriever {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/retriever-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/retriever-inl.hpp"
+#endif

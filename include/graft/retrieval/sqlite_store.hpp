@@ -50,4 +50,6 @@ class SqliteStore : public Store {
 
 }  // namespace graft
 
-#include "graft/retrieval/detail/sqlite_store-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/sqlite_store-inl.hpp"
+#endif

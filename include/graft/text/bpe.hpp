@@ -81,4 +81,6 @@ class CharacterBpe final : public SubwordModel {
 
 }  // namespace graft
 
-#include "graft/text/detail/bpe-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/text/bpe-inl.hpp"
+#endif

@@ -122,4 +122,6 @@ class Tokenizer {
 
 }  // namespace graft
 
-#include "graft/text/detail/tokenizer-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/text/tokenizer-inl.hpp"
+#endif

@@ -69,4 +69,6 @@ class CapturedStep {
 
 }  // namespace graft
 
-#include "graft/training/detail/captured_step-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/training/captured_step-inl.hpp"
+#endif

@@ -49,4 +49,6 @@ std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& director
 
 }  // namespace graft
 
-#include "graft/training/detail/checkpoint-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/training/checkpoint-inl.hpp"
+#endif

@@ -87,4 +87,6 @@ class LearningGuard {
 
 }  // namespace graft
 
-#include "graft/training/detail/guards-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/training/guards-inl.hpp"
+#endif

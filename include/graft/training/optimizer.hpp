@@ -123,4 +123,6 @@ class AdamW {
 
 }  // namespace graft
 
-#include "graft/training/detail/optimizer-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/training/optimizer-inl.hpp"
+#endif

@@ -131,5 +131,7 @@ class Trainer {
 
 }  // namespace graft
 
-#include "graft/training/detail/resume-inl.hpp"
-#include "graft/training/detail/trainer-inl.hpp"
+#include "graft/training/resume-inl.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/training/trainer-inl.hpp"
+#endif

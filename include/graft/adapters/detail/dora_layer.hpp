@@ -9,7 +9,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "graft/adapters/low_rank.hpp"
-#include "graft/tensor/detail/parallel.hpp"
+#include "graft/tensor/parallel.hpp"
 
 namespace graft::detail {
 

@@ -12,7 +12,7 @@
 #include "graft/core/json.hpp"
 #include "graft/rag/detail/server_events.hpp"
 #include "graft/rag/generator.hpp"
-#include "graft/retrieval/detail/utf8.hpp"
+#include "graft/core/utf8.hpp"
 
 namespace graft::detail {
 

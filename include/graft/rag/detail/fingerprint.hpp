@@ -9,7 +9,7 @@
 
 #include <ATen/Parallel.h>
 
-#include "graft/retrieval/detail/sha256.hpp"
+#include "graft/core/sha256.hpp"
 
 namespace graft::detail {
 

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "graft/retrieval/detail/metadata.hpp"
-#include "graft/retrieval/detail/utf8.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {

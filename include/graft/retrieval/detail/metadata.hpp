@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "graft/retrieval/detail/utf8.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/filter.hpp"
 

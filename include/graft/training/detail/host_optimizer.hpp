@@ -9,7 +9,7 @@
 #include <ATen/ops/zeros.h>
 #include <torch/types.h>
 
-#include "graft/tensor/detail/parallel.hpp"
+#include "graft/tensor/parallel.hpp"
 #include "graft/training/detail/optimizer_kernels.hpp"
 #include "graft/training/optimizer.hpp"
 

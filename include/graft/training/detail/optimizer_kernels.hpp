@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "graft/tensor/detail/vector.hpp"
+#include "graft/ops/kernels/vector.hpp"
 
 namespace graft::detail {
 
@@ -24,4 +24,4 @@ struct AdamWFactors {
 
 /// A step of AdamW, and the size of gradients.
 #define GRAFT_SIMD_FILE "graft/training/detail/optimizer_kernels.inc"
-#include "graft/tensor/detail/for_each_simd.inc"
+#include "graft/ops/kernels/for_each_simd.inc"

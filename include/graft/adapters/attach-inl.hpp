@@ -1,0 +1,283 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "graft/adapters/attach.hpp"
+
+namespace graft {
+namespace detail {
+
+/// How layers get adapters of one kind, and what they would refuse; both are given the options of that kind.
+template <class Options>
+struct AdapterKind {
+  void (Adaptable::*add)(const std::string& name, Options options);
+  std::vector<std::string> (Adaptable::*faults)(const std::string& name, Options options, std::string_view where) const;
+};
+
+/// attach() for any kind.
+template <class Options, class Layers>
+void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
+                 const std::vector<std::string>& heads, const std::string& name);
+
+[[noreturn]] GRAFT_INLINE void unknown_adapter(torch::nn::Module& module, const std::string& name) {
+  const auto known = adapters(module);
+  throw OptionError(message("no layer has an adapter called ", quoted(name), "; there ",
+                            known.empty() ? std::string("is none") : "are: " + joined(known, ", ")));
+}
+
+GRAFT_INLINE void require_unmerged(torch::nn::Module& module, std::string_view what) {
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->merged()) {
+      throw StateError(message("cannot ", what, " while adapters are merged into ", quoted(path), "; unmerge first"));
+    }
+  }
+}
+
+GRAFT_INLINE void require_adapter(torch::nn::Module& module, const std::string& name) {
+  const auto known = adapters(module);
+  if (std::find(known.begin(), known.end(), name) == known.end()) unknown_adapter(module, name);
+}
+
+}  // namespace detail
+
+GRAFT_INLINE std::vector<std::pair<std::string, Adaptable*>> adaptable_layers(torch::nn::Module& module) {
+  std::vector<std::pair<std::string, Adaptable*>> layers;
+  if (auto* self = dynamic_cast<Adaptable*>(&module)) layers.emplace_back("", self);
+  std::set<const Adaptable*> seen;
+  for (const auto& child : module.named_modules("", /*include_self=*/false)) {
+    auto* layer = dynamic_cast<Adaptable*>(child.value().get());
+    if (layer && seen.insert(layer).second) layers.emplace_back(child.key(), layer);
+  }
+  return layers;
+}
+
+GRAFT_INLINE std::vector<TargetCandidate> target_candidates(torch::nn::Module& module) {
+  std::vector<TargetCandidate> candidates;
+  std::set<const torch::nn::Module*> seen;
+  for (const auto& child : module.named_modules("", /*include_self=*/false)) {
+    const torch::nn::Module* layer = child.value().get();
+    if (dynamic_cast<const detail::AdapterSlots*>(layer) || dynamic_cast<const LayerAdapter*>(layer)) continue;
+    if (!seen.insert(layer).second) continue;
+    candidates.push_back({child.key(), dynamic_cast<const Adaptable*>(layer) != nullptr,
+                          dynamic_cast<const torch::nn::LinearImpl*>(layer) != nullptr});
+  }
+  return candidates;
+}
+
+GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                           const std::string& name) {
+  return attach(module, options, targets, LayerPatterns{}, name);
+}
+
+GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                           const LayerPatterns& patterns, const std::string& name) {
+  TargetReport report = match(targets, target_candidates(module));
+  attach(module, options_by_layer(report.layers, options, patterns), report.heads, name);
+  return report;
+}
+
+template <LayersByPath<LoraOptions> Layers>
+void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
+            const std::string& name) {
+  const detail::AdapterKind<const LoraOptions&> kind{&Adaptable::add_adapter, &Adaptable::adapter_faults};
+  detail::attach_kind(kind, module, layers, heads, name);
+}
+
+namespace detail {
+
+template <class Options, class Layers>
+void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
+                 const std::vector<std::string>& heads, const std::string& name) {
+  require_unmerged(module, "attach an adapter");
+  std::vector<std::string> faults;
+  std::vector<std::pair<Adaptable*, const typename Layers::mapped_type*>> chosen;
+  std::set<std::string> lacking;
+  for (const auto& [path, options] : layers) lacking.insert(path);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    const auto found = layers.find(path);
+    if (found == layers.end()) continue;
+    lacking.erase(path);
+    chosen.emplace_back(layer, &found->second);
+    for (std::string& fault : (layer->*kind.faults)(name, found->second, "layer " + quoted(path))) {
+      faults.push_back(std::move(fault));
+    }
+  }
+  for (const std::string& path : lacking) faults.push_back(quoted(path) + " is not a layer that takes an adapter");
+
+  std::vector<std::shared_ptr<torch::nn::Module>> full;
+  const auto modules = module.named_modules("", /*include_self=*/false);
+  for (const std::string& path : heads) {
+    if (const auto* head = modules.find(path)) {
+      full.push_back(*head);
+    } else {
+      faults.push_back("the model has no head " + quoted(path));
+    }
+  }
+  if (!faults.empty()) {
+    throw OptionError(faults.size() == 1 ? faults.front()
+                                         : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
+  }
+
+  for (torch::Tensor& parameter : module.parameters()) set_trained(parameter, false);
+  for (const auto& [layer, options] : chosen) (layer->*kind.add)(name, *options);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (!layers.count(path)) layer->choose({});
+  }
+  for (const auto& head : full) {
+    for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
+  }
+}
+
+}  // namespace detail
+
+GRAFT_INLINE std::vector<std::string> adapters(torch::nn::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    for (const std::string& name : layer->adapters()) {
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+namespace detail {
+
+GRAFT_INLINE void check_choice(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
+  std::set<std::string> seen;
+  for (const ActiveAdapter& adapter : active) {
+    require_adapter(module, adapter.name);
+    if (!std::isfinite(adapter.weight)) {
+      throw OptionError(
+          message("the weight of adapter ", quoted(adapter.name), " is ", adapter.weight, "; give a finite number"));
+    }
+    if (!seen.insert(adapter.name).second) {
+      throw OptionError(message("adapter ", quoted(adapter.name), " is chosen twice; give it one weight"));
+    }
+  }
+}
+
+/// Those of `active` that the layer has.
+GRAFT_INLINE std::vector<ActiveAdapter> carried(const Adaptable& layer, const std::vector<ActiveAdapter>& active) {
+  std::vector<ActiveAdapter> here;
+  for (const ActiveAdapter& adapter : active) {
+    if (layer.slot(adapter.name)) here.push_back(adapter);
+  }
+  return here;
+}
+
+}  // namespace detail
+
+GRAFT_INLINE void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
+  detail::check_choice(module, active);
+  detail::require_unmerged(module, "choose adapters");
+  const auto layers = adaptable_layers(module);
+  for (const auto& [path, layer] : layers) layer->check_choice(detail::carried(*layer, active));
+  for (const auto& [path, layer] : layers) layer->choose(detail::carried(*layer, active));
+}
+
+GRAFT_INLINE void choose(torch::nn::Module& module, const std::string& name) {
+  choose(module, std::vector<ActiveAdapter>{{name, 1.0}});
+}
+
+GRAFT_INLINE void weigh(torch::nn::Module& module, const std::string& name, double weight) {
+  detail::require_adapter(module, name);
+  if (!std::isfinite(weight)) {
+    throw OptionError(message("the weight of adapter ", quoted(name), " is ", weight, "; give a finite number"));
+  }
+  detail::require_unmerged(module, "weigh adapters");
+  std::vector<std::pair<Adaptable*, std::vector<ActiveAdapter>>> changed;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    std::vector<ActiveAdapter> active = layer->active();
+    const auto found = std::find_if(active.begin(), active.end(), [&](const auto& a) { return a.name == name; });
+    if (found == active.end()) continue;
+    found->weight = weight;
+    changed.emplace_back(layer, std::move(active));
+  }
+  if (changed.empty()) throw OptionError(message("adapter ", quoted(name), " is not active; choose it first"));
+  for (const auto& [layer, active] : changed) layer->check_choice(active);
+  for (auto& [layer, active] : changed) layer->choose(std::move(active));
+}
+
+GRAFT_INLINE void train_only(torch::nn::Module& module, const std::vector<std::string>& names) {
+  for (const std::string& name : names) detail::require_adapter(module, name);
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    for (const std::string& name : layer->adapters()) {
+      const bool trained = std::find(names.begin(), names.end(), name) != names.end();
+      for (torch::Tensor& factor : layer->slot(name)->parameters()) detail::set_trained(factor, trained);
+    }
+  }
+}
+
+GRAFT_INLINE void merge(torch::nn::Module& module) {
+  std::vector<Adaptable*> done;
+  bool any = false;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->active().empty()) continue;
+    any = true;
+    if (layer->merged()) continue;
+    try {
+      layer->merge();
+    } catch (const StateError& error) {
+      for (Adaptable* merged : done) merged->unmerge();
+      throw StateError(message("layer ", quoted(path), ": ",
+                               std::string_view(error.what()).substr(std::string_view("StateError: ").size())));
+    }
+    done.push_back(layer);
+  }
+  if (!any) throw StateError("no layer has an active adapter to merge; attach or choose one first");
+}
+
+GRAFT_INLINE std::string MergeChange::text() const {
+  return message("merging changed outputs by at most ", largest, ", which is ", relative, " of the largest");
+}
+
+GRAFT_INLINE MergeChange merge(torch::nn::Module& module, const std::function<torch::Tensor()>& outputs) {
+  const torch::NoGradGuard no_grad;
+  const bool training = module.is_training();
+  module.eval();
+  const auto run = [&] { return outputs().to(torch::kCPU, torch::kFloat64); };
+  try {
+    const torch::Tensor before = run();
+    merge(module);
+    const torch::Tensor after = run();
+    module.train(training);
+    if (before.numel() == 0) return {};
+    MergeChange change;
+    change.largest = (after - before).abs().max().item<double>();
+    const double scale = before.abs().max().item<double>();
+    change.relative = scale > 0 ? change.largest / scale : change.largest;
+    return change;
+  } catch (...) {
+    module.train(training);
+    throw;
+  }
+}
+
+GRAFT_INLINE void unmerge(torch::nn::Module& module) {
+  for (const auto& [path, layer] : adaptable_layers(module)) layer->unmerge();
+}
+
+GRAFT_INLINE void rename(torch::nn::Module& module, const std::string& from, const std::string& to) {
+  detail::require_adapter(module, from);
+  if (from == to) return;
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->slot(from) && layer->slot(to)) {
+      throw OptionError(message("adapter name ", quoted(to), " is taken in layer ", quoted(path), "; choose another"));
+    }
+  }
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->slot(from)) layer->rename_adapter(from, to);
+  }
+}
+
+GRAFT_INLINE void detach(torch::nn::Module& module, const std::string& name) {
+  detail::require_adapter(module, name);
+  detail::require_unmerged(module, "detach an adapter");
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (layer->slot(name)) layer->remove_adapter(name);
+  }
+}
+
+}  // namespace graft

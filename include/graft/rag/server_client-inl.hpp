@@ -1,0 +1,296 @@
+#pragma once
+
+#include <pthread.h>
+#include <signal.h>
+#include <time.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include <httplib.h>
+
+#include "graft/core/error.hpp"
+#include "graft/rag/detail/chat_stream.hpp"
+#include "graft/rag/openai_generator.hpp"
+
+namespace graft::detail {
+
+/// "http://host:port" and the path below which the protocol's calls lie.
+struct ServerAddress {
+  std::string origin, path;
+};
+
+GRAFT_INLINE ServerAddress server_address(const std::string& url) {
+  const auto refuse = [&](std::string_view what) {
+    throw OptionError(message("the address ", quoted(url), " ", what, "; write http://host:port or https://host/path"));
+  };
+  const std::size_t host = url.starts_with("http://") ? 7 : url.starts_with("https://") ? 8 : 0;
+  if (host == 0) refuse("is neither http:// nor https://");
+  for (const char c : url)
+    if (static_cast<unsigned char>(c) <= 0x20 || static_cast<unsigned char>(c) >= 0x7f)
+      refuse("holds a character that no address has");
+  if (url.find_first_of("?#@", host) != std::string::npos) refuse("has a ?, # or @");
+  const std::size_t slash = std::min(url.find('/', host), url.size());
+  if (slash == host) refuse("names no host");
+  ServerAddress out{url.substr(0, slash), url.substr(slash)};
+  const std::size_t colon = out.origin.rfind(':');
+  if (colon > host && out.origin.find(']', colon) == std::string::npos) {
+    std::uint16_t port = 0;
+    const char* const end = out.origin.data() + out.origin.size();
+    const auto [at, error] = std::from_chars(out.origin.data() + colon + 1, end, port);
+    if (error != std::errc() || at != end || port == 0) refuse("has a port that is not 1 to 65535");
+  }
+  while (out.path.ends_with('/')) out.path.pop_back();
+  if (out.path.empty()) out.path = "/v1";
+  return out;
+}
+
+/// Writing to a connection that the server has closed is an error and no signal, while this lives, in this thread.
+class NoBrokenPipe {
+ public:
+  NoBrokenPipe() {
+    sigemptyset(&pipe_);
+    sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    sigpending(&pending);
+    was_pending_ = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  NoBrokenPipe(const NoBrokenPipe&) = delete;
+  NoBrokenPipe& operator=(const NoBrokenPipe&) = delete;
+  ~NoBrokenPipe() {
+    const timespec now{};
+    if (!was_pending_) sigtimedwait(&pipe_, nullptr, &now);
+    pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t pipe_{}, before_{};
+  bool was_pending_ = false;
+};
+
+GRAFT_INLINE bool worth_a_retry(int status) {
+  return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
+}
+
+/// How long the server asks to be left alone, if it says so in seconds.
+GRAFT_INLINE std::optional<std::chrono::milliseconds> asked_wait(const httplib::Response& response) {
+  const std::string text = response.get_header_value("Retry-After");
+  std::uint32_t seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return std::chrono::seconds(seconds);
+}
+
+/// The key in an environment variable. No message holds it.
+GRAFT_INLINE std::string key_in(const std::string& variable) {
+  if (variable.empty()) return "";
+  const char* key = std::getenv(variable.c_str());
+  if (!key || *key == '\0')
+    throw OptionError(message("the environment variable ", quoted(variable), " holds no key; set it"));
+  for (const char* c = key; *c; ++c)
+    if (*c < 0x21 || *c > 0x7e)
+      throw OptionError(message("the key in the environment variable ", quoted(variable),
+                                " has a character that a header cannot carry; copy it again"));
+  return key;
+}
+
+GRAFT_INLINE void check_patience(const ServerPatience& patience) {
+  for (const auto& [name, time] : {std::pair("connect", patience.connect), std::pair("silence", patience.silence),
+                                   std::pair("total", patience.total), std::pair("first_wait", patience.first_wait),
+                                   std::pair("longest_wait", patience.longest_wait)})
+    if (time.count() < 1 || time > std::chrono::hours(24))
+      throw OptionError(message("the time \"", name, "\" is ", time.count(), " ms; choose 1 to 86400000"));
+  if (patience.retries > 100) throw OptionError(message("retries is ", patience.retries, "; choose 0 to 100"));
+}
+
+/// Asks one server, each time on a connection of its own.
+class ServerClient {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  /// Takes the body of a good response, piece by piece; false ends it.
+  using Taker = std::function<bool(const httplib::Response& head, std::string_view bytes)>;
+
+  /// Throws OptionError for an address, key or time that cannot be.
+  ServerClient(const std::string& url, const std::string& key_variable, ServerPatience patience)
+      : address_(server_address(url)), key_(key_in(key_variable)), patience_(std::move(patience)) {
+    check_patience(patience_);
+  }
+
+  std::string where() const { return address_.origin + address_.path; }
+
+  /// Sends a request, again as long as the server is busy. Throws what `take` throws; FileError for a server that is
+  /// away, slow, refuses, or breaks off although `complete` does not hold.
+  void ask(const std::string& method, const std::string& call, const std::string& body, const Taker& take,
+           const std::function<bool()>& complete) {
+    httplib::Request request;
+    request.method = method;
+    request.path = address_.path + call;
+    request.body = body;
+    request.set_header("Accept", "text/event-stream, application/json");
+    request.set_header("Accept-Encoding", "identity");
+    if (!body.empty()) request.set_header("Content-Type", "application/json");
+    if (!key_.empty()) request.set_header("Authorization", "Bearer " + key_);
+    const Clock::time_point deadline = Clock::now() + patience_.total;
+    for (std::size_t tries = 0;; ++tries) {
+      const Exchange exchange = send(request, deadline, take);
+      if (exchange.exception) rethrow_without_key(exchange.exception);
+      if (exchange.head && exchange.response.status != 200) {
+        wait_or_fail(exchange, tries);
+        continue;
+      }
+      if (exchange.error != httplib::Error::Success && !exchange.enough && !complete()) fail(exchange);
+      return;
+    }
+  }
+
+  std::string without_key(std::string text) const {
+    if (key_.empty()) return text;
+    for (std::size_t at = 0; (at = text.find(key_, at)) != std::string::npos; at += 3)
+      text.replace(at, key_.size(), "***");
+    return text;
+  }
+
+  /// An error that quotes the server may quote the key.
+  [[noreturn]] void rethrow_without_key(const std::exception_ptr& exception) const {
+    const auto cleaned = [&](const Error& error, std::string_view kind) {
+      return without_key(std::string(error.what()).substr(kind.size()));
+    };
+    try {
+      std::rethrow_exception(exception);
+    } catch (const FileError& error) {
+      throw FileError(cleaned(error, "FileError: "));
+    } catch (const FormatError& error) {
+      throw FormatError(cleaned(error, "FormatError: "));
+    }
+  }
+
+ private:
+  /// What one request came to.
+  struct Exchange {
+    httplib::Error error = httplib::Error::Success;
+    httplib::Response response;
+    bool head = false;             // the response's head was read
+    bool silent = false;           // the server said nothing for too long
+    bool enough = false;           // the taker wanted no more
+    std::size_t bytes = 0;         // of the body
+    std::exception_ptr exception;  // of who took the body
+  };
+
+  /// Sends a request and gives the body of a good response to `take`, which returns false to end it.
+  Exchange send(httplib::Request request, Clock::time_point deadline, const Taker& take) const {
+    const NoBrokenPipe no_signal;
+    Exchange out;
+    httplib::Client client(address_.origin);
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+    const auto silence = std::max(std::chrono::milliseconds(1), std::min(patience_.silence, left));
+    client.set_connection_timeout(patience_.connect);
+    client.set_read_timeout(silence);
+    client.set_write_timeout(silence);
+    Clock::time_point last = Clock::now();
+    httplib::Response head;
+    request.response_handler = [&](const httplib::Response& response) {
+      head = response;
+      last = Clock::now();
+      return out.head = true;
+    };
+    std::string refusal;
+    request.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
+      last = Clock::now();
+      if (head.status != 200) {
+        refusal.append(data, std::min<std::size_t>(size, (64 << 10) - std::min<std::size_t>(refusal.size(), 64 << 10)));
+        return refusal.size() < 64 << 10;
+      }
+      if (last > deadline) return out.silent = true, false;
+      out.bytes += size;
+      try {
+        out.enough = !take(head, {data, size});
+        return !out.enough;
+      } catch (...) {
+        out.exception = std::current_exception();
+        return false;
+      }
+    };
+    client.send(request, out.response, out.error);
+    if (out.head) out.response = head;
+    out.response.body = refusal;
+    out.silent = out.silent || (out.error == httplib::Error::Read && Clock::now() - last >= silence);
+    return out;
+  }
+
+  /// Before the next try, if there is one.
+  void wait_or_fail(const Exchange& exchange, std::size_t tries) {
+    const int status = exchange.response.status;
+    const auto asked = asked_wait(exchange.response);
+    const bool too_long = asked && *asked > patience_.longest_wait;
+    if (!worth_a_retry(status) || tries >= patience_.retries || too_long) {
+      const std::string words = without_key(server_words(exchange.response.body));
+      std::string advice;
+      if (status == 401 || status == 403) advice = "; name the environment variable that holds the key";
+      if (status == 404) advice = "; check address and model";
+      if (status >= 300 && status < 400)
+        advice = message("; it points to ", quoted(exchange.response.get_header_value("Location"), 200));
+      if (too_long) advice = message("; it asks to wait for ", asked->count() / 1000, " s");
+      throw FileError(message(where(), ": refuses with status ", status,
+                              tries > 0 ? message(" (try ", tries + 1, ")") : "",
+                              words.empty() ? "" : message(", ", quoted(words, 300)), advice));
+    }
+    auto wait =
+        std::min(patience_.first_wait * (std::int64_t{1} << std::min<std::size_t>(tries, 16)), patience_.longest_wait);
+    {
+      const std::lock_guard lock(mutex_);
+      wait = asked.value_or(wait / 2 + std::chrono::milliseconds(std::uniform_int_distribution<std::int64_t>(
+                                           0, (wait - wait / 2).count())(random_)));
+    }
+    if (patience_.wait)
+      patience_.wait(wait);
+    else
+      std::this_thread::sleep_for(wait);
+  }
+
+  [[noreturn]] void fail(const Exchange& exchange) const {
+    const auto seconds = [](std::chrono::milliseconds time) { return static_cast<double>(time.count()) / 1000; };
+    const std::string half = exchange.head ? message(" half way, after ", exchange.bytes, " bytes") : "";
+    if (exchange.silent)
+      throw FileError(message(where(), ": is too slow: no answer within ", seconds(patience_.silence),
+                              " s of silence or ", seconds(patience_.total), " s in all", half, "; raise the times"));
+    switch (exchange.error) {
+      case httplib::Error::Connection:
+      case httplib::Error::BindIPAddress:
+        throw FileError(message(where(), ": cannot be reached; is the server running?"));
+      case httplib::Error::ConnectionTimeout:
+        throw FileError(message(where(), ": did not take the connection within ", seconds(patience_.connect),
+                                " s; is the server running?"));
+      case httplib::Error::SSLConnection:
+      case httplib::Error::SSLLoadingCerts:
+      case httplib::Error::SSLServerVerification:
+        throw FileError(message(where(), ": no secure connection could be made (", httplib::to_string(exchange.error),
+                                "); check its certificate"));
+      default:
+        if (exchange.head) throw FileError(message(where(), ": closed the connection", half, "; ask again"));
+        throw FileError(message(where(),
+                                ": closed the connection without an answer, or answered in another protocol "
+                                "than HTTP; check the address"));
+    }
+  }
+
+  ServerAddress address_;
+  std::string key_;
+  ServerPatience patience_;
+  std::mutex mutex_;  // guards what follows
+  std::mt19937_64 random_{std::random_device()()};
+};
+
+}  // namespace graft::detail

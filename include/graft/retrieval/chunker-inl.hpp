@@ -1,0 +1,251 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
+
+namespace graft {
+
+namespace detail {
+
+GRAFT_INLINE bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+/// A place where a text may be cut, and how good a place it is.
+enum class CutRank : std::uint8_t { character, word, sentence, paragraph };
+struct CutPlace {
+  std::size_t at;
+  CutRank rank;
+};
+
+/// The heading that the line is, as (level, title); level 0 if it is none.
+GRAFT_INLINE std::pair<std::size_t, std::string_view> markdown_heading(std::string_view line) {
+  std::size_t level = 0;
+  while (level < line.size() && line[level] == '#') ++level;
+  if (level == 0 || level > 6 || (level < line.size() && !is_space(line[level]))) return {0, {}};
+  std::string_view title = line.substr(level);
+  while (!title.empty() && is_space(title.front())) title.remove_prefix(1);
+  while (!title.empty() && (is_space(title.back()) || title.back() == '#')) title.remove_suffix(1);
+  return {level, title};
+}
+
+/// A part of a text that no passage leaves: a heading with what follows it, up to the next.
+struct Section {
+  std::size_t begin, end;
+  std::string above;    ///< the headings above that of the section, which stands in its text
+  std::string heading;  ///< the same with its own: for all passages but the first
+  bool has_text = false;
+};
+
+GRAFT_INLINE std::string joined_headings(const std::array<std::string, 6>& titles, std::size_t levels) {
+  std::string out;
+  for (std::size_t level = 0; level < levels; ++level) {
+    if (titles[level].empty()) continue;
+    if (!out.empty()) out += " > ";
+    out += titles[level];
+  }
+  return out;
+}
+
+/// The whole text, or each heading with its lines; headings without lines of their own go with the next. Fenced code
+/// holds no headings.
+GRAFT_INLINE std::vector<Section> sections(std::string_view text, bool markdown) {
+  std::vector<Section> out = {{0, text.size(), "", ""}};
+  if (!markdown) return out;
+  std::array<std::string, 6> titles;
+  bool fenced = false;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    const bool fence = line.starts_with("```") || line.starts_with("~~~");
+    if (fence) fenced = !fenced;
+    const auto [level, title] = fenced || fence ? std::pair<std::size_t, std::string_view>() : markdown_heading(line);
+    if (level > 0) {
+      titles[level - 1] = title;
+      std::fill(titles.begin() + static_cast<std::ptrdiff_t>(level), titles.end(), "");
+      if (out.back().has_text) {
+        out.back().end = begin;
+        out.push_back({begin, text.size(), joined_headings(titles, level - 1), ""});
+      } else if (out.size() == 1 && out.back().heading.empty()) {
+        out.back().above = joined_headings(titles, level - 1);
+      }
+      out.back().heading = joined_headings(titles, level);
+    } else if (!std::all_of(line.begin(), line.end(), is_space)) {
+      out.back().has_text = true;
+    }
+    begin = end + 1;
+  }
+  return out;
+}
+
+/// The places between words in [begin, end), the end among them: after the white space that follows a word.
+GRAFT_INLINE std::vector<CutPlace> cut_places(std::string_view text, std::size_t begin, std::size_t end) {
+  std::vector<CutPlace> out;
+  std::size_t at = begin;
+  while (at < end) {
+    while (at < end && !is_space(text[at])) ++at;
+    std::size_t last = at;  // of the sentence: before closing quotes and brackets
+    while (last > begin && std::string_view("\"')]}*_").find(text[last - 1]) != std::string_view::npos) --last;
+    const bool stop = last > begin && std::string_view(".!?:;").find(text[last - 1]) != std::string_view::npos;
+    std::size_t lines = 0;
+    while (at < end && is_space(text[at])) lines += text[at++] == '\n';
+    out.push_back({at, at == end || lines > 1 ? CutRank::paragraph : stop ? CutRank::sentence : CutRank::word});
+  }
+  return out;
+}
+
+/// Cuts one section.
+class SectionCutter {
+ public:
+  SectionCutter(std::string_view text, const Section& section, const LengthFunction& length,
+                const ChunkerOptions& options)
+      : text_(text),
+        end_(section.end),
+        length_(length),
+        options_(options),
+        places_(cut_places(text, section.begin, section.end)) {
+    use_heading(section.above);
+  }
+
+  void cut(const Section& section, std::vector<PassageRange>& out) {
+    std::size_t begin = skip_space(section.begin), last_end = begin;
+    while (begin < end_) {
+      const std::size_t fitting = furthest(begin);
+      const std::size_t end = fitting == end_ ? end_ : best_cut(begin, last_end, fitting);
+      out.push_back({begin, trimmed(begin, end), heading_});
+      if (skip_space(end) >= end_) return;
+      use_heading(section.heading);
+      begin = skip_space(repeated(begin, end));
+      last_end = end;
+    }
+  }
+
+ private:
+  void use_heading(const std::string& heading) {
+    heading_ = heading.empty() || length_(heading) > options_.size / 2 ? "" : heading;
+  }
+  std::size_t skip_space(std::size_t at) const {
+    while (at < end_ && is_space(text_[at])) ++at;
+    return at;
+  }
+  std::size_t trimmed(std::size_t begin, std::size_t end) const {
+    while (end > begin && is_space(text_[end - 1])) --end;
+    return end;
+  }
+  std::size_t length(std::size_t begin, std::size_t end) const {
+    const std::string_view piece = text_.substr(begin, trimmed(begin, end) - begin);
+    return length_(heading_.empty() ? piece : std::string_view(searchable(heading_, piece)));
+  }
+  bool fits(std::size_t begin, std::size_t end) const { return length(begin, end) <= options_.size; }
+
+  /// The first place after `at`.
+  auto place_after(std::size_t at) const {
+    return std::upper_bound(places_.begin(), places_.end(), at,
+                            [](std::size_t value, const CutPlace& place) { return value < place.at; });
+  }
+
+  /// The furthest place to which a passage from `begin` fits: by steps that double, then by halves.
+  std::size_t furthest(std::size_t begin) {
+    const auto first = place_after(begin);
+    const auto count = static_cast<std::size_t>(places_.end() - first);
+    const auto at = [&](std::size_t i) { return first[static_cast<std::ptrdiff_t>(i)].at; };
+    if (!fits(begin, at(0))) return furthest_character(begin, at(0));
+    std::size_t good = 0;     // fits
+    std::size_t bad = count;  // does not fit, or is past the end
+    for (std::size_t step = std::max<std::size_t>(1, guess_); good + step < bad; step *= 2) {
+      if (!fits(begin, at(good + step))) {
+        bad = good + step;
+        break;
+      }
+      good += step;
+    }
+    while (bad - good > 1) {
+      const std::size_t middle = good + (bad - good) / 2;
+      (fits(begin, at(middle)) ? good : bad) = middle;
+    }
+    guess_ = std::max<std::size_t>(1, good * 3 / 4);
+    return at(good);
+  }
+
+  /// As furthest(), within one word that is too long: at least one character.
+  std::size_t furthest_character(std::size_t begin, std::size_t word_end) const {
+    std::vector<std::size_t> borders;
+    const std::size_t most = std::min(word_end, begin + 64 * options_.size + 4);  // no unit in use is longer
+    for (std::size_t at = begin + 1; at <= most; ++at)
+      if (is_character_border(text_, at)) borders.push_back(at);
+    std::size_t good = 0, bad = borders.size();
+    while (bad - good > 1) {
+      const std::size_t middle = good + (bad - good) / 2;
+      (fits(begin, borders[middle]) ? good : bad) = middle;
+    }
+    return borders[good];
+  }
+
+  /// The best place in the second half of [begin, fitting] and after `last_end`; the later of equal ones.
+  std::size_t best_cut(std::size_t begin, std::size_t last_end, std::size_t fitting) const {
+    CutPlace best{fitting, CutRank::character};
+    for (auto place = place_after(std::max(last_end, begin + (fitting - begin) / 2));
+         place != places_.end() && place->at <= fitting; ++place)
+      if (place->rank >= best.rank) best = *place;
+    return fits(begin, best.at) ? best.at : fitting;  // a length function may find a shorter text longer
+  }
+
+  /// Where the next passage begins: at most `overlap` before `end`, at a sentence if one begins there, and after
+  /// `begin`.
+  std::size_t repeated(std::size_t begin, std::size_t end) const {
+    if (options_.overlap == 0) return end;
+    std::size_t word = end, sentence = end;
+    for (auto place = place_after(end - 1); place != places_.begin();) {
+      --place;
+      if (place->at <= begin ||
+          length_(text_.substr(place->at, trimmed(place->at, end) - place->at)) > options_.overlap)
+        break;
+      word = place->at;
+      if (place->rank >= CutRank::sentence) sentence = place->at;
+    }
+    const std::size_t next = sentence != end ? sentence : word;
+    // What is repeated must leave room for something new.
+    const auto after = place_after(end);
+    return after == places_.end() || fits(next, after->at) ? next : end;
+  }
+
+  std::string_view text_;
+  std::size_t end_;
+  std::string heading_;
+  const LengthFunction& length_;
+  const ChunkerOptions& options_;
+  std::vector<CutPlace> places_;
+  std::size_t guess_ = 8;
+};
+
+}  // namespace detail
+
+GRAFT_INLINE Chunker::Chunker(LengthFunction length, std::string name, ChunkerOptions options)
+    : length_(std::move(length)), name_(std::move(name)), options_(options) {
+  if (!length_) throw OptionError("a chunker has no length function; give one that counts tokens, words or bytes");
+  if (name_.empty()) throw OptionError("a chunker's length function has no name; say what it counts");
+  if (options_.size < 1 || options_.size > 1 << 20)
+    throw OptionError(message("passages of size ", options_.size, " are not possible; choose 1 to 1048576"));
+  if (options_.overlap > options_.size / 2)
+    throw OptionError(message("an overlap of ", options_.overlap, " is more than half of size ", options_.size,
+                              "; choose 0 to ", options_.size / 2));
+}
+
+GRAFT_INLINE std::vector<PassageRange> Chunker::cut(std::string_view text) const {
+  if (const auto at = detail::invalid_utf8(text))
+    throw OptionError(message("a text is not UTF-8 at byte ", *at, "; convert it first"));
+  std::vector<PassageRange> out;
+  for (const detail::Section& section : detail::sections(text, options_.markdown))
+    detail::SectionCutter(text, section, length_, options_).cut(section, out);
+  return out;
+}
+
+GRAFT_INLINE std::string Chunker::name() const {
+  return message("passages 1, ", options_.size, " ", name_, ", overlap ", options_.overlap,
+                 options_.markdown ? ", markdown" : "");
+}
+
+}  // namespace graft

@@ -1,0 +1,189 @@
+#pragma once
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "graft/core/error.hpp"
+#include "graft/core/sha256.hpp"
+
+namespace graft {
+
+namespace detail {
+
+class Ingest {
+ public:
+  Ingest(Store& store, const Chunker& chunker, const PassageModel* model, const IngestOptions& options)
+      : store_(store), chunker_(chunker), cutting_(chunker.name()), model_(model), options_(options) {
+    if (options.batch < 1) throw OptionError("an ingest has batches of 0 passages; choose 1 or more");
+    if (model_) {
+      check_space(model_->space);
+      if (!model_->embed)
+        throw OptionError(message("model ", quoted(model_->space.model), " has no function to embed with"));
+      auto writer = store_.write();
+      writer->add_space(model_->space);
+      writer->commit();
+    }
+  }
+
+  IngestReport run(const std::function<std::optional<Document>()>& next) {
+    while (true) {
+      if (options_.stop && options_.stop()) {
+        report_.stopped = true;
+        return report_;
+      }
+      std::optional<Document> document = next();
+      if (!document) break;
+      if (batch_uris_.contains(document->uri)) flush();
+      take(*std::move(document));
+      if (texts_.size() >= options_.batch || batch_.size() >= options_.batch) flush();
+    }
+    flush();
+    return report_;
+  }
+
+ private:
+  enum class Work { add, replace, complete };
+  struct Item {
+    Document document;
+    Work work;
+    std::vector<PassageRange> ranges;
+    std::size_t first_text = 0, texts = 0;  // of texts_, to be embedded
+  };
+
+  void take(Document document) {
+    std::vector<PassageRange> ranges;
+    std::optional<StoredDocument> stored;
+    bool same_text = false;
+    try {
+      store_.check_document(document);
+      if (!snapshot_) snapshot_ = store_.read();
+      stored = snapshot_->find(document.uri);
+      same_text = stored && stored->cutting == cutting_ && stored->hash == sha256(document.text);
+      if (!same_text) ranges = chunker_.cut(document.text);
+    } catch (const OptionError& error) {
+      if (!options_.refused) throw;
+      options_.refused(document, error);
+      ++report_.refused;
+      return;
+    }
+    if (same_text)
+      complete(std::move(document), *stored);
+    else
+      add({std::move(document), stored ? Work::replace : Work::add, std::move(ranges)});
+  }
+
+  /// The passages are there; what else is missing?
+  void complete(Document document, const StoredDocument& stored) {
+    const std::vector<Passage> passages = snapshot_->passages_of(stored.id);
+    const bool same = stored.metadata == document.metadata && stored.modified == document.modified;
+    const bool embedded = !model_ || snapshot_->without_vectors(model_->space, ids_of(passages)).empty();
+    if (same && embedded) {
+      ++report_.unchanged;
+      return;
+    }
+    Item item{std::move(document), Work::complete, {}};
+    for (const Passage& passage : passages) item.ranges.push_back(passage.range);
+    add(std::move(item), !embedded);
+  }
+
+  static std::vector<PassageId> ids_of(const std::vector<Passage>& passages) {
+    std::vector<PassageId> out;
+    for (const Passage& passage : passages) out.push_back(passage.id);
+    return out;
+  }
+
+  void add(Item item, bool embed = true) {
+    if (model_ && embed) {
+      item.first_text = texts_.size();
+      item.texts = item.ranges.size();
+      for (const PassageRange& range : item.ranges)
+        texts_.push_back(searchable(range.heading,
+                                    std::string_view(item.document.text).substr(range.begin, range.end - range.begin)));
+    }
+    batch_uris_.insert(item.document.uri);
+    batch_.push_back(std::move(item));
+  }
+
+  void flush() {
+    if (batch_.empty()) return;
+    std::vector<float> vectors;
+    if (!texts_.empty()) {
+      vectors = model_->embed(texts_);
+      check_vectors(model_->space, texts_.size(), vectors, "vector");
+    }
+    snapshot_.reset();  // so that a long run does not keep the log of the store from being folded in
+    IngestReport report = report_;
+    auto writer = store_.write();
+    for (const Item& item : batch_) write(*writer, item, vectors, report);
+    writer->commit();
+    report.embedded += texts_.size();
+    report_ = report;
+    batch_.clear();
+    batch_uris_.clear();
+    texts_.clear();
+    if (options_.progress) options_.progress(report_);
+  }
+
+  void write(Writer& writer, const Item& item, const std::vector<float>& vectors, IngestReport& report) const {
+    std::vector<PassageId> ids;
+    const bool kept = item.work == Work::complete && still_there(writer, item, ids);
+    if (kept) {
+      writer.set_metadata(item.document.uri, item.document.metadata, item.document.modified);
+    } else {
+      ids = writer.put(item.document, item.ranges, cutting_);
+      report.passages += ids.size();
+    }
+    if (item.texts > 0) put_vectors(writer, item, ids, vectors);
+    ++(item.work == Work::add ? report.added : item.work == Work::replace ? report.changed : report.completed);
+  }
+
+  void put_vectors(Writer& writer, const Item& item, const std::vector<PassageId>& ids,
+                   const std::vector<float>& vectors) const {
+    const auto width = static_cast<std::size_t>(model_->space.width);
+    const std::vector<PassageId> missing = writer.without_vectors(model_->space, ids);
+    for (std::size_t i = 0; i < ids.size(); ++i)
+      if (std::binary_search(missing.begin(), missing.end(), ids[i]))
+        writer.put_vectors(model_->space, std::span(ids).subspan(i, 1),
+                           std::span(vectors).subspan((item.first_text + i) * width, width));
+  }
+
+  /// Whether no other writer has changed the document since it was looked at; then gives its passages.
+  bool still_there(Writer& writer, const Item& item, std::vector<PassageId>& ids) const {
+    const auto stored = writer.find(item.document.uri);
+    if (!stored || stored->cutting != cutting_ || stored->hash != sha256(item.document.text)) return false;
+    ids = ids_of(writer.passages_of(stored->id));
+    return ids.size() == item.ranges.size();
+  }
+
+  Store& store_;
+  const Chunker& chunker_;
+  const std::string cutting_;
+  const PassageModel* model_;
+  const IngestOptions& options_;
+  IngestReport report_;
+  std::unique_ptr<Snapshot> snapshot_;
+  std::vector<Item> batch_;
+  std::set<std::string> batch_uris_;
+  std::vector<std::string> texts_;
+};
+
+}  // namespace detail
+
+GRAFT_INLINE IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
+                           const std::function<std::optional<Document>()>& next, const IngestOptions& options) {
+  return detail::Ingest(store, chunker, model, options).run(next);
+}
+
+GRAFT_INLINE IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
+                           std::span<const Document> documents, const IngestOptions& options) {
+  std::size_t at = 0;
+  return ingest(
+      store, chunker, model,
+      [&]() -> std::optional<Document> {
+        return at < documents.size() ? std::optional(documents[at++]) : std::nullopt;
+      },
+      options);
+}
+
+}  // namespace graft

@@ -1,0 +1,207 @@
+#pragma once
+
+#include <sqlite3.h>
+
+#include <bit>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "graft/retrieval/detail/document_checks.hpp"
+#include "graft/core/sha256.hpp"
+#include "graft/retrieval/sqlite/reading.hpp"
+#include "graft/retrieval/index.hpp"
+
+namespace graft::detail {
+
+static_assert(std::endian::native == std::endian::little, "vectors are stored as little-endian float32");
+
+class SqliteWriter : public SqliteReading<Writer> {
+ public:
+  explicit SqliteWriter(std::shared_ptr<SqlitePool> pool) : SqliteReading(std::move(pool), "BEGIN IMMEDIATE") {}
+
+  std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
+                             std::string_view cutting) override {
+    check_document(document, document_bytes());
+    check_ranges(document, ranges);
+    check_text("the name of a way of cutting", cutting);
+    const std::vector<Attribute> fields = attributes(document.uri, document.metadata, document.modified);
+    const std::string metadata = metadata_text(document.metadata);
+    std::vector<PassageId> ids;
+    change([&] {
+      DocumentId id = 0;
+      const auto text = std::as_bytes(std::span(document.text));
+      if (const auto old = find_id(document.uri)) {
+        id = *old;
+        remove_passages(id);
+        SqliteRows rows(
+            db(), "UPDATE documents SET hash = ?1, modified = ?2, cutting = ?3, metadata = ?4, text = ?5 WHERE id = ?6",
+            sha256(document.text), document.modified, cutting, metadata, text, id);
+        rows.run();
+      } else {
+        SqliteRows rows(
+            db(), "INSERT INTO documents(uri, hash, modified, cutting, metadata, text) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
+            document.uri, sha256(document.text), document.modified, cutting, metadata, text);
+        rows.run();
+        id = sqlite3_last_insert_rowid(db().get());
+      }
+      put_attributes(id, fields);
+      for (const PassageRange& range : ranges) ids.push_back(put_passage(id, ids.size(), document.text, range));
+    });
+    return ids;
+  }
+
+  void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) override {
+    const auto id = find_id(uri);
+    if (!id) no_document(db().name(), uri);
+    const std::vector<Attribute> fields = attributes(uri, metadata, modified);
+    const std::string text = metadata_text(metadata);
+    change([&] {
+      SqliteRows(db(), "UPDATE documents SET metadata = ?1, modified = ?2 WHERE id = ?3", text, modified, *id).run();
+      put_attributes(*id, fields);
+    });
+  }
+
+  bool remove(std::string_view uri) override {
+    const auto id = find_id(uri);
+    if (!id) return false;
+    change([&] {
+      remove_passages(*id);
+      SqliteRows(db(), "DELETE FROM attributes WHERE document = ?1", *id).run();
+      SqliteRows(db(), "DELETE FROM documents WHERE id = ?1", *id).run();
+    });
+    return true;
+  }
+
+  void add_space(const VectorSpace& space) override {
+    check_space(space);
+    check_text("the fingerprint of a model", space.model);
+    if (space_id(space) != 0) return;
+    change([&] {
+      SqliteRows(db(), "INSERT INTO spaces(model, width, metric) VALUES(?1, ?2, ?3)", space.model, space.width,
+                 metric_name(space.metric))
+          .run();
+    });
+  }
+
+  bool remove_space(const VectorSpace& space) override {
+    const std::int64_t id = space_id(space);
+    if (id == 0) return false;
+    change([&] {
+      SqliteRows(db(), "DELETE FROM vectors WHERE space = ?1", id).run();
+      SqliteRows(db(), "DELETE FROM spaces WHERE id = ?1", id).run();
+    });
+    return true;
+  }
+
+  void put_vectors(const VectorSpace& space, std::span<const PassageId> ids, std::span<const float> vectors) override {
+    check_space(space);
+    check_vectors(space, ids.size(), vectors, "vector");
+    const std::int64_t to = space_id(space);
+    if (to == 0) no_space(db().name(), space);
+    const auto width = static_cast<std::size_t>(space.width);
+    change([&] {
+      for (std::size_t i = 0; i < ids.size(); ++i) {
+        check_needs_vector(to, ids[i]);
+        SqliteRows(db(), "INSERT INTO vectors(space, passage, numbers) VALUES(?1, ?2, ?3)", to, ids[i],
+                   std::as_bytes(vectors.subspan(i * width, width)))
+            .run();
+      }
+    });
+  }
+
+  void commit() override {
+    check_open();
+    if (changed_) {
+      SqliteRows(db(), "UPDATE store SET generation = generation + 1").run();
+      SqliteRows(db(), "INSERT INTO history SELECT generation, lower(hex(randomblob(16))) FROM store").run();
+      SqliteRows(db(), "DELETE FROM history WHERE generation < (SELECT generation FROM store) - 10000").run();
+    }
+    db().run("COMMIT");
+  }
+
+ private:
+  void check_open() const {
+    if (!db().in_transaction()) writer_ended(db().name());
+  }
+
+  /// Runs `work` all or not at all.
+  template <class Work>
+  void change(const Work& work) {
+    check_open();
+    db().run("SAVEPOINT change");
+    try {
+      work();
+      db().run("RELEASE change");
+    } catch (...) {
+      // After a full disk or an I/O error SQLite may have rolled everything back itself.
+      if (db().in_transaction())
+        sqlite3_exec(db().get(), "ROLLBACK TO change; RELEASE change", nullptr, nullptr, nullptr);
+      throw;
+    }
+    changed_ = true;
+  }
+
+  void check_needs_vector(std::int64_t space, PassageId id) {
+    SqliteRows rows(
+        db(), "SELECT (SELECT count(*) FROM vectors WHERE space = ?1 AND passage = ?2) FROM passages WHERE id = ?2",
+        space, id);
+    if (!rows.next()) no_passage(db().name(), id);
+    if (rows.integer(0) != 0) vector_there(db().name(), id);
+  }
+
+  std::optional<DocumentId> find_id(std::string_view uri) {
+    check_open();
+    SqliteRows rows(db(), "SELECT id FROM documents WHERE uri = ?1", uri);
+    if (!rows.next()) return std::nullopt;
+    return rows.integer(0);
+  }
+
+  PassageId put_passage(DocumentId document, std::size_t place, std::string_view text, const PassageRange& range) {
+    SqliteRows(db(), "INSERT INTO passages(document, place, first, last, heading) VALUES(?1, ?2, ?3, ?4, ?5)", document,
+               place, range.begin, range.end, range.heading)
+        .run();
+    const PassageId id = sqlite3_last_insert_rowid(db().get());
+    SqliteRows(db(), "INSERT INTO words(rowid, text) VALUES(?1, ?2)", id,
+               searchable(range.heading, text.substr(range.begin, range.end - range.begin)))
+        .run();
+    return id;
+  }
+
+  /// The word index keeps no text: it is told again what it was given, to take it out.
+  void remove_passages(DocumentId document) {
+    for (const Passage& passage : passages_of(document, 0, INT64_MAX)) {
+      SqliteRows(db(), "INSERT INTO words(words, rowid, text) VALUES('delete', ?1, ?2)", passage.id,
+                 searchable(passage.range.heading, passage.text))
+          .run();
+      SqliteRows(db(), "DELETE FROM vectors WHERE passage = ?1", passage.id).run();
+    }
+    SqliteRows(db(), "DELETE FROM passages WHERE document = ?1", document).run();
+  }
+
+  void put_attributes(DocumentId document, const std::vector<Attribute>& attributes) {
+    SqliteRows(db(), "DELETE FROM attributes WHERE document = ?1", document).run();
+    for (const Attribute& attribute : attributes) {
+      SqliteRows rows(db(), "INSERT OR IGNORE INTO attributes(document, key, kind, value) VALUES(?1, ?2, ?3, ?4)",
+                      document, attribute.key, value_kind(attribute.value));
+      std::visit(
+          [&](const auto& value) {
+            if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>)
+              rows.bind(static_cast<std::int64_t>(value));
+            else
+              rows.bind(value);
+          },
+          attribute.value);
+      rows.run();
+    }
+  }
+
+  bool changed_ = false;
+};
+
+}  // namespace graft::detail
