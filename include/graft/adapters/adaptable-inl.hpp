@@ -1,7 +1,5 @@
 #pragma once
 
-// The bodies of adaptable.hpp, which includes this file at its end.
-
 #include "graft/adapters/adaptable.hpp"
 
 namespace graft {
@@ -16,7 +14,6 @@ GRAFT_INLINE std::string joined(const std::vector<std::string>& parts, std::stri
   return text;
 }
 
-/// 16-bit weights are summed and trained in float32.
 GRAFT_INLINE torch::ScalarType factor_type(torch::ScalarType weight) {
   return weight == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
 }
@@ -37,7 +34,7 @@ GRAFT_INLINE void Adaptable::require_unmerged(std::string_view what) const {
 }
 
 GRAFT_INLINE void Adaptable::name_faults(const std::string& name, std::string_view where,
-                                   std::vector<std::string>& faults) const {
+                                         std::vector<std::string>& faults) const {
   const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
   if (name.empty()) fault("the adapter's name for ", where, " is empty; give it one");
   if (name.find('.') != std::string::npos) {
@@ -47,7 +44,7 @@ GRAFT_INLINE void Adaptable::name_faults(const std::string& name, std::string_vi
 }
 
 GRAFT_INLINE std::vector<std::string> Adaptable::adapter_faults(const std::string& name, const LoraOptions& options,
-                                                          std::string_view where) const {
+                                                                std::string_view where) const {
   std::vector<std::string> faults;
   const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
   name_faults(name, where, faults);
@@ -75,7 +72,7 @@ GRAFT_INLINE std::vector<std::string> Adaptable::adapter_faults(const std::strin
 }
 
 GRAFT_INLINE std::vector<std::string> Adaptable::dora_faults(const std::string& name, const LoraOptions& options,
-                                                       std::string_view where) const {
+                                                             std::string_view where) const {
   std::vector<std::string> faults = adapter_faults(name, options, where);
   if (magnitude_shape().empty()) faults.push_back(message(where, " is of a type that graft has no DoRA for"));
   if (options.bias) faults.push_back(message("DoRA for ", where, " takes no bias on B; leave LoraOptions::bias off"));
@@ -86,7 +83,7 @@ GRAFT_INLINE std::vector<std::string> Adaptable::dora_faults(const std::string& 
 }
 
 GRAFT_INLINE std::vector<std::string> Adaptable::ia3_faults(const std::string& name, Ia3Side side,
-                                                      std::string_view where) const {
+                                                            std::string_view where) const {
   std::vector<std::string> faults;
   name_faults(name, where, faults);
   if (ia3_shape(side).empty()) faults.push_back(message(where, " is of a type that graft has no IA3 for"));
@@ -94,8 +91,8 @@ GRAFT_INLINE std::vector<std::string> Adaptable::ia3_faults(const std::string& n
 }
 
 GRAFT_INLINE std::vector<std::string> Adaptable::token_rows_faults(const std::string& name,
-                                                             const std::vector<std::int64_t>& tokens,
-                                                             std::string_view where) const {
+                                                                   const std::vector<std::int64_t>& tokens,
+                                                                   std::string_view where) const {
   std::vector<std::string> faults;
   name_faults(name, where, faults);
   if (!is_embedding()) {
@@ -237,90 +234,114 @@ GRAFT_INLINE std::shared_ptr<LayerAdapter> Adaptable::slot(const std::string& na
   return all ? all->find(name) : nullptr;
 }
 
-template <class Impl>
-torch::Tensor AdaptableImpl<Impl>::output(const torch::Tensor& x, const detail::ActiveUpdates& updates) {
-  if (const LayerAdapter* alone = updates.sole()) {
-    return detail::SoleLayer<Impl>::output(x, *alone, [&](const torch::Tensor& in) { return sum(in, {}); });
+GRAFT_INLINE void Adaptable::merge() {
+  if (merged()) return;
+  const auto all = slots();
+  if (!all || all->active().empty()) {
+    throw StateError(message("a layer ", main_weight().sizes(), " has no active adapter to merge; choose one first"));
   }
-  if (!updates.doras(false).empty()) return dora_sum(x, updates);
-  torch::Tensor y = sum(x, updates.terms(this->is_training()));
-  if constexpr (detail::BiasOnB<Impl>) {
-    if (updates.has_bias()) y = detail::DoraLayer<Impl>::plus_bias(y, updates.bias().to(y.scalar_type()));
-  }
-  return y;
-}
-
-template <class Impl>
-torch::Tensor AdaptableImpl<Impl>::dora_sum(const torch::Tensor& x, const detail::ActiveUpdates& updates) {
-  const auto& terms = updates.terms(this->is_training());
-  if constexpr (detail::DoraAdaptable<Impl>) {
-    using Dora = detail::DoraLayer<Impl>;
-    const auto& doras = updates.doras(this->is_training());
-    const auto stretch = [&](const detail::ActiveUpdates::DoraUpdate& dora, const torch::Tensor& u) {
-      return (dora.adapter->lora_magnitude_vector.flatten() / row_lengths(*dora.adapter)).to(u.scalar_type());
-    };
-    if (doras.size() == 1 && doras[0].weight == 1.0 && terms.empty() && !updates.has_bias()) {
-      const torch::Tensor u = Dora::unbiased(*this, x, {&doras[0].term, 1}, cache_);
-      return Dora::scaled(*this, u, stretch(doras[0], u));
+  const torch::NoGradGuard no_grad;
+  torch::Tensor weight = main_weight();
+  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
+  const torch::Tensor own = weight.to(type);
+  torch::Tensor sum = own.clone();
+  torch::Tensor bias = own_bias(), bias_sum;
+  for (const detail::ActiveUpdates::Chosen& chosen : all->updates().chosen()) {
+    const auto adapter = std::dynamic_pointer_cast<LowRankAdapter>(chosen.adapter);
+    if (!adapter) {
+      sum = folded_alone(own, *chosen.adapter);
+      const auto* ia3 = dynamic_cast<const Ia3Adapter*>(chosen.adapter.get());
+      if (ia3 && ia3->side == Ia3Side::output && bias.defined()) {
+        bias_sum = (bias.to(type) * ia3->ia3_l.flatten().to(type)).to(bias.scalar_type());
+      }
+    } else if (std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
+      sum.add_(updated(own, *adapter, 1.0) - own, chosen.weight);
+    } else {
+      sum = updated(sum, *adapter, chosen.weight);
     }
-    torch::Tensor y = sum(x, terms);
-    if constexpr (detail::BiasOnB<Impl>) {
-      if (updates.has_bias()) y = Dora::plus_bias(y, updates.bias().to(y.scalar_type()));
+  }
+  sum = sum.to(weight.scalar_type());
+  if (all->updates().has_bias()) {
+    if (!bias.defined()) {
+      throw StateError(message("a layer ", weight.sizes(),
+                               " has no bias that could take the one of its adapter's B; "
+                               "keep the adapter apart"));
     }
-    const torch::Tensor plain = sum(x, {});
-    for (const auto& dora : doras) {
-      const torch::Tensor u = Dora::unbiased(*this, x, {&dora.term, 1}, cache_);
-      y = y + (Dora::scaled(*this, u, stretch(dora, u)) - plain) * dora.weight;
-    }
-    return y;
+    bias_sum = (bias.to(type) + all->updates().bias()).to(bias.scalar_type());
   }
-  return sum(x, terms);
-}
-
-template <class Impl>
-std::shared_ptr<detail::AdapterSlots> AdaptableImpl<Impl>::slots() const {
-  if (current()) return slots_;
-  for (const auto& child : this->named_children()) {
-    if (child.key() == "adapters") return std::dynamic_pointer_cast<detail::AdapterSlots>(child.value());
+  const auto finite = [](const torch::Tensor& t) { return t.is_meta() || torch::isfinite(t).all().item<bool>(); };
+  if (!finite(sum) || (bias_sum.defined() && !finite(bias_sum))) {
+    throw StateError(message("merging ", quoted(all->active().front().name), " into a layer ", weight.sizes(),
+                             " gives values that are not finite; the weight was left as it was"));
   }
-  return nullptr;
-}
-
-template <class Impl>
-std::shared_ptr<detail::AdapterSlots> AdaptableImpl<Impl>::make_slots() {
-  slots_ = slots();
-  if (!slots_) {
-    slots_ = this->register_module("adapters", std::make_shared<detail::AdapterSlots>());
-    slots_->train(this->is_training());
+  all->unmerged_weight = weight.detach().clone();
+  weight.copy_(sum);
+  if (bias_sum.defined()) {
+    all->unmerged_bias = bias.detach().clone();
+    bias.copy_(bias_sum);
   }
-  seen_weight_ = WeakTensor(this->weight.getIntrusivePtr());
-  return slots_;
 }
 
-template <class Impl>
-void AdaptableImpl<Impl>::drop_slots() {
-  this->unregister_module("adapters");
-  slots_ = nullptr;
-  seen_weight_ = WeakTensor(this->weight.getIntrusivePtr());
+GRAFT_INLINE void Adaptable::unmerge() {
+  if (!merged()) return;
+  const torch::NoGradGuard no_grad;
+  const auto all = slots();
+  main_weight().copy_(all->unmerged_weight);
+  if (all->unmerged_bias.defined()) own_bias().copy_(all->unmerged_bias);
+  all->unmerged_weight = all->unmerged_bias = torch::Tensor();
 }
 
-template <class Impl>
-std::shared_ptr<torch::nn::Module> AdaptableImpl<Impl>::clone(const std::optional<torch::Device>& device) const {
-  const auto mine = slots();
-  AdaptableImpl bare(*this);  // shares every tensor; LibTorch's clone() refuses a layer with a child it did not make
-  if (mine) bare.unregister_module("adapters");
-  const auto plain = bare.Impl::clone(device);
-
-  auto copy = std::make_shared<AdaptableImpl>(bare);
-  static_cast<Impl&>(*copy) = dynamic_cast<const Impl&>(*plain);
-  copy->cache_ = std::make_shared<WeightCache>();
-  const auto own = this->named_parameters(/*recurse=*/false);
-  for (auto& parameter : copy->named_parameters(/*recurse=*/false)) {
-    parameter.value().set_requires_grad(own[parameter.key()].requires_grad());
+/// `weight` with an adapter's update, weighed by `share`; for DoRA `weight` must be the layer's own.
+GRAFT_INLINE torch::Tensor Adaptable::updated(const torch::Tensor& weight, LowRankAdapter& adapter,
+                                              double share) const {
+  const torch::ScalarType type = weight.scalar_type();
+  torch::Tensor sum = weight.add(product(adapter.lora_A.to(type), adapter.lora_B.to(type)), adapter.scale() * share);
+  if (adapter.start_A.defined()) {
+    sum.sub_(product(adapter.start_A.to(type), adapter.start_B.to(type)), adapter.scale() * share);
   }
-  copy->slots_ = mine ? copy->register_module("adapters", mine->copy(device)) : nullptr;
-  copy->seen_weight_ = WeakTensor(copy->weight.getIntrusivePtr());
-  return copy;
+  auto* dora = dynamic_cast<DoraAdapter*>(&adapter);
+  if (!dora) return sum;
+  return sum * over_weight(dora->lora_magnitude_vector.flatten().to(type) / row_lengths(*dora).to(type));
 }
+
+GRAFT_INLINE torch::Tensor Adaptable::update(const std::string& name) const {
+  const torch::NoGradGuard no_grad;
+  const auto all = require(name);
+  const torch::Tensor weight = base_weight();
+  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
+  const auto slot = all->find(name);
+  const auto adapter = std::dynamic_pointer_cast<LowRankAdapter>(slot);
+  if (!adapter) return folded_alone(weight.to(type), *slot) - weight.to(type);
+  if (std::dynamic_pointer_cast<DoraAdapter>(slot)) {
+    if (all->unmerged_weight.defined()) throw StateError("the update of a merged DoRA is not known; unmerge first");
+    return updated(weight.to(type), *adapter, 1.0) - weight.to(type);
+  }
+  return updated(torch::zeros(weight.sizes(), weight.options().dtype(type)), *adapter, 1.0);
+}
+
+namespace detail {
+
+/// Whether the `rows` rows of an input are the batch's tokens, or its sequences.
+GRAFT_INLINE bool rows_are_tokens(const SelectedLayers& selected, std::int64_t rows) {
+  if (rows == selected.tokens) return true;
+  if (rows == selected.sequences) return false;
+  throw ShapeError(message("an input of ", rows, " rows reached a layer within a mixed batch of ", selected.tokens,
+                           " tokens in ", selected.sequences, " sequences; run the batch that the selection is for"));
+}
+
+GRAFT_INLINE void require_unmerged(const SelectedLayer& here) {
+  if (here.slots && here.slots->unmerged_weight.defined()) {
+    throw StateError("adapters were merged into a layer that an AdapterSelection chooses adapters for; unmerge first");
+  }
+}
+
+}  // namespace detail
 
 }  // namespace graft
+
+#ifdef GRAFT_COMPILED
+template class graft::AdaptableImpl<torch::nn::LinearImpl>;
+template class graft::AdaptableImpl<torch::nn::EmbeddingImpl>;
+template class graft::AdaptableImpl<torch::nn::Conv1dImpl>;
+template class graft::AdaptableImpl<torch::nn::Conv2dImpl>;
+#endif

@@ -22,8 +22,22 @@
 #include "graft/adapters/layer_adapter.hpp"
 #include "graft/adapters/low_rank.hpp"
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
+namespace detail {
+
+std::string joined(const std::vector<std::string>& parts, std::string_view separator);
+
+/// The type that adapters of a weight are trained and summed in: float32 for one of 16 bits.
+torch::ScalarType factor_type(torch::ScalarType weight);
+
+/// Whether a selection's `rows` are tokens, not sequences.
+bool rows_are_tokens(const SelectedLayers& selected, std::int64_t rows);
+
+void require_unmerged(const SelectedLayer& here);
+
+}  // namespace detail
 
 /// A layer with adapter slots, whatever its type. Found in any module by dynamic_cast.
 ///
@@ -308,8 +322,12 @@ class Conv2d : public torch::nn::ModuleHolder<AdaptableImpl<torch::nn::Conv2dImp
 
 }  // namespace graft
 
+#include "graft/adapters/detail/adaptable_layer.hpp"
 #ifndef GRAFT_COMPILED
 #include "graft/adapters/adaptable-inl.hpp"
+#else
+extern template class graft::AdaptableImpl<torch::nn::LinearImpl>;
+extern template class graft::AdaptableImpl<torch::nn::EmbeddingImpl>;
+extern template class graft::AdaptableImpl<torch::nn::Conv1dImpl>;
+extern template class graft::AdaptableImpl<torch::nn::Conv2dImpl>;
 #endif
-#include "graft/adapters/adaptable_merge-inl.hpp"
-#include "graft/adapters/selected_layer-inl.hpp"

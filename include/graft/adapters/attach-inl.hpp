@@ -9,18 +9,6 @@
 namespace graft {
 namespace detail {
 
-/// How layers get adapters of one kind, and what they would refuse; both are given the options of that kind.
-template <class Options>
-struct AdapterKind {
-  void (Adaptable::*add)(const std::string& name, Options options);
-  std::vector<std::string> (Adaptable::*faults)(const std::string& name, Options options, std::string_view where) const;
-};
-
-/// attach() for any kind.
-template <class Options, class Layers>
-void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
-                 const std::vector<std::string>& heads, const std::string& name);
-
 [[noreturn]] GRAFT_INLINE void unknown_adapter(torch::nn::Module& module, const std::string& name) {
   const auto known = adapters(module);
   throw OptionError(message("no layer has an adapter called ", quoted(name), "; there ",
@@ -67,70 +55,16 @@ GRAFT_INLINE std::vector<TargetCandidate> target_candidates(torch::nn::Module& m
 }
 
 GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                           const std::string& name) {
+                                 const std::string& name) {
   return attach(module, options, targets, LayerPatterns{}, name);
 }
 
 GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                           const LayerPatterns& patterns, const std::string& name) {
+                                 const LayerPatterns& patterns, const std::string& name) {
   TargetReport report = match(targets, target_candidates(module));
   attach(module, options_by_layer(report.layers, options, patterns), report.heads, name);
   return report;
 }
-
-template <LayersByPath<LoraOptions> Layers>
-void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
-            const std::string& name) {
-  const detail::AdapterKind<const LoraOptions&> kind{&Adaptable::add_adapter, &Adaptable::adapter_faults};
-  detail::attach_kind(kind, module, layers, heads, name);
-}
-
-namespace detail {
-
-template <class Options, class Layers>
-void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
-                 const std::vector<std::string>& heads, const std::string& name) {
-  require_unmerged(module, "attach an adapter");
-  std::vector<std::string> faults;
-  std::vector<std::pair<Adaptable*, const typename Layers::mapped_type*>> chosen;
-  std::set<std::string> lacking;
-  for (const auto& [path, options] : layers) lacking.insert(path);
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    const auto found = layers.find(path);
-    if (found == layers.end()) continue;
-    lacking.erase(path);
-    chosen.emplace_back(layer, &found->second);
-    for (std::string& fault : (layer->*kind.faults)(name, found->second, "layer " + quoted(path))) {
-      faults.push_back(std::move(fault));
-    }
-  }
-  for (const std::string& path : lacking) faults.push_back(quoted(path) + " is not a layer that takes an adapter");
-
-  std::vector<std::shared_ptr<torch::nn::Module>> full;
-  const auto modules = module.named_modules("", /*include_self=*/false);
-  for (const std::string& path : heads) {
-    if (const auto* head = modules.find(path)) {
-      full.push_back(*head);
-    } else {
-      faults.push_back("the model has no head " + quoted(path));
-    }
-  }
-  if (!faults.empty()) {
-    throw OptionError(faults.size() == 1 ? faults.front()
-                                         : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
-  }
-
-  for (torch::Tensor& parameter : module.parameters()) set_trained(parameter, false);
-  for (const auto& [layer, options] : chosen) (layer->*kind.add)(name, *options);
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (!layers.count(path)) layer->choose({});
-  }
-  for (const auto& head : full) {
-    for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
-  }
-}
-
-}  // namespace detail
 
 GRAFT_INLINE std::vector<std::string> adapters(torch::nn::Module& module) {
   std::vector<std::string> names;

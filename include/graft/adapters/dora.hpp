@@ -10,6 +10,7 @@
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/adapters/attach.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 
@@ -47,11 +48,11 @@ void attach_dora(torch::nn::Module& module, const Layers& layers, const std::vec
   detail::attach_kind(kind, module, layers, heads, name);
 }
 
-inline TargetReport attach_dora(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                                const LayerPatterns& patterns = {}, const std::string& name = "default") {
-  TargetReport report = match(targets, target_candidates(module));
-  attach_dora(module, options_by_layer(report.layers, options, patterns), report.heads, name);
-  return report;
-}
+TargetReport attach_dora(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+                         const LayerPatterns& patterns = {}, const std::string& name = "default");
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/dora-inl.hpp"
+#endif

@@ -12,6 +12,7 @@
 
 #include "graft/adapters/detail/dora_norms.hpp"
 #include "graft/adapters/low_rank.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 
@@ -134,10 +135,12 @@ struct ActiveAdapter {
 namespace detail {
 
 /// Sets it only where it differs: another thread may be reading the flag of a frozen parameter.
-inline void set_trained(torch::Tensor& parameter, bool trained) {
-  if (parameter.requires_grad() != trained) parameter.set_requires_grad(trained);
-}
+void set_trained(torch::Tensor& parameter, bool trained);
 
 }  // namespace detail
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/layer_adapter-inl.hpp"
+#endif

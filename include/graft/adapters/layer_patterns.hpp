@@ -9,6 +9,7 @@
 
 #include "graft/adapters/low_rank.hpp"
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/core/pattern.hpp"
 
 namespace graft {
@@ -63,22 +64,11 @@ struct LayerPatterns {
 };
 
 /// The options of each layer. Throws OptionError that lists every key which gives no layer its value.
-inline std::map<std::string, LoraOptions> options_by_layer(const std::vector<std::string>& layers,
-                                                           const LoraOptions& options, const LayerPatterns& patterns) {
-  PathValues ranks(patterns.rank);
-  PathValues alphas(patterns.alpha);
-  std::map<std::string, LoraOptions> result;
-  for (const std::string& path : layers) {
-    LoraOptions own = options;
-    own.rank = ranks.find(path).value_or(options.rank);
-    own.alpha = alphas.find(path).value_or(options.alpha);
-    result.emplace(path, own);
-  }
-  std::string unused;
-  for (const std::string& key : ranks.unused()) unused += message("\n  rank pattern ", quoted(key));
-  for (const std::string& key : alphas.unused()) unused += message("\n  alpha pattern ", quoted(key));
-  if (!unused.empty()) throw OptionError("patterns that give no target its value; nothing was changed:" + unused);
-  return result;
-}
+std::map<std::string, LoraOptions> options_by_layer(const std::vector<std::string>& layers, const LoraOptions& options,
+                                                    const LayerPatterns& patterns);
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/layer_patterns-inl.hpp"
+#endif

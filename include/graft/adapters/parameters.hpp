@@ -13,6 +13,7 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/core/console.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
@@ -40,88 +41,21 @@ struct ParameterReport {
 /// Counts the parameters of a model. A tensor shared by two layers counts once, where it comes first. An adapter's
 /// factors count with their layer. Stored: the whole model if it carries no adapter; else what an adapter's directory
 /// holds, that is the factors of every adapter and whatever else is trained (heads).
-inline ParameterReport count_parameters(torch::nn::Module& module);
+ParameterReport count_parameters(torch::nn::Module& module);
 
 /// Parameters and buffers of a model less those of its adapters: what a checkpoint of the plain model holds. While
 /// merged, the weights are the merged ones.
-inline NamedTensors base_tensors(torch::nn::Module& module);
+NamedTensors base_tensors(torch::nn::Module& module);
 
 namespace detail {
 
 /// Every parameter and buffer of every adapter.
-inline std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& module) {
-  std::set<const c10::TensorImpl*> factors;
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    for (const std::string& name : layer->adapters()) {
-      const auto adapter = layer->slot(name);
-      for (const torch::Tensor& factor : adapter->parameters()) factors.insert(factor.unsafeGetTensorImpl());
-      for (const torch::Tensor& start : adapter->buffers()) factors.insert(start.unsafeGetTensorImpl());
-    }
-  }
-  return factors;
-}
+std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& module);
 
 }  // namespace detail
 
-inline NamedTensors base_tensors(torch::nn::Module& module) {
-  const auto factors = detail::factor_tensors(module);
-  NamedTensors tensors = named_tensors(module);
-  std::erase_if(tensors, [&](const auto& named) { return factors.count(named.second.unsafeGetTensorImpl()) > 0; });
-  return tensors;
-}
-
-inline ParameterReport count_parameters(torch::nn::Module& module) {
-  const auto factors = detail::factor_tensors(module);
-  ParameterReport report;
-  std::set<const c10::TensorImpl*> seen;
-  for (const auto& parameter : module.named_parameters()) {
-    const torch::Tensor& tensor = parameter.value();
-    if (!seen.insert(tensor.unsafeGetTensorImpl()).second) continue;
-    const bool is_factor = factors.count(tensor.unsafeGetTensorImpl()) > 0;
-    std::string owner = parameter.key();
-    for (int parts = is_factor ? 3 : 1; parts > 0; --parts) {  // "...query.adapters.NAME.lora_A" belongs to "...query"
-      const std::size_t dot = owner.rfind('.');
-      owner.resize(dot == std::string::npos ? 0 : dot);
-    }
-    const auto same = std::find_if(report.layers.begin(), report.layers.end(),
-                                   [&](const auto& layer) { return layer.first == owner; });
-    ParameterCount& count =
-        same != report.layers.end() ? same->second : report.layers.emplace_back(owner, ParameterCount{}).second;
-    (tensor.requires_grad() ? count.trained : count.frozen) += tensor.numel();
-    if (factors.empty() || is_factor || tensor.requires_grad()) count.stored += tensor.numel();
-  }
-  for (const auto& [path, layer] : adaptable_layers(module)) {  // what PiSSA and OLoRA store beside what they train
-    for (const std::string& name : layer->adapters()) {
-      const auto same = std::find_if(report.layers.begin(), report.layers.end(),
-                                     [&, &path = path](const auto& other) { return other.first == path; });
-      for (const torch::Tensor& start : layer->slot(name)->buffers()) same->second.stored += start.numel();
-    }
-  }
-  for (const auto& [name, count] : report.layers) {
-    report.all.trained += count.trained;
-    report.all.frozen += count.frozen;
-    report.all.stored += count.stored;
-  }
-  return report;
-}
-
-inline std::string ParameterReport::table() const {
-  std::size_t width = 5;
-  for (const auto& [name, count] : layers) width = std::max(width, name.size());
-  std::ostringstream out;
-  const auto line = [&](const std::string& name, const std::string& a, const std::string& b, const std::string& c) {
-    out << std::left << std::setw(static_cast<int>(width)) << name << std::right;
-    for (const std::string* text : {&a, &b, &c}) out << std::setw(18) << *text;
-  };
-  line("layer", "trained", "frozen", "stored");
-  out << '\n';
-  for (const auto& [name, count] : layers) {
-    line(name, grouped_digits(count.trained), grouped_digits(count.frozen), grouped_digits(count.stored));
-    out << '\n';
-  }
-  line("all", grouped_digits(all.trained), grouped_digits(all.frozen), grouped_digits(all.stored));
-  out << "  trained " << std::fixed << std::setprecision(4) << 100.0 * all.share() << " %\n";
-  return out.str();
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/parameters-inl.hpp"
+#endif

@@ -10,6 +10,7 @@
 #include "graft/adapters/targets.hpp"
 #include "graft/core/checked.hpp"
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

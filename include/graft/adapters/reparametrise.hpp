@@ -11,6 +11,7 @@
 #include "graft/adapters/adaptable.hpp"
 #include "graft/adapters/low_rank.hpp"
 #include "graft/adapters/targets.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

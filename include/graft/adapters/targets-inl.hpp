@@ -28,7 +28,6 @@ GRAFT_INLINE std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
-/// The last `count` parts of a path.
 GRAFT_INLINE std::string_view last_parts(std::string_view path, std::size_t count) {
   std::size_t at = path.size();
   while (count-- > 0) {
@@ -56,7 +55,6 @@ GRAFT_INLINE std::vector<std::string> nearest(std::string_view wanted, const std
   return result;
 }
 
-/// The number of the layer list's member that `name` lies in; nothing if it lies in none.
 GRAFT_INLINE std::optional<std::int64_t> layer_number(std::string_view name, std::string_view list) {
   std::string_view before;
   while (true) {
@@ -269,6 +267,15 @@ GRAFT_INLINE std::string TargetReport::table() const {
   if (!excluded.empty()) text += message("excluded: ", excluded.size(), "\n");
   for (const std::string& head : heads) text += message("trained in full: ", head, "\n");
   return text;
+}
+
+}  // namespace graft
+
+namespace graft {
+
+GRAFT_INLINE bool matches_suffix(std::string_view name, std::string_view pattern) {
+  if (name == pattern) return true;
+  return name.size() > pattern.size() && name.ends_with(pattern) && name[name.size() - pattern.size() - 1] == '.';
 }
 
 }  // namespace graft

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 
@@ -71,10 +72,21 @@ struct TargetReport {
 TargetReport match(const Targets& targets, std::span<const TargetCandidate> modules);
 
 /// True if `name` is `pattern` or ends with ".pattern".
-inline bool matches_suffix(std::string_view name, std::string_view pattern) {
-  if (name == pattern) return true;
-  return name.size() > pattern.size() && name.ends_with(pattern) && name[name.size() - pattern.size() - 1] == '.';
-}
+bool matches_suffix(std::string_view name, std::string_view pattern);
+
+namespace detail {
+
+/// The last `count` parts of a path.
+std::string_view last_parts(std::string_view path, std::size_t count);
+
+/// The number of the layer list's member that `name` lies in; nothing if it lies in none.
+std::optional<std::int64_t> layer_number(std::string_view name, std::string_view list);
+
+bool within(std::string_view name, std::string_view module);
+
+bool is_output_embedding(std::string_view name);
+
+}  // namespace detail
 
 }  // namespace graft
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 
@@ -14,25 +15,11 @@ namespace graft {
 /// Attach the adapter's other layers first: attach() freezes all that is there. PEFT calls it trainable_token_indices.
 /// An output layer that shares the embedding's weight keeps the base's rows.
 /// Throws OptionError if no layer or more than one has the name, or as Adaptable::add_token_rows() does.
-inline void train_token_rows(torch::nn::Module& module, const std::string& embedding, std::vector<std::int64_t> tokens,
-                             const std::string& name = "default") {
-  std::sort(tokens.begin(), tokens.end());
-  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
-  Adaptable* found = nullptr;
-  std::string where;
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (!matches_suffix(path, embedding)) continue;
-    if (found) {
-      throw OptionError(
-          message(quoted(embedding), " names both ", quoted(where), " and ", quoted(path), "; give more of the path"));
-    }
-    found = layer;
-    where = path;
-  }
-  if (!found) throw OptionError(message("no layer that takes an adapter is called ", quoted(embedding)));
-  const std::vector<std::string> faults = found->token_rows_faults(name, tokens, "layer " + quoted(where));
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
-  found->add_token_rows(name, tokens);
-}
+void train_token_rows(torch::nn::Module& module, const std::string& embedding, std::vector<std::int64_t> tokens,
+                      const std::string& name = "default");
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/token_rows-inl.hpp"
+#endif

@@ -15,6 +15,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/core/file.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

@@ -10,6 +10,8 @@
 #include <string>
 #include <string_view>
 
+#include "graft/core/mode.hpp"
+
 namespace graft::detail {
 
 /// SHA-256 (FIPS 180-4), fed piece by piece.
@@ -79,10 +81,10 @@ class Sha256 {
   std::uint64_t length_ = 0;
 };
 
-inline std::string sha256(std::string_view bytes) {
-  Sha256 hash;
-  hash.add(bytes);
-  return hash.hex();
-}
+std::string sha256(std::string_view bytes);
 
 }  // namespace graft::detail
+
+#ifndef GRAFT_COMPILED
+#include "graft/core/sha256-inl.hpp"
+#endif

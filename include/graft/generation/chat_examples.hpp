@@ -7,6 +7,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/generation/chat.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/text/tokenizer.hpp"

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/generation/sampling.hpp"
 #include "graft/models/causal_lm.hpp"
 

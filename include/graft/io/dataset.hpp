@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graft/core/file.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

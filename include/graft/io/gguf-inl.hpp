@@ -8,8 +8,9 @@
 #include "graft/core/checked.hpp"
 #include "graft/core/error.hpp"
 #include "graft/io/detail/gguf_cursor.hpp"
-#include "graft/io/gguf_metadata-inl.hpp"
+#include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/gguf.hpp"
+#include "graft/io/gguf_metadata-inl.hpp"
 #include "graft/io/safetensors.hpp"
 
 namespace graft {
@@ -83,7 +84,7 @@ GRAFT_INLINE GgufTensor parse_gguf_tensor(GgufCursor& cursor, const std::string&
 
 /// Tensors in the order of their data must begin where the one before ends, up to the alignment.
 GRAFT_INLINE void check_gguf_coverage(const std::vector<GgufTensor>& tensors, std::uint64_t data_begin,
-                                std::uint64_t file_size, std::uint64_t alignment, const std::string& path) {
+                                      std::uint64_t file_size, std::uint64_t alignment, const std::string& path) {
   std::uint64_t expected = data_begin;
   for (const GgufTensor& tensor : tensors) {
     const std::string where = message(path, ": tensor ", quoted(tensor.name));

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "graft/core/file.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/quantised.hpp"
 
 namespace graft {

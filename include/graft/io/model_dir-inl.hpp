@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "graft/core/checked.hpp"
+#include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/model_dir.hpp"
 
 namespace graft {
@@ -48,8 +49,8 @@ GRAFT_INLINE std::map<std::string, std::vector<std::string>> tensors_by_shard(co
 
 /// Adds to `faults` what the index and the shard `name` say differently.
 GRAFT_INLINE void compare_shard(const SafetensorsFile& shard, const std::string& name,
-                          const std::vector<std::string>& tensors, const Json& weight_map,
-                          std::vector<std::string>& faults) {
+                                const std::vector<std::string>& tensors, const Json& weight_map,
+                                std::vector<std::string>& faults) {
   for (const std::string& tensor : tensors) {
     if (!shard.find(tensor)) faults.push_back(message(quoted(tensor), " is not in ", name));
   }
@@ -175,7 +176,8 @@ GRAFT_INLINE void ModelDir::read(const TensorInfo& tensor, std::span<std::byte> 
 namespace detail {
 
 /// The sizes at which `tensors` are cut into shards, in the order given.
-GRAFT_INLINE std::vector<std::vector<std::size_t>> cut_into_shards(std::span<const TensorInfo> tensors, std::uint64_t limit) {
+GRAFT_INLINE std::vector<std::vector<std::size_t>> cut_into_shards(std::span<const TensorInfo> tensors,
+                                                                   std::uint64_t limit) {
   std::vector<std::vector<std::size_t>> shards(1);
   std::uint64_t filled = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -198,8 +200,8 @@ GRAFT_INLINE std::string shard_name(std::size_t shard, std::size_t shards) {
 
 /// model.safetensors, or shards and their index, into `directory`.
 GRAFT_INLINE void write_weights(const std::filesystem::path& directory, std::span<const TensorInfo> tensors,
-                          const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
-                          std::uint64_t shard_bytes) {
+                                const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
+                                std::uint64_t shard_bytes) {
   check_names_differ(tensors);
   const auto shards = cut_into_shards(tensors, shard_bytes);
   Json map = Json::object();
@@ -239,9 +241,9 @@ GRAFT_INLINE void copy_files(const std::vector<std::filesystem::path>& files, co
 }  // namespace detail
 
 GRAFT_INLINE void write_model_dir(const std::filesystem::path& destination, const Json& config,
-                            std::span<const TensorInfo> tensors,
-                            const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
-                            const ModelDirOptions& options) {
+                                  std::span<const TensorInfo> tensors,
+                                  const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
+                                  const ModelDirOptions& options) {
   if (!config.is_object()) throw OptionError(message("the config is ", described(config), ", but must be an object"));
   OutputDirectory directory(destination, options.replace ? "config.json" : "");
   write_file(directory.path() / "config.json", json_text(config));
@@ -251,7 +253,7 @@ GRAFT_INLINE void write_model_dir(const std::filesystem::path& destination, cons
 }
 
 GRAFT_INLINE void write_model_dir(const std::filesystem::path& destination, const Json& config,
-                            std::span<const TensorBytes> tensors, const ModelDirOptions& options) {
+                                  std::span<const TensorBytes> tensors, const ModelDirOptions& options) {
   std::vector<TensorInfo> infos;
   for (const TensorBytes& tensor : tensors) {
     infos.push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "graft/core/json.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/safetensors.hpp"
 
 namespace graft {

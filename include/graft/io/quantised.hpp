@@ -6,6 +6,8 @@
 #include <span>
 #include <string_view>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// How a GGUF file stores the numbers of a tensor, numbered as in the file. The Q types hold blocks of 32 or 256

@@ -8,6 +8,7 @@
 
 #include "graft/core/checked.hpp"
 #include "graft/core/json.hpp"
+#include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/safetensors.hpp"
 
 namespace graft {
@@ -31,7 +32,6 @@ inline constexpr std::uint64_t safetensors_header_limit = 100'000'000;  // of th
 inline constexpr std::size_t safetensors_rank_limit = 32;
 inline constexpr std::size_t safetensors_name_limit = 4096;
 
-/// Why `name` cannot name a tensor, empty if it can.
 GRAFT_INLINE std::string_view tensor_name_fault(std::string_view name) {
   if (name.empty()) return "is empty";
   if (name.size() > safetensors_name_limit) return "is longer than 4096 bytes";
@@ -42,7 +42,8 @@ GRAFT_INLINE std::string_view tensor_name_fault(std::string_view name) {
 }
 
 /// Bytes of a tensor. FormatError that names `where` if they are no whole number or more than 64 bits hold.
-GRAFT_INLINE std::uint64_t tensor_bytes(ElementType type, const std::vector<std::int64_t>& shape, const std::string& where) {
+GRAFT_INLINE std::uint64_t tensor_bytes(ElementType type, const std::vector<std::int64_t>& shape,
+                                        const std::string& where) {
   std::uint64_t bits = 1;
   for (const std::int64_t size : shape) {
     bits = checked_mul(bits, static_cast<std::uint64_t>(size), where + ": number of elements");
@@ -89,7 +90,7 @@ GRAFT_INLINE std::uint64_t header_length(const InputFile& file, const Safetensor
 
 /// One entry of the header; its data begins at byte `data_begin` of the file, which has `file_size` bytes.
 GRAFT_INLINE TensorInfo parse_tensor(const std::string& name, const Json& entry, const std::string& path,
-                               std::uint64_t data_begin, std::uint64_t file_size) {
+                                     std::uint64_t data_begin, std::uint64_t file_size) {
   const std::string where = message(path, ": tensor ", quoted(name));
   if (const auto fault = tensor_name_fault(name); !fault.empty())
     throw FormatError(message(where, ": the name ", fault));
@@ -139,7 +140,6 @@ GRAFT_INLINE std::string json_string(const std::string& text) {
   }
 }
 
-/// The bytes of a tensor to write. OptionError if the format cannot hold it.
 GRAFT_INLINE std::uint64_t writable_bytes(const TensorInfo& tensor) {
   const std::string where = message("tensor ", quoted(tensor.name));
   if (const auto fault = tensor_name_fault(tensor.name); !fault.empty()) {
@@ -185,7 +185,7 @@ GRAFT_INLINE std::vector<std::size_t> writing_order(std::span<const TensorInfo> 
 }
 
 GRAFT_INLINE std::string header_text(std::span<const TensorInfo> tensors, const std::vector<std::size_t>& order,
-                               const std::map<std::string, std::string>& metadata) {
+                                     const std::map<std::string, std::string>& metadata) {
   std::string header = "{";
   if (!metadata.empty()) {
     std::string strings;
@@ -291,8 +291,8 @@ GRAFT_INLINE void SafetensorsFile::read(const TensorInfo& tensor, std::span<std:
 }
 
 GRAFT_INLINE void write_safetensors(const std::filesystem::path& path, std::span<const TensorInfo> tensors,
-                              const std::map<std::string, std::string>& metadata,
-                              const std::function<std::span<const std::byte>(std::size_t)>& bytes_of) {
+                                    const std::map<std::string, std::string>& metadata,
+                                    const std::function<std::span<const std::byte>(std::size_t)>& bytes_of) {
   detail::check_names_differ(tensors);
   const std::vector<std::size_t> order = detail::writing_order(tensors);
   const std::string header = detail::header_text(tensors, order, metadata);
@@ -310,7 +310,7 @@ GRAFT_INLINE void write_safetensors(const std::filesystem::path& path, std::span
 }
 
 GRAFT_INLINE void write_safetensors(const std::filesystem::path& path, std::span<const TensorBytes> tensors,
-                              const std::map<std::string, std::string>& metadata) {
+                                    const std::map<std::string, std::string>& metadata) {
   std::vector<TensorInfo> infos;
   for (const TensorBytes& tensor : tensors) {
     infos.push_back({.name = tensor.name, .type = tensor.type, .shape = tensor.shape});

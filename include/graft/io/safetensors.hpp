@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "graft/core/file.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

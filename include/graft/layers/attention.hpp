@@ -8,6 +8,7 @@
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/ops/attention.hpp"
 
 namespace graft {
@@ -38,20 +39,8 @@ class SelfAttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(SelfAttention);
 
-inline SelfAttentionImpl::SelfAttentionImpl(const SelfAttentionOptions& options)
-    : options_(options),
-      query_(register_module("query", Linear(options.hidden, options.hidden))),
-      key_(register_module("key", Linear(options.hidden, options.hidden))),
-      value_(register_module("value", Linear(options.hidden, options.hidden))) {
-  if (options.heads < 1 || options.hidden % options.heads != 0)
-    throw OptionError(message(options.heads, " attention heads do not divide a hidden size of ", options.hidden));
-}
-
-inline torch::Tensor SelfAttentionImpl::forward(const torch::Tensor& x, const Offsets& offsets) {
-  const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {options_.heads, -1}); };
-  const AttentionOptions options{.dropout = is_training() ? options_.dropout : 0.0};
-  const std::vector<torch::Tensor> projected = forward_together(x, query_, key_, value_);
-  return attention(split(projected[0]), split(projected[1]), split(projected[2]), offsets, options).flatten(-2);
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/layers/attention-inl.hpp"
+#endif

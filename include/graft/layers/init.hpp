@@ -6,28 +6,17 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// Fresh weights for every Linear, Embedding and LayerNorm below `module`, as BERT starts: weights from
 /// N(0, standard_deviation), biases zero, norms one and zero, padding rows zero. Draws from LibTorch's default
 /// generator. Source: Devlin et al., BERT, arXiv:1810.04805, and its published code (initializer_range).
-inline void initialize_normal(torch::nn::Module& module, double standard_deviation) {
-  const torch::NoGradGuard no_grad;
-  module.apply([&](torch::nn::Module& part) {
-    if (const auto* linear = dynamic_cast<torch::nn::LinearImpl*>(&part)) {
-      torch::nn::init::normal_(linear->weight, 0.0, standard_deviation);
-      if (linear->bias.defined()) torch::nn::init::zeros_(linear->bias);
-    } else if (const auto* embedding = dynamic_cast<torch::nn::EmbeddingImpl*>(&part)) {
-      torch::nn::init::normal_(embedding->weight, 0.0, standard_deviation);
-      if (const auto padding = embedding->options.padding_idx()) {
-        const std::int64_t row = *padding;
-        embedding->weight.select(0, row < 0 ? row + embedding->weight.size(0) : row).zero_();
-      }
-    } else if (const auto* norm = dynamic_cast<torch::nn::LayerNormImpl*>(&part)) {
-      torch::nn::init::ones_(norm->weight);
-      torch::nn::init::zeros_(norm->bias);
-    }
-  });
-}
+void initialize_normal(torch::nn::Module& module, double standard_deviation);
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/layers/init-inl.hpp"
+#endif

@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/ops/attention.hpp"
 #include "graft/ops/cached_attention.hpp"
 

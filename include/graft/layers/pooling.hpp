@@ -6,6 +6,8 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 // A vector for each sequence of a packed batch: hidden [T, D], offsets [N + 1] -> [N, D]. Sums are made in float32 or
@@ -49,47 +51,12 @@ struct TokenSums {
   }
 };
 
-inline torch::Tensor at_least_float(const torch::Tensor& hidden) {
-  return hidden.to(hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
-}
+torch::Tensor at_least_float(const torch::Tensor& hidden);
 
 }  // namespace detail
 
-inline torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  return hidden.index_select(0, offsets.slice(0, 0, offsets.size(0) - 1).to(hidden.device()));
-}
-
-inline torch::Tensor last_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  return hidden.index_select(0, (offsets.slice(0, 1) - 1).to(hidden.device()));
-}
-
-inline torch::Tensor max_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  const torch::Tensor ends = offsets.to(torch::kCPU);
-  const auto* end = ends.const_data_ptr<std::int64_t>();
-  std::vector<torch::Tensor> rows;
-  for (std::int64_t n = 0; n + 1 < ends.size(0); ++n) rows.push_back(hidden.slice(0, end[n], end[n + 1]).amax(0));
-  return rows.empty() ? hidden.new_empty({0, hidden.size(1)}) : torch::stack(rows);
-}
-
-inline torch::Tensor mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  const detail::TokenSums sums(hidden, offsets);
-  return (sums(detail::at_least_float(hidden)) / sums.lengths.unsqueeze(1)).to(hidden.scalar_type());
-}
-
-inline torch::Tensor mean_sqrt_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
-  const detail::TokenSums sums(hidden, offsets);
-  const torch::Tensor sum = sums(detail::at_least_float(hidden));
-  return (sum / sums.lengths.to(sum.scalar_type()).sqrt().unsqueeze(1)).to(hidden.scalar_type());
-}
-
-inline torch::Tensor weighted_mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets,
-                                          std::int64_t first_weight) {
-  const detail::TokenSums sums(hidden, offsets);
-  const torch::Tensor wide = detail::at_least_float(hidden);
-  const torch::Tensor places = torch::arange(hidden.size(0), sums.lengths.options()) -
-                               offsets.to(hidden.device()).index_select(0, sums.sequence);
-  const torch::Tensor weights = (places + first_weight).to(wide.scalar_type());
-  return (sums(wide * weights.unsqueeze(1)) / sums(weights).unsqueeze(1)).to(hidden.scalar_type());
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/layers/pooling-inl.hpp"
+#endif

@@ -6,6 +6,7 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/layers/attention.hpp"
 #include "graft/layers/embeddings.hpp"
 #include "graft/layers/feed_forward.hpp"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graft/core/json.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/layers/activation.hpp"
 
 namespace graft {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graft/core/json.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/layers/activation.hpp"
 #include "graft/layers/rotary.hpp"
 

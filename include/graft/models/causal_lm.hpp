@@ -9,6 +9,7 @@
 #include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/layers/causal_attention.hpp"
 #include "graft/layers/gated_feed_forward.hpp"
 #include "graft/layers/init.hpp"

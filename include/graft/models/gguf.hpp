@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "graft/core/mode.hpp"
 #include "graft/io/gguf.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/models/load.hpp"

@@ -6,6 +6,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/models/bert.hpp"
 
 namespace graft {

@@ -6,6 +6,7 @@
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/layers/relative_position.hpp"
 #include "graft/models/bert.hpp"
 #include "graft/models/mpnet_config.hpp"

@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/tensor/offsets.hpp"
 
 namespace graft {

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/ops/attention.hpp"
 
 namespace graft {

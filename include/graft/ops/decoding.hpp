@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 // What a decoder's layers do to rows between their products. Where no gradient is recorded, float32 on the CPU runs in

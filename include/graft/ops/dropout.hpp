@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// x with each element zeroed with chance p and the others divided by 1 - p:  [..., D] -> [..., D].

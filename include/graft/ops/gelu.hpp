@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// x Phi(x), with Phi the standard normal distribution (the error function, not the approximation by tanh): [...] ->

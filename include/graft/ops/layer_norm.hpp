@@ -2,6 +2,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// Each row less its mean, over its deviation, times weight, plus bias:  x [..., D], weight and bias [D] -> [..., D].

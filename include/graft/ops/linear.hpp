@@ -8,6 +8,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/ops/matrix_backend.hpp"
 
 namespace graft {

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// The words of an answer as question-answering benchmarks compare them: ASCII lower case, ASCII punctuation taken out,

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft {

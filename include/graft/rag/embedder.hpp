@@ -13,6 +13,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/rag/detail/sentence_config.hpp"
 #include "graft/rag/detail/sentence_encoder.hpp"
 #include "graft/rag/detail/sentence_layers.hpp"

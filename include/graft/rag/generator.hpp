@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/generation/chat.hpp"
 #include "graft/retrieval/chunker.hpp"
 

@@ -9,6 +9,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/generation/chat.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/rag/generator.hpp"

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/rag/generator.hpp"
 
 namespace graft {

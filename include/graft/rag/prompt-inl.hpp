@@ -5,6 +5,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/rag/prompt.hpp"
+#include "graft/retrieval/detail/cut_places.hpp"
 
 namespace graft {
 
@@ -93,7 +94,7 @@ GRAFT_INLINE bool lies_within(const Hit& hit, std::span<const Source> sources) {
 }  // namespace detail
 
 GRAFT_INLINE Prompt make_prompt(const std::string& question, std::span<const Hit> hits, const PromptBudget& budget,
-                          const PromptOptions& options) {
+                                const PromptOptions& options) {
   detail::check_question(question);
   detail::PromptMeter writer(budget);
   Prompt out;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/rag/citations.hpp"
 #include "graft/rag/generator.hpp"
 #include "graft/retrieval/query.hpp"

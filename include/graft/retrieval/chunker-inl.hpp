@@ -7,19 +7,12 @@
 
 #include "graft/core/error.hpp"
 #include "graft/core/utf8.hpp"
+#include "graft/retrieval/chunker.hpp"
+#include "graft/retrieval/detail/cut_places.hpp"
 
 namespace graft {
 
 namespace detail {
-
-GRAFT_INLINE bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-
-/// A place where a text may be cut, and how good a place it is.
-enum class CutRank : std::uint8_t { character, word, sentence, paragraph };
-struct CutPlace {
-  std::size_t at;
-  CutRank rank;
-};
 
 /// The heading that the line is, as (level, title); level 0 if it is none.
 GRAFT_INLINE std::pair<std::size_t, std::string_view> markdown_heading(std::string_view line) {
@@ -81,7 +74,6 @@ GRAFT_INLINE std::vector<Section> sections(std::string_view text, bool markdown)
   return out;
 }
 
-/// The places between words in [begin, end), the end among them: after the white space that follows a word.
 GRAFT_INLINE std::vector<CutPlace> cut_places(std::string_view text, std::size_t begin, std::size_t end) {
   std::vector<CutPlace> out;
   std::size_t at = begin;

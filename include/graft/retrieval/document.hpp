@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graft/core/json.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 
@@ -40,12 +41,7 @@ struct Passage {
 };
 
 /// What is embedded and searched for words: the text, below its headings if it has any.
-inline std::string searchable(std::string_view heading, std::string_view text) {
-  std::string out(heading);
-  if (!out.empty()) out += "\n";
-  out += text;
-  return out;
-}
+std::string searchable(std::string_view heading, std::string_view text);
 
 /// How near two vectors are. Every score in graft is larger for nearer vectors.
 enum class Metric {
@@ -70,3 +66,7 @@ struct Scored {
 };
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/document-inl.hpp"
+#endif

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "graft/retrieval/detail/exact_scan.hpp"
+#include "graft/retrieval/exact.hpp"
 
 namespace graft {
 
@@ -76,7 +77,7 @@ GRAFT_INLINE void ExactIndex::remove(std::span<const PassageId> ids) {
 }
 
 GRAFT_INLINE std::vector<std::vector<Scored>> ExactIndex::search(std::span<const float> queries, std::size_t k,
-                                                           const std::vector<PassageId>* allowed) const {
+                                                                 const std::vector<PassageId>* allowed) const {
   const std::size_t count = queries.size() / static_cast<std::size_t>(space_.width);
   check_vectors(space_, count, queries, "query");
   std::vector<std::uint32_t> rows;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graft/core/detail/aligned.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/index.hpp"
 
 namespace graft {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "graft/core/utf8.hpp"
+#include "graft/retrieval/filter.hpp"
 
 namespace graft {
 
@@ -56,8 +57,12 @@ GRAFT_INLINE Filter Filter::joined(Kind kind, Filter a, Filter b) {
   return a;
 }
 
-GRAFT_INLINE Filter operator&&(Filter a, Filter b) { return Filter::joined(Filter::Kind::all, std::move(a), std::move(b)); }
-GRAFT_INLINE Filter operator||(Filter a, Filter b) { return Filter::joined(Filter::Kind::any, std::move(a), std::move(b)); }
+GRAFT_INLINE Filter operator&&(Filter a, Filter b) {
+  return Filter::joined(Filter::Kind::all, std::move(a), std::move(b));
+}
+GRAFT_INLINE Filter operator||(Filter a, Filter b) {
+  return Filter::joined(Filter::Kind::any, std::move(a), std::move(b));
+}
 GRAFT_INLINE Filter operator!(Filter a) {
   Filter out(Filter::Kind::negation);
   out.parts_.push_back(std::move(a));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/document.hpp"
 
@@ -22,25 +23,10 @@ struct RankedList {
 /// Joins ranked lists: an id scores the sum over lists of weight / (k + place), the first place being 1. Best first,
 /// equal scores by id. The lists' own scores are not looked at. Source: Cormack et al., Reciprocal Rank Fusion, SIGIR
 /// 2009. Throws OptionError if a weight or `k` is negative or not finite, or an id stands in a list twice.
-inline std::vector<Scored> reciprocal_rank_fusion(std::span<const RankedList> lists, double k = 60.0) {
-  if (!(k >= 0) || !std::isfinite(k)) throw OptionError(message("k of reciprocal rank fusion is ", k, "; 60 is usual"));
-  std::unordered_map<std::int64_t, double> scores;
-  for (std::size_t l = 0; l < lists.size(); ++l) {
-    const RankedList& list = lists[l];
-    if (!(list.weight >= 0) || !std::isfinite(list.weight))
-      throw OptionError(message("the weight of list ", l, " is ", list.weight, "; choose 0 or more"));
-    std::unordered_set<std::int64_t> seen;
-    for (std::size_t i = 0; i < list.entries.size(); ++i) {
-      const std::int64_t id = list.entries[i].id;
-      if (!seen.insert(id).second) throw OptionError(message("list ", l, " holds id ", id, " twice"));
-      scores[id] += list.weight / (k + static_cast<double>(i + 1));
-    }
-  }
-  std::vector<Scored> out;
-  out.reserve(scores.size());
-  for (const auto& [id, score] : scores) out.push_back({id, score});
-  std::sort(out.begin(), out.end(), detail::before);
-  return out;
-}
+std::vector<Scored> reciprocal_rank_fusion(std::span<const RankedList> lists, double k = 60.0);
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/fusion-inl.hpp"
+#endif

@@ -6,11 +6,12 @@
 #include <unordered_set>
 #include <utility>
 
+#include "graft/core/checksum.hpp"
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
-#include "graft/core/checksum.hpp"
 #include "graft/retrieval/detail/exact_scan.hpp"
 #include "graft/retrieval/detail/hnsw_graph.hpp"
+#include "graft/retrieval/hnsw.hpp"
 
 namespace graft {
 
@@ -26,14 +27,14 @@ GRAFT_INLINE void check_hnsw_options(const HnswOptions& options) {
 }
 
 GRAFT_INLINE std::unique_ptr<HnswGraph> empty_graph(const VectorSpace& space, const HnswOptions& options,
-                                              std::size_t capacity) {
+                                                    std::size_t capacity) {
   return std::make_unique<HnswGraph>(std::make_unique<HnswSpace>(space.metric, padded_width(space.width)),
                                      std::max<std::size_t>(capacity, 16), options.links, options.ef_construction);
 }
 
 /// Adds rows [ids.size(), padded width] that are scaled and padded already.
 GRAFT_INLINE void add_rows(HnswGraph& graph, const HnswOptions& options, std::span<const PassageId> ids,
-                     std::span<const float> rows) {
+                           std::span<const float> rows) {
   graph.make_room(ids.size());
   const std::size_t stride = ids.empty() ? 0 : rows.size() / ids.size();
   std::atomic<std::size_t> next = 0;
@@ -45,7 +46,8 @@ GRAFT_INLINE void add_rows(HnswGraph& graph, const HnswOptions& options, std::sp
 
 }  // namespace detail
 
-GRAFT_INLINE HnswIndex::HnswIndex(VectorSpace space, HnswOptions options) : space_(std::move(space)), options_(options) {
+GRAFT_INLINE HnswIndex::HnswIndex(VectorSpace space, HnswOptions options)
+    : space_(std::move(space)), options_(options) {
   check_space(space_);
   detail::check_hnsw_options(options_);
   graph_ = detail::empty_graph(space_, options_, 1024);
@@ -102,7 +104,7 @@ GRAFT_INLINE void HnswIndex::remove(std::span<const PassageId> ids) {
 }
 
 GRAFT_INLINE std::vector<std::vector<Scored>> HnswIndex::search(std::span<const float> queries, std::size_t k,
-                                                          const std::vector<PassageId>* allowed) const {
+                                                                const std::vector<PassageId>* allowed) const {
   const std::size_t count = queries.size() / static_cast<std::size_t>(space_.width);
   check_vectors(space_, count, queries, "query");
   const detail::LineVector<float> padded = detail::padded_queries(space_, queries);
@@ -142,8 +144,8 @@ GRAFT_INLINE std::vector<std::vector<Scored>> HnswIndex::search(std::span<const 
   return out;
 }
 
-GRAFT_INLINE std::vector<Scored> HnswIndex::walk(const float* query, std::size_t k, const std::vector<PassageId>* allowed,
-                                           std::size_t possible) const {
+GRAFT_INLINE std::vector<Scored> HnswIndex::walk(const float* query, std::size_t k,
+                                                 const std::vector<PassageId>* allowed, std::size_t possible) const {
   const std::size_t wanted = std::max(options_.ef_search, k);
   // With a filter that lets one in n through, n times as many must be found.
   const std::size_t depth = std::min(size(), allowed ? wanted * size() / possible + wanted : wanted);
@@ -159,7 +161,7 @@ GRAFT_INLINE std::vector<Scored> HnswIndex::walk(const float* query, std::size_t
 }
 
 GRAFT_INLINE std::vector<Scored> HnswIndex::compare_all(const float* query, std::size_t k,
-                                                  const std::vector<std::uint32_t>& rows) const {
+                                                        const std::vector<std::uint32_t>& rows) const {
   const std::size_t stride = detail::padded_width(space_.width);
   const auto kernel = detail::panel_kernel(space_.metric, query);
   detail::TopK top(k);
@@ -186,7 +188,7 @@ namespace detail {
 inline constexpr std::string_view kHnswMagic{"graft hnsw 1\n\0\0\0", 16};
 
 GRAFT_INLINE Json hnsw_header(const VectorSpace& space, const HnswOptions& options, std::size_t rows, int top_level,
-                        std::uint32_t entry, std::string_view stamp) {
+                              std::uint32_t entry, std::string_view stamp) {
   return {{"model", space.model},
           {"width", space.width},
           {"metric", metric_name(space.metric)},
@@ -281,8 +283,8 @@ GRAFT_INLINE void HnswIndex::save(const std::filesystem::path& path, std::string
   file.commit();
 }
 
-GRAFT_INLINE std::pair<HnswIndex, std::string> HnswIndex::load(const std::filesystem::path& path, const VectorSpace& space,
-                                                         HnswOptions options) {
+GRAFT_INLINE std::pair<HnswIndex, std::string> HnswIndex::load(const std::filesystem::path& path,
+                                                               const VectorSpace& space, HnswOptions options) {
   HnswIndex out(space, options);
   detail::HnswReader reader(path);
   std::string magic(detail::kHnswMagic.size(), '\0');

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/index.hpp"
 
 namespace graft {

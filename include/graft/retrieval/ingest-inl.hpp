@@ -6,6 +6,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/core/sha256.hpp"
+#include "graft/retrieval/ingest.hpp"
 
 namespace graft {
 
@@ -171,12 +172,12 @@ class Ingest {
 }  // namespace detail
 
 GRAFT_INLINE IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
-                           const std::function<std::optional<Document>()>& next, const IngestOptions& options) {
+                                 const std::function<std::optional<Document>()>& next, const IngestOptions& options) {
   return detail::Ingest(store, chunker, model, options).run(next);
 }
 
 GRAFT_INLINE IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
-                           std::span<const Document> documents, const IngestOptions& options) {
+                                 std::span<const Document> documents, const IngestOptions& options) {
   std::size_t at = 0;
   return ingest(
       store, chunker, model,

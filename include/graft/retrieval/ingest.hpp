@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/index.hpp"
 #include "graft/retrieval/store.hpp"

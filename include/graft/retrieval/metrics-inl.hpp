@@ -7,6 +7,8 @@
 #include <set>
 #include <string_view>
 
+#include "graft/retrieval/metrics.hpp"
+
 namespace graft {
 
 namespace detail {
@@ -57,7 +59,8 @@ GRAFT_INLINE std::size_t count_relevant(const Judgements& relevant) {
 
 }  // namespace detail
 
-GRAFT_INLINE RankingQuality ranking_quality(std::span<const std::string> ranking, const Judgements& relevant, std::size_t k) {
+GRAFT_INLINE RankingQuality ranking_quality(std::span<const std::string> ranking, const Judgements& relevant,
+                                            std::size_t k) {
   if (k == 0) throw OptionError("a ranking is judged in its first k places, but k is 0; choose 1 or more");
   const std::size_t wanted = detail::count_relevant(relevant);
   if (wanted == 0) throw OptionError("a query has nothing relevant to find; leave it out");
@@ -101,7 +104,7 @@ GRAFT_INLINE Estimate bootstrap(std::span<const double> values, std::size_t samp
 }
 
 GRAFT_INLINE Comparison compare(std::span<const double> a, std::span<const double> b, std::size_t samples,
-                          std::uint64_t seed) {
+                                std::uint64_t seed) {
   if (a.size() != b.size())
     throw ShapeError(message("two settings are compared query by query, but one has ", a.size(),
                              " values and the other ", b.size()));

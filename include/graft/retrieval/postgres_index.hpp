@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/index.hpp"
 #include "graft/retrieval/postgres_store.hpp"
 
@@ -42,43 +43,8 @@ class PostgresIndex : public VectorIndex {
   VectorSpace space_;
 };
 
-inline PostgresIndex::PostgresIndex(PostgresStore& store, VectorSpace space)
-    : store_(&store), space_(std::move(space)) {
-  check_space(space_);
-  detail::PostgresSnapshot snapshot(store.pool_);
-  if (!snapshot.holds(space_)) detail::no_space(store.name(), space_);
-}
-
-inline std::size_t PostgresIndex::size() const { return detail::PostgresSnapshot(store_->pool_).vector_count(space_); }
-
-inline bool PostgresIndex::contains(PassageId id) const {
-  return detail::PostgresSnapshot(store_->pool_).without_vectors(space_, std::vector{id}).empty();
-}
-
-inline std::vector<PassageId> PostgresIndex::ids() const {
-  return detail::PostgresSnapshot(store_->pool_).vector_ids(space_);
-}
-
-inline void PostgresIndex::add(std::span<const PassageId> ids, std::span<const float> vectors) {
-  detail::PostgresWriter writer(store_->pool_);
-  writer.put_vectors(space_, ids, vectors);
-  writer.commit();
-}
-
-inline void PostgresIndex::remove(std::span<const PassageId> ids) {
-  detail::PostgresWriter writer(store_->pool_);
-  writer.remove_vectors(space_, ids);
-  writer.commit();
-}
-
-inline std::vector<std::vector<Scored>> PostgresIndex::search(std::span<const float> queries, std::size_t k,
-                                                              const std::vector<PassageId>* allowed) const {
-  return detail::PostgresSnapshot(store_->pool_).search_many(space_, queries, k, nullptr, allowed);
-}
-
-inline std::vector<std::vector<Scored>> PostgresIndex::search(std::span<const float> queries, std::size_t k,
-                                                              const Filter& filter) const {
-  return detail::PostgresSnapshot(store_->pool_).search_many(space_, queries, k, &filter, nullptr);
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/postgres_index-inl.hpp"
+#endif

@@ -5,6 +5,7 @@
 
 #include "graft/retrieval/postgres/check.hpp"
 #include "graft/retrieval/postgres/writer.hpp"
+#include "graft/retrieval/postgres_store.hpp"
 
 namespace graft {
 
@@ -46,7 +47,9 @@ GRAFT_INLINE void PostgresStore::check_document(const Document& document) const 
   detail::check_document(document, pool_->settings().document_bytes);
 }
 
-GRAFT_INLINE std::unique_ptr<Snapshot> PostgresStore::read() { return std::make_unique<detail::PostgresSnapshot>(pool_); }
+GRAFT_INLINE std::unique_ptr<Snapshot> PostgresStore::read() {
+  return std::make_unique<detail::PostgresSnapshot>(pool_);
+}
 
 GRAFT_INLINE std::unique_ptr<Writer> PostgresStore::write() { return std::make_unique<detail::PostgresWriter>(pool_); }
 

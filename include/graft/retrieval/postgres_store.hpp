@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft {

@@ -10,6 +10,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/retrieval/fusion.hpp"
+#include "graft/retrieval/retriever.hpp"
 
 namespace graft {
 
@@ -69,8 +70,8 @@ class DocumentQuota {
 
 /// Chooses up to `wanted` of `passages` by MMR; `rows` [passages.size(), width] are their vectors.
 GRAFT_INLINE std::vector<std::size_t> choose_diverse(std::span<const float> query, std::span<const float> rows,
-                                               const std::vector<Passage>& passages, double lambda, std::size_t wanted,
-                                               DocumentQuota quota) {
+                                                     const std::vector<Passage>& passages, double lambda,
+                                                     std::size_t wanted, DocumentQuota quota) {
   const std::size_t width = query.size(), count = passages.size();
   const auto row = [&](std::size_t i) { return rows.subspan(i * width, width); };
   std::vector<double> relevance(count), repeated(count, -std::numeric_limits<double>::infinity());
@@ -97,7 +98,7 @@ GRAFT_INLINE std::vector<std::size_t> choose_diverse(std::span<const float> quer
 
 /// Chooses the first `wanted` that their documents have room for.
 GRAFT_INLINE std::vector<std::size_t> choose_first(const std::vector<Passage>& passages, std::size_t wanted,
-                                             DocumentQuota quota) {
+                                                   DocumentQuota quota) {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < passages.size() && out.size() < wanted; ++i) {
     if (!quota.has_room(passages[i].document)) continue;
@@ -140,7 +141,8 @@ GRAFT_INLINE void add_context(Snapshot& snapshot, std::int64_t neighbours, Hit& 
 
 }  // namespace detail
 
-GRAFT_INLINE Retriever::Retriever(Store& store, RetrieverOptions options) : store_(store), options_(std::move(options)) {
+GRAFT_INLINE Retriever::Retriever(Store& store, RetrieverOptions options)
+    : store_(store), options_(std::move(options)) {
   if (!options_.space) return;
   check_space(*options_.space);
   const auto snapshot = store_.read();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/exact.hpp"
 #include "graft/retrieval/hnsw.hpp"
 #include "graft/retrieval/index.hpp"

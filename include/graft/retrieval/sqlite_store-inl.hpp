@@ -7,6 +7,7 @@
 #include "graft/retrieval/sqlite/check.hpp"
 #include "graft/retrieval/sqlite/schema.hpp"
 #include "graft/retrieval/sqlite/writer.hpp"
+#include "graft/retrieval/sqlite_store.hpp"
 
 namespace graft {
 

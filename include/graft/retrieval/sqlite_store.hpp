@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft {

@@ -10,6 +10,8 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// 64 bits that differ, but for chance, if any bit of the tensor's elements does. One pass over its memory.
@@ -23,40 +25,12 @@ std::string hex(std::uint64_t value);
 
 namespace detail {
 
-inline std::uint64_t hash_bytes(const std::byte* bytes, std::size_t size) {
-  // Four independent lanes keep the multiplier busy. Multiplying by an odd number loses nothing, so one changed word
-  // always changes its lane.
-  constexpr std::uint64_t odd = 0x9e3779b97f4a7c15u;
-  std::uint64_t lanes[4] = {size, 1, 2, 3};
-  std::uint64_t words[4];
-  std::size_t at = 0;
-  for (; at + sizeof(words) <= size; at += sizeof(words)) {
-    std::memcpy(words, bytes + at, sizeof(words));
-    for (int i = 0; i < 4; ++i) lanes[i] = std::rotl((lanes[i] ^ words[i]) * odd, 29);
-  }
-  std::memset(words, 0, sizeof(words));
-  if (at < size) std::memcpy(words, bytes + at, size - at);
-  std::uint64_t hash = 0;
-  for (int i = 0; i < 4; ++i) hash = std::rotl((hash ^ std::rotl((lanes[i] ^ words[i]) * odd, 29)) * odd, 31);
-  return hash;
-}
+std::uint64_t hash_bytes(const std::byte* bytes, std::size_t size);
 
 }  // namespace detail
 
-inline std::uint64_t fingerprint(const torch::Tensor& tensor) {
-  const torch::NoGradGuard no_grad;
-  const auto plain = tensor.detach().to(torch::kCPU).contiguous();
-  return detail::hash_bytes(static_cast<const std::byte*>(plain.const_data_ptr()), plain.nbytes());
-}
-
-inline std::uint64_t fingerprint(std::string_view text) {
-  return detail::hash_bytes(reinterpret_cast<const std::byte*>(text.data()), text.size());
-}
-
-inline std::string hex(std::uint64_t value) {
-  char text[17];
-  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(value));
-  return text;
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/fingerprint-inl.hpp"
+#endif

@@ -8,6 +8,8 @@
 #include <torch/nn/modules/linear.h>
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft::detail {
 
 /// While it lives, tensors that this thread makes have a shape and a type but no memory (LibTorch's meta device),
@@ -28,14 +30,7 @@ class MetaScope {
 /// Gives the parameters and buffers of a module made in a MetaScope memory, each of its type, on `device`, that holds
 /// nothing yet. They stay the tensors they were: set_data(), for which a tensor of another device is another kind,
 /// would refuse. So a model that is to be loaded is never filled with random numbers first.
-inline void give_memory(torch::nn::Module& module, torch::Device device) {
-  const auto fill = [&](const torch::Tensor& tensor) {
-    const torch::Tensor memory = torch::empty(tensor.sizes(), tensor.options().device(device).requires_grad(false));
-    tensor.unsafeGetTensorImpl()->shallow_copy_from(memory.getIntrusivePtr());
-  };
-  for (const torch::Tensor& tensor : module.parameters()) fill(tensor);
-  for (const torch::Tensor& tensor : module.buffers()) fill(tensor);
-}
+void give_memory(torch::nn::Module& module, torch::Device device);
 
 /// The weights [out, in] that products read: those of linear layers, and in a model that says which of its tables are
 /// such, these too.
@@ -52,3 +47,7 @@ std::vector<torch::Tensor> matrices(const Impl& model) {
 }
 
 }  // namespace graft::detail
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/meta-inl.hpp"
+#endif

@@ -6,6 +6,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// Where the sequences of a packed batch end. A tensor on the CPU will do for one.
@@ -20,13 +22,11 @@ struct Offsets {
 namespace detail {
 
 /// Tokens of the longest sequence, or the limit given in its place.
-inline std::int64_t longest_of(const Offsets& offsets) {
-  if (offsets.longest > 0) return offsets.longest;
-  const std::int64_t* ends = offsets.ends.const_data_ptr<std::int64_t>();
-  std::int64_t longest = 0;
-  for (std::int64_t n = 0; n + 1 < offsets.ends.numel(); ++n) longest = std::max(longest, ends[n + 1] - ends[n]);
-  return longest;
-}
+std::int64_t longest_of(const Offsets& offsets);
 
 }  // namespace detail
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/offsets-inl.hpp"
+#endif

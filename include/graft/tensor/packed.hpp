@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/tensor/offsets.hpp"
 
 namespace graft {
@@ -40,35 +41,11 @@ struct PackedBatch {
 
 /// Lays `ids` end to end. `type_ids` is empty (every token is of type 0) or as long as `ids`, sequence by sequence.
 /// Empty sequences are allowed, and so is a batch of none. Throws ShapeError where the lengths differ.
-inline PackedBatch pack(std::span<const std::vector<std::int32_t>> ids,
-                        std::span<const std::vector<std::int32_t>> type_ids = {}) {
-  if (!type_ids.empty() && type_ids.size() != ids.size()) {
-    throw ShapeError(message("type_ids hold ", type_ids.size(), " sequences, ids ", ids.size(),
-                             "; give one for each, or none at all"));
-  }
-  const auto n = static_cast<std::int64_t>(ids.size());
-  std::int64_t total = 0;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    if (!type_ids.empty() && type_ids[i].size() != ids[i].size()) {
-      throw ShapeError(message("sequence ", i, " has ", ids[i].size(), " ids and ", type_ids[i].size(),
-                               " type_ids; give one for each token"));
-    }
-    total += static_cast<std::int64_t>(ids[i].size());
-  }
-
-  PackedBatch batch{torch::empty({total}, torch::kInt64), torch::zeros({total}, torch::kInt64),
-                    torch::empty({total}, torch::kInt64), torch::zeros({n + 1}, torch::kInt64)};
-  auto* id = batch.ids.data_ptr<std::int64_t>();
-  auto* type = batch.type_ids.data_ptr<std::int64_t>();
-  auto* position = batch.positions.data_ptr<std::int64_t>();
-  auto* offset = batch.offsets.data_ptr<std::int64_t>();
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    id = std::copy(ids[i].begin(), ids[i].end(), id);
-    if (!type_ids.empty()) type = std::copy(type_ids[i].begin(), type_ids[i].end(), type);
-    for (std::size_t t = 0; t < ids[i].size(); ++t) *position++ = static_cast<std::int64_t>(t);
-    offset[i + 1] = offset[i] + static_cast<std::int64_t>(ids[i].size());
-  }
-  return batch;
-}
+PackedBatch pack(std::span<const std::vector<std::int32_t>> ids,
+                 std::span<const std::vector<std::int32_t>> type_ids = {});
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/packed-inl.hpp"
+#endif

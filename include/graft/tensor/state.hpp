@@ -13,6 +13,7 @@
 #include <torch/nn/module.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/safetensors.hpp"
 #include "graft/tensor/dtype.hpp"
 
@@ -22,12 +23,7 @@ namespace graft {
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
 /// Every parameter and every buffer of a module, named by its path: "encoder.layer.0.attention.self.query.weight".
-inline NamedTensors named_tensors(const torch::nn::Module& module) {
-  NamedTensors tensors;
-  for (const auto& parameter : module.named_parameters()) tensors.emplace_back(parameter.key(), parameter.value());
-  for (const auto& buffer : module.named_buffers()) tensors.emplace_back(buffer.key(), buffer.value());
-  return tensors;
-}
+NamedTensors named_tensors(const torch::nn::Module& module);
 
 /// How names of a module and names of a file meet. Left empty, they must be the same set.
 struct LoadOptions {
@@ -71,23 +67,15 @@ LoadReport load_state(torch::nn::Module& module, const Source& source, const Loa
 
 /// Writes tensors as they are, whatever their device; the file appears whole or not at all. Tensors that share storage
 /// are written one by one. Throws OptionError for a type that files cannot hold or a name given twice.
-inline void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                         const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
+void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                  const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
 namespace detail {
 
 /// At most `limit` names a line, so that a wrong file does not flood a log.
-inline void list_faults(std::string& text, std::string_view title, const std::vector<std::string>& names) {
-  constexpr std::size_t limit = 100;
-  if (names.empty()) return;
-  text += message("\n  ", title, " (", names.size(), "):");
-  for (std::size_t i = 0; i < std::min(names.size(), limit); ++i) text += message(i ? ", " : " ", names[i]);
-  if (names.size() > limit) text += message(" and ", names.size() - limit, " more");
-}
+void list_faults(std::string& text, std::string_view title, const std::vector<std::string>& names);
 
-inline std::span<std::byte> bytes_of(const torch::Tensor& tensor) {
-  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
-}
+std::span<std::byte> bytes_of(const torch::Tensor& tensor);
 
 }  // namespace detail
 
@@ -157,17 +145,8 @@ LoadReport load_tensors(const NamedTensors& targets, const Source& source, const
   return report;
 }
 
-inline void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                         const std::map<std::string, std::string>& metadata) {
-  std::vector<TensorInfo> infos;
-  for (const auto& [name, tensor] : tensors) {
-    infos.push_back({name, element_type(tensor.scalar_type()), tensor.sizes().vec(), 0, 0});
-  }
-  torch::Tensor kept;  // alive until the next call, as write_safetensors asks
-  write_safetensors(path, infos, metadata, [&](std::size_t i) -> std::span<const std::byte> {
-    kept = tensors[i].second.detach().to(torch::kCPU).contiguous();
-    return detail::bytes_of(kept);
-  });
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/state-inl.hpp"
+#endif

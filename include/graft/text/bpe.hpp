@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/text/detail/merge_table.hpp"
 #include "graft/text/stages.hpp"
 #include "graft/text/vocabulary.hpp"

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/text/detail/pipeline.hpp"
 #include "graft/text/stages.hpp"
 

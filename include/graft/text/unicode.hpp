@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/text/detail/code_points.hpp"
 
 namespace graft {
@@ -20,74 +21,19 @@ struct Utf8Step {
 
 /// Decodes at `position`, which must lie inside `text`. A maximal subpart (Unicode, section 3.9) is the longest start
 /// of a valid sequence, or one byte: what Rust's from_utf8_lossy, Python's "replace" and browsers turn into one U+FFFD.
-inline Utf8Step decode_utf8(std::string_view text, std::size_t position) {
-  const auto byte = [&](std::size_t i) -> std::uint32_t {
-    return position + i < text.size() ? static_cast<unsigned char>(text[position + i]) : 0;
-  };
-  const std::uint32_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1, true};
-  constexpr char32_t replacement = 0xFFFD;
-  const int length = lead < 0xC2 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 1;
-  if (length == 1) return {replacement, 1, false};
-  // The second byte's range keeps out overlong forms, surrogates and what lies above U+10FFFF.
-  const std::uint32_t lowest = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-  const std::uint32_t highest = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-  if (byte(1) < lowest || byte(1) > highest) return {replacement, 1, false};
-  char32_t code_point = (lead & (0x7F >> length)) << 6 | (byte(1) & 0x3F);
-  for (int i = 2; i < length; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return {replacement, static_cast<std::uint8_t>(i), false};
-    code_point = code_point << 6 | (byte(i) & 0x3F);
-  }
-  return {code_point, static_cast<std::uint8_t>(length), true};
-}
+Utf8Step decode_utf8(std::string_view text, std::size_t position);
 
 /// The same for text that is known to be UTF-8, faster.
-inline Utf8Step decode_valid_utf8(const char* at) {
-  const auto byte = [at](int i) -> std::uint32_t { return static_cast<unsigned char>(at[i]); };
-  const std::uint32_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1, true};
-  if (lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(1) & 0x3F), 2, true};
-  if (lead < 0xF0) return {(lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F), 3, true};
-  return {(lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F), 4, true};
-}
+Utf8Step decode_valid_utf8(const char* at);
 
 /// Adds the UTF-8 form of a Unicode scalar value, 1 to 4 bytes.
-inline void append_utf8(std::string& text, char32_t c) {
-  const auto put = [&text](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };
-  if (c < 0x80) {
-    put(c);
-  } else if (c < 0x800) {
-    put(0xC0 | c >> 6), put(0x80 | (c & 0x3F));
-  } else if (c < 0x10000) {
-    put(0xE0 | c >> 12), put(0x80 | (c >> 6 & 0x3F)), put(0x80 | (c & 0x3F));
-  } else {
-    put(0xF0 | c >> 18), put(0x80 | (c >> 12 & 0x3F)), put(0x80 | (c >> 6 & 0x3F)), put(0x80 | (c & 0x3F));
-  }
-}
+void append_utf8(std::string& text, char32_t c);
 
 /// How many bytes from `position` on are ASCII.
-inline std::size_t ascii_length(std::string_view text, std::size_t position = 0) {
-  std::size_t end = position;
-  for (std::uint64_t eight; end + sizeof eight <= text.size(); end += sizeof eight) {
-    std::memcpy(&eight, text.data() + end, sizeof eight);
-    if (eight & 0x8080808080808080) break;
-  }
-  while (end < text.size() && static_cast<unsigned char>(text[end]) < 0x80) ++end;
-  return end - position;
-}
+std::size_t ascii_length(std::string_view text, std::size_t position = 0);
 
 /// Where the first byte that is not UTF-8 lies; npos if there is none.
-inline std::size_t find_invalid_utf8(std::string_view text) {
-  for (std::size_t position = ascii_length(text); position < text.size();) {
-    const Utf8Step step = decode_utf8(text, position);
-    if (!step.valid) return position;
-    position += step.length;
-    if (position < text.size() && static_cast<unsigned char>(text[position]) < 0x80) {
-      position += ascii_length(text, position);
-    }
-  }
-  return std::string_view::npos;
-}
+std::size_t find_invalid_utf8(std::string_view text);
 
 /// One of the 25 characters with the property White_Space.
 inline bool is_white_space(char32_t c) { return detail::CodePointTable::instance().flags(c) & detail::kWhiteSpace; }
@@ -96,3 +42,7 @@ inline bool is_white_space(char32_t c) { return detail::CodePointTable::instance
 inline bool is_word_character(char32_t c) { return detail::CodePointTable::instance().flags(c) & detail::kWord; }
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/text/unicode-inl.hpp"
+#endif

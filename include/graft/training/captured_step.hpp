@@ -7,6 +7,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/tensor/token_budget.hpp"
 #include "graft/training/loss.hpp"

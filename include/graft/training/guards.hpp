@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/training/optimizer.hpp"
 

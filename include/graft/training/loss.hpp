@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/training/count.hpp"
 
 namespace graft {
@@ -30,33 +31,14 @@ struct CrossEntropyOptions {
 /// Cross-entropy of logits [N, C] against class numbers [N] (int64), counted in targets that are not ignored, on their
 /// device.
 /// Throws ShapeError if the sizes do not fit, OptionError if `label_smoothing` leaves its range.
-inline Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets,
-                          const CrossEntropyOptions& options = {}) {
-  if (logits.dim() != 2 || targets.dim() != 1 || logits.size(0) != targets.size(0)) {
-    throw ShapeError(message("cross-entropy needs logits [N, C] and targets [N], got ", logits.sizes(), " and ",
-                             targets.sizes(), "; flatten all but the class dimension"));
-  }
-  if (!(options.label_smoothing >= 0.0 && options.label_smoothing <= 1.0)) {
-    throw OptionError(message("label_smoothing is ", options.label_smoothing, "; it must lie in [0, 1]"));
-  }
-  const auto sum = torch::nn::functional::cross_entropy(logits, targets,
-                                                        torch::nn::functional::CrossEntropyFuncOptions()
-                                                            .ignore_index(options.ignore_index)
-                                                            .label_smoothing(options.label_smoothing)
-                                                            .reduction(torch::kSum));
-  return {sum, targets.ne(options.ignore_index).sum()};
-}
+Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets, const CrossEntropyOptions& options = {});
 
 /// Squared error of predictions against targets of the same shape, counted in elements.
 /// Throws ShapeError if the shapes differ: nothing is broadcast.
-inline Loss mean_squared_error(const torch::Tensor& predictions, const torch::Tensor& targets) {
-  if (predictions.sizes() != targets.sizes()) {
-    throw ShapeError(message("squared error needs equal shapes, got predictions ", predictions.sizes(), " and targets ",
-                             targets.sizes()));
-  }
-  const auto sum = torch::nn::functional::mse_loss(predictions, targets,
-                                                   torch::nn::functional::MSELossFuncOptions().reduction(torch::kSum));
-  return {sum, static_cast<double>(targets.numel())};
-}
+Loss mean_squared_error(const torch::Tensor& predictions, const torch::Tensor& targets);
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/training/loss-inl.hpp"
+#endif

@@ -12,6 +12,7 @@
 #include <torch/types.h>
 
 #include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/training/count.hpp"
 

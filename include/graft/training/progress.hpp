@@ -9,6 +9,7 @@
 #include <string>
 
 #include "graft/core/console.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/training/callback.hpp"
 
 namespace graft {
@@ -44,73 +45,8 @@ class ProgressBar : public TrainingCallback {
   Clock::time_point drawn_;
 };
 
-inline void ProgressBar::on_begin(const RunPlan& plan) {
-  plan_ = plan;
-  loss_ = loss_weight_ = seconds_ = tokens_ = 0.0;
-  steps_ = 0;
-  drawn_ = {};
-}
-
-inline void ProgressBar::on_step(const StepRecord& step) {
-  loss_ = 0.95 * loss_ + 0.05 * step.loss;
-  loss_weight_ = 0.95 * loss_weight_ + 0.05;
-  seconds_ += step.seconds;
-  tokens_ += static_cast<double>(step.tokens);
-  ++steps_;
-  const std::int64_t steps = std::max<std::int64_t>(1, plan_.steps);
-  const bool last = step.step == plan_.steps;
-  if (terminal_) {
-    const auto now = Clock::now();
-    if (!last && now - drawn_ < std::chrono::milliseconds(100)) return;
-    drawn_ = now;
-    print(line(step), false);
-  } else if (last || step.step * 10 / steps != (step.step - 1) * 10 / steps) {
-    print(line(step), true);
-  }
-}
-
-inline std::string ProgressBar::line(const StepRecord& step) const {
-  constexpr int width = 20;
-  const int filled = static_cast<int>(step.step * width / std::max<std::int64_t>(1, plan_.steps));
-  const double left = seconds_ / static_cast<double>(steps_) * static_cast<double>(plan_.steps - step.step);
-  char text[256];
-  std::snprintf(text, sizeof(text), "epoch %lld/%lld [%s%s] %3lld %%  loss %.4f  %.0f tokens/s  %s left",
-                static_cast<long long>(step.epoch), static_cast<long long>(plan_.epochs),
-                std::string(static_cast<std::size_t>(filled), '=').c_str(),
-                std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
-                static_cast<long long>(step.step * 100 / std::max<std::int64_t>(1, plan_.steps)), loss_ / loss_weight_,
-                seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, clock_text(left).c_str());
-  return (title_.empty() ? "" : title_ + "  ") + text;
-}
-
-inline void ProgressBar::on_evaluation(const EvaluationRecord& evaluation) {
-  std::string text = title_.empty() ? "" : title_ + "  ";
-  text += "step " + std::to_string(evaluation.step) + ":";
-  for (const auto& [name, value] : evaluation.scores) {
-    char score[64];
-    std::snprintf(score, sizeof(score), " %.4f", value);
-    text += "  " + name + score;
-  }
-  print(text + (evaluation.best ? "  (best)" : ""), true);
-}
-
-inline void ProgressBar::on_end(const TrainingResult& result) {
-  constexpr const char* reasons[] = {"finished", "stopped early", "interrupted"};
-  char text[160];
-  std::snprintf(text, sizeof(text), "%s after %lld steps, %s", reasons[static_cast<int>(result.reason)],
-                static_cast<long long>(result.steps), clock_text(result.seconds).c_str());
-  print((title_.empty() ? "" : title_ + "  ") + text, true);
-}
-
-inline void ProgressBar::print(const std::string& text, bool stays) {
-  if (terminal_) {
-    // Back to the start of the line, the text cut to what fits, and what was there before erased.
-    const std::string cut = stays ? text : text.substr(0, terminal_columns(out_) - 1);
-    std::fprintf(out_, "\r%s\x1b[K%s", cut.c_str(), stays ? "\n" : "");
-  } else {
-    std::fprintf(out_, "%s\n", text.c_str());
-  }
-  std::fflush(out_);
-}
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/training/progress-inl.hpp"
+#endif

@@ -6,6 +6,8 @@
 #include <functional>
 #include <numbers>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// The length of a run, in optimizer steps.
@@ -19,15 +21,10 @@ struct ScheduleSpan {
 using Schedule = std::function<double(std::int64_t step, const ScheduleSpan& span)>;
 
 /// step / warmup, below 1 during the warm-up and at least 1 after it.
-inline double warmup_multiplier(std::int64_t step, const ScheduleSpan& span) {
-  return span.warmup > 0 ? static_cast<double>(step) / static_cast<double>(span.warmup) : 1.0;
-}
+double warmup_multiplier(std::int64_t step, const ScheduleSpan& span);
 
 /// Share of the run after the warm-up that is over at `step`, in [0, 1].
-inline double decay_progress(std::int64_t step, const ScheduleSpan& span) {
-  const auto length = static_cast<double>(std::max<std::int64_t>(1, span.total - span.warmup));
-  return std::clamp(static_cast<double>(step - span.warmup) / length, 0.0, 1.0);
-}
+double decay_progress(std::int64_t step, const ScheduleSpan& span);
 
 /// Warm-up, then the full rate to the end.
 struct ConstantRate {
@@ -58,3 +55,7 @@ struct CosineDecay {
 };
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/training/schedule-inl.hpp"
+#endif

@@ -14,6 +14,7 @@
 
 #include <torch/nn/module.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/training/callback.hpp"
 #include "graft/training/checkpoint.hpp"
 #include "graft/training/loss.hpp"

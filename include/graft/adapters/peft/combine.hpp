@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "graft/adapters/peft/stored.hpp"
+#include "graft/core/mode.hpp"
 
 namespace graft {
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graft/adapters/peft/stored.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/model_dir.hpp"
 
 namespace graft {

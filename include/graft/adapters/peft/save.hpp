@@ -11,6 +11,7 @@
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/ia3.hpp"
 #include "graft/adapters/token_rows.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft {
@@ -43,8 +44,8 @@ struct AdapterInfo {
 /// Throws OptionError if no layer has the adapter, if a trained parameter would be lost because it is of no head and no
 /// adapter, if the layers differ in what the config has room for once (dropout, divisor, bias on B, DoRA), or as
 /// write_adapter_dir() does; StateError for biases while an adapter with a bias on B is merged.
-inline void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
-                         const std::string& name = "default", const AdapterInfo& info = {});
+void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
+                  const std::string& name = "default", const AdapterInfo& info = {});
 
 /// What load_adapter() put on the model.
 struct LoadedAdapter {
@@ -66,8 +67,8 @@ struct LoadedAdapter {
 /// in the file, half a pair, a head or bias that lacks, a tensor that the model has no place for, another shape or
 /// type, a rank that is not the config's, a setting that graft does not have. Throws OptionError
 /// and StateError as attach() does, FileError where the system refuses.
-inline LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
-                                  const std::string& name = "default");
+LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
+                           const std::string& name = "default");
 
 }  // namespace graft
 

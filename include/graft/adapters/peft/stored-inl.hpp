@@ -71,7 +71,6 @@ GRAFT_INLINE void check_stored(const StoredLayer& layer, std::int64_t rank, std:
   }
 }
 
-/// |B A| without B A: the root of tr((B^T B)(A A^T)).
 GRAFT_INLINE double product_norm(const StoredLayer& layer) {
   const torch::Tensor A = layer.A.flatten(1).to(torch::kFloat64), B = layer.B.flatten(1).to(torch::kFloat64);
   return std::abs(layer.scale) * std::sqrt(std::max(0.0, (B.t().mm(B) * A.mm(A.t())).sum().item<double>()));

@@ -9,6 +9,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft {
@@ -65,6 +66,15 @@ class StoredAdapter {
   std::vector<StoredLayer> layers_;
   std::vector<std::pair<std::string, torch::Tensor>> others_;
 };
+
+namespace detail {
+
+torch::ScalarType sum_type(const torch::Tensor& tensor);
+
+/// |B A| without B A: the root of tr((B^T B)(A A^T)).
+double product_norm(const StoredLayer& layer);
+
+}  // namespace detail
 
 }  // namespace graft
 

@@ -18,49 +18,26 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 
+#include "graft/core/mode.hpp"
 #include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/matrix_backend.hpp"
 
 namespace graft::detail {
 
 // oneDNN's linear layer has no C++ declaration in LibTorch: it is reached by name.
-inline at::Tensor onednn_pack(const at::Tensor& weight) {
-  static const auto op = c10::Dispatcher::singleton()
-                             .findSchemaOrThrow("mkldnn::_reorder_linear_weight", "")
-                             .typed<at::Tensor(const at::Tensor&, std::optional<std::int64_t>)>();
-  return op.call(weight, std::nullopt);
-}
+at::Tensor onednn_pack(const at::Tensor& weight);
 
 /// x weight^T + bias; `weight` packed or plain.
-inline at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  static const auto op =
-      c10::Dispatcher::singleton()
-          .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
-          .typed<at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, std::string_view,
-                            c10::List<std::optional<at::Scalar>>, std::optional<std::string_view>)>();
-  return op.call(x, weight, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
-}
+at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
 
-inline bool onednn_takes(const at::Tensor& x) {
-  static const bool present = at::hasMKLDNN() &&
-                              c10::Dispatcher::singleton().findSchema({"mkldnn::_linear_pointwise", ""}) &&
-                              c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""});
-  return present && x.device().is_cpu() && x.numel() > 0 &&
-         (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && widest_simd() == Simd::avx512));
-}
+bool onednn_takes(const at::Tensor& x);
 
 /// Whether graft's own kernels are for x: in float64 they are for tests.
 inline bool own_takes(const at::Tensor& x) { return x.device().is_cpu() && x.scalar_type() == at::kFloat; }
 
 /// MKL takes its AVX2 path on AMD: with AVX-512 graft's kernels are 2.2 times as fast there (Zen 5). Without it (Zen 3)
 /// oneDNN was no faster, and graft's kernels were not tried; on Intel MKL runs at full speed.
-inline MatrixBackend backend_of_processor() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_is("amd") && widest_simd() == Simd::avx512) return MatrixBackend::graft;
-#endif
-  return MatrixBackend::torch;
-}
+MatrixBackend backend_of_processor();
 
 /// The measured choices of a process, and the pin.
 class MatrixChoices {
@@ -175,3 +152,7 @@ inline MatrixBackend matrix_backend() { return detail::MatrixChoices::instance()
 inline std::string matrix_backend_report() { return detail::MatrixChoices::instance().report(); }
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/ops/detail/matrix_backend-inl.hpp"
+#endif

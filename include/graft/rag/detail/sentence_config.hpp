@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "graft/core/json.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
@@ -48,27 +49,13 @@ struct SentenceConfig {
 };
 
 /// Throws FormatError naming all members of `fields` that are not `known`.
-inline void refuse_others(const JsonFields& fields, std::span<const std::string_view> known) {
-  std::string others;
-  for (const auto& [name, value] : fields.json().items())
-    if (std::find(known.begin(), known.end(), name) == known.end())
-      others += (others.empty() ? "" : ", ") + quoted(name);
-  if (!others.empty())
-    throw FormatError(message(fields.where(), ": graft does not know ", others,
-                              ", which may change the vectors; if not, take it out"));
-}
+void refuse_others(const JsonFields& fields, std::span<const std::string_view> known);
 
 /// Throws FormatError unless the member is absent, null or empty.
-inline void refuse_unless_empty(const JsonFields& fields, std::string_view name) {
-  if (fields.has(name) && !fields.value(name).empty()) fields.fail(name, "absent or empty; graft has no use for it");
-}
+void refuse_unless_empty(const JsonFields& fields, std::string_view name);
 
 /// Throws FormatError if a module reads or writes anything but the vector of the text.
-inline void check_places(const JsonFields& fields) {
-  for (const auto* name : {"module_input_name", "module_output_name"})
-    if (fields.text(name, "sentence_embedding") != "sentence_embedding")
-      fields.fail(name, "\"sentence_embedding\"; graft's modules follow each other");
-}
+void check_places(const JsonFields& fields);
 
 class SentenceConfigReader {
  public:
@@ -246,8 +233,8 @@ class SentenceConfigReader {
   SentenceConfig config_;
 };
 
-inline SentenceConfig SentenceConfig::read(const std::filesystem::path& directory) {
-  return SentenceConfigReader(directory).read();
-}
-
 }  // namespace graft::detail
+
+#ifndef GRAFT_COMPILED
+#include "graft/rag/detail/sentence_config-inl.hpp"
+#endif

@@ -5,14 +5,13 @@
 #include <limits>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
 
 /// Whether `a` stands before `b` in a ranking: the higher score, then the lower id.
-inline bool before(const Scored& a, const Scored& b) {
-  return a.score > b.score || (a.score == b.score && a.id < b.id);
-}
+bool before(const Scored& a, const Scored& b);
 
 /// Keeps the best k of what it is shown.
 class TopK {
@@ -51,3 +50,7 @@ class TopK {
 };
 
 }  // namespace graft::detail
+
+#ifndef GRAFT_COMPILED
+#include "graft/retrieval/detail/top_k-inl.hpp"
+#endif

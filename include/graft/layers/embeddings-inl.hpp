@@ -1,0 +1,31 @@
+#pragma once
+
+#include "graft/layers/embeddings.hpp"
+
+namespace graft {
+
+GRAFT_INLINE TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptions& options)
+    : words_(register_module(
+          "word_embeddings",
+          Embedding(torch::nn::EmbeddingOptions(options.vocabulary, options.hidden).padding_idx(options.padding)))),
+      positions_(register_module(
+          "position_embeddings",
+          Embedding(
+              torch::nn::EmbeddingOptions(options.positions, options.hidden).padding_idx(options.padding_position)))),
+      dropout_(options.dropout) {
+  if (options.types > 0) {
+    types_ =
+        register_module("token_type_embeddings", Embedding(torch::nn::EmbeddingOptions(options.types, options.hidden)));
+  }
+  norm_ = register_module("LayerNorm",
+                          torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.hidden}).eps(options.eps)));
+}
+
+GRAFT_INLINE torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
+                                                        const torch::Tensor& positions) {
+  const torch::Tensor words = words_(ids);
+  const torch::Tensor sum = (types_ ? words + types_(type_ids) : words) + positions_(positions);
+  return dropout(norm_(sum), is_training() ? dropout_ : 0.0);
+}
+
+}  // namespace graft
