@@ -10,6 +10,7 @@
 
 #include "finetune.hpp"
 #include "graft/tensor/allocator.hpp"
+#include "graft/version.hpp"
 #include "predict.hpp"
 
 int main(int argc, char** argv) {

@@ -15,6 +15,7 @@
 #include "../rag/progress.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/core/file.hpp"
+#include "graft/models/gguf.hpp"
 #include "graft/rag/answer_score.hpp"
 #include "graft/rag/local_generator.hpp"
 #include "graft/rag/prompt.hpp"

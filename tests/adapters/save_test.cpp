@@ -1,4 +1,6 @@
 #include "graft/adapters/peft/save.hpp"
+#include "graft/adapters/biases.hpp"
+#include "graft/adapters/dora.hpp"
 
 #include <fstream>
 #include <limits>

@@ -1,4 +1,5 @@
 #include "graft/generation/generate.hpp"
+#include "graft/generation/detail/generated_text.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "graft/ops/attention.hpp"
+#include "graft/core/error.hpp"
 
 #include <algorithm>
 
@@ -6,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "graft/ops/cached_attention.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "support/gradcheck.hpp"
 
 namespace {

@@ -1,4 +1,5 @@
 #include "graft/ops/layer_norm.hpp"
+#include "graft/ops/kernels/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>

@@ -1,4 +1,6 @@
 #include "graft/ops/linear.hpp"
+#include "graft/ops/detail/base_product.hpp"
+#include "graft/ops/kernels/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>

@@ -1,4 +1,5 @@
 #include "graft/ops/detail/product.hpp"
+#include "graft/ops/kernels/simd.hpp"
 
 #include <array>
 #include <cmath>

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/adapters/biases.hpp"
 #include "graft/adapters/dora.hpp"
 #include "graft/adapters/lora_fa.hpp"
 #include "graft/adapters/peft/save.hpp"

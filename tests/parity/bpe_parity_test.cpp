@@ -10,6 +10,7 @@
 #include "graft/generation/chat.hpp"
 #include "graft/text/decode_stream.hpp"
 #include "graft/text/detail/nfc.hpp"
+#include "graft/text/detail/rewrites.hpp"
 #include "parity/tokenizer_reference.hpp"
 
 namespace graft {

@@ -9,6 +9,8 @@
 
 #include "parity/tokenizer_reference.hpp"
 
+#include "graft/text/detail/bert_normalizer.hpp"
+
 namespace graft {
 namespace {
 

@@ -1,4 +1,6 @@
 #include "graft/retrieval/chunker.hpp"
+#include "graft/core/utf8.hpp"
+#include "graft/retrieval/detail/cut_places.hpp"
 
 #include "retrieval/support.hpp"
 

@@ -1,4 +1,5 @@
 #include "graft/retrieval/exact.hpp"
+#include "graft/retrieval/detail/top_k.hpp"
 
 #include <limits>
 #include <set>

@@ -1,4 +1,6 @@
 #include "graft/retrieval/hnsw.hpp"
+#include "graft/core/checksum.hpp"
+#include "graft/retrieval/detail/hnsw_graph.hpp"
 
 #include <map>
 #include <set>

@@ -1,4 +1,5 @@
 #include "graft/retrieval/sqlite_store.hpp"
+#include "graft/retrieval/sqlite/connection.hpp"
 
 #include <functional>
 

@@ -9,6 +9,7 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/models/heads.hpp"
+#include "graft/training/detail/batch_in_place.hpp"
 #include "graft/training/schedule.hpp"
 #include "support/error_message.hpp"
 #include "support/small_encoders.hpp"

@@ -80,6 +80,32 @@ struct Plan {
 /// Throws OptionError as attach() would: targets that match nothing, a rank outside a layer's range.
 Plan plan(const ModelShape& model, const PlanOptions& options = {});
 
+template <class Config>
+ModelShape bert_shape(const Config& config, std::int64_t labels) {
+  using Kind = LayerShape::Kind;
+  const std::int64_t d = config.hidden_size;
+  const std::int64_t ff = config.intermediate_size;
+  const std::string at = labels > 0 ? "bert." : "";
+  ModelShape model{{at + "embeddings.word_embeddings", Kind::embedding, {config.vocab_size, d}, false},
+                   {at + "embeddings.position_embeddings", Kind::embedding, {config.max_position_embeddings, d}, false},
+                   {at + "embeddings.token_type_embeddings", Kind::embedding, {config.type_vocab_size, d}, false},
+                   {at + "embeddings.LayerNorm", Kind::other, {d}}};
+  for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const std::string layer = message(at, "encoder.layer.", i, ".");
+    for (const char* name : {"query", "key", "value"}) {
+      model.push_back({layer + "attention.self." + name, Kind::linear, {d, d}});
+    }
+    model.push_back({layer + "attention.output.dense", Kind::linear, {d, d}});
+    model.push_back({layer + "attention.output.LayerNorm", Kind::other, {d}});
+    model.push_back({layer + "intermediate.dense", Kind::linear, {ff, d}});
+    model.push_back({layer + "output.dense", Kind::linear, {d, ff}});
+    model.push_back({layer + "output.LayerNorm", Kind::other, {d}});
+  }
+  model.push_back({at + "pooler.dense", Kind::linear, {d, d}});
+  if (labels > 0) model.push_back({"classifier", Kind::linear, {labels, d}});
+  return model;
+}
+
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

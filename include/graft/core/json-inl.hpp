@@ -124,13 +124,14 @@ GRAFT_INLINE std::string described(const Json& value) {
   }
 }
 
-GRAFT_INLINE JsonFields::JsonFields(const Json& object, std::string where) : object_(&object), where_(std::move(where)) {
+GRAFT_INLINE JsonFields::JsonFields(const Json& object, std::string where)
+    : object_(&object), where_(std::move(where)) {
   if (!object.is_object()) {
     throw FormatError(message(where_, ": is ", described(object), ", but must be a JSON object"));
   }
 }
 
-inline const Json* JsonFields::find(std::string_view field) const {
+GRAFT_INLINE const Json* JsonFields::find(std::string_view field) const {
   const auto place = object_->find(field);
   return place == object_->end() || place->is_null() ? nullptr : &*place;
 }
@@ -141,7 +142,7 @@ GRAFT_INLINE void JsonFields::fail(std::string_view field, std::string_view want
   throw FormatError(message(where_, ": ", quoted(field), " ", problem, ", but must be ", wanted));
 }
 
-inline const Json& JsonFields::value(std::string_view field) const {
+GRAFT_INLINE const Json& JsonFields::value(std::string_view field) const {
   const Json* found = find(field);
   if (!found) fail(field, "there");
   return *found;
@@ -193,7 +194,7 @@ GRAFT_INLINE JsonFields JsonFields::object(std::string_view field) const {
 }
 
 GRAFT_INLINE std::int64_t JsonFields::integer(std::string_view field, std::int64_t min, std::int64_t max,
-                                        std::int64_t fallback) const {
+                                              std::int64_t fallback) const {
   return has(field) ? integer(field, min, max) : fallback;
 }
 

@@ -74,14 +74,14 @@ GRAFT_INLINE AdapterDir::AdapterDir(std::filesystem::path path, const Safetensor
   }
 }
 
-inline const TensorInfo* AdapterDir::find(std::string_view name) const {
+GRAFT_INLINE const TensorInfo* AdapterDir::find(std::string_view name) const {
   const auto place = std::lower_bound(tensors_.begin(), tensors_.end(), name,
                                       [](const TensorInfo& tensor, std::string_view n) { return tensor.name < n; });
   return place != tensors_.end() && place->name == name ? &*place : nullptr;
 }
 
 GRAFT_INLINE void write_adapter_dir(const std::filesystem::path& destination, const AdapterConfig& config,
-                              std::span<const TensorBytes> tensors, const AdapterDirOptions& options) {
+                                    std::span<const TensorBytes> tensors, const AdapterDirOptions& options) {
   std::vector<TensorBytes> named(tensors.begin(), tensors.end());
   for (TensorBytes& tensor : named) tensor.name = adapter_tensor_name(tensor.name);
   std::map<std::string, std::string> metadata = options.metadata;

@@ -133,12 +133,12 @@ GRAFT_INLINE GgufFile::GgufFile(const std::filesystem::path& path, const GgufLim
   for (std::size_t i = 0; i < tensors_.size(); ++i) by_name_.find(tensors_[i].name)->second = i;
 }
 
-inline const GgufTensor* GgufFile::find(std::string_view name) const {
+GRAFT_INLINE const GgufTensor* GgufFile::find(std::string_view name) const {
   const auto found = by_name_.find(name);
   return found == by_name_.end() ? nullptr : &tensors_[found->second];
 }
 
-inline const GgufTensor& GgufFile::tensor(std::string_view name) const {
+GRAFT_INLINE const GgufTensor& GgufFile::tensor(std::string_view name) const {
   if (const GgufTensor* found = find(name)) return *found;
   throw FormatError(message(path().native(), ": has no tensor ", quoted(name),
                             "; it is of another architecture, or "

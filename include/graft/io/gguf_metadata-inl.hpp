@@ -93,18 +93,18 @@ GRAFT_INLINE std::vector<std::string_view> GgufMetadata::keys() const {
   return out;
 }
 
-inline const GgufMetadata::Entry* GgufMetadata::find(std::string_view key) const {
+GRAFT_INLINE const GgufMetadata::Entry* GgufMetadata::find(std::string_view key) const {
   const auto found = entries_.find(key);
   return found == entries_.end() ? nullptr : &found->second;
 }
 
-inline const GgufMetadata::Entry& GgufMetadata::scalar(std::string_view key, std::string_view wanted) const {
+GRAFT_INLINE const GgufMetadata::Entry& GgufMetadata::scalar(std::string_view key, std::string_view wanted) const {
   const Entry* entry = find(key);
   if (!entry || entry->array) fail(key, wanted);
   return *entry;
 }
 
-inline const GgufMetadata::Entry& GgufMetadata::array(std::string_view key, std::string_view wanted) const {
+GRAFT_INLINE const GgufMetadata::Entry& GgufMetadata::array(std::string_view key, std::string_view wanted) const {
   const Entry* entry = find(key);
   if (!entry || !entry->array) fail(key, wanted);
   return *entry;
@@ -181,7 +181,7 @@ GRAFT_INLINE std::int64_t GgufMetadata::integer(std::string_view key, std::int64
 }
 
 GRAFT_INLINE std::int64_t GgufMetadata::integer(std::string_view key, std::int64_t min, std::int64_t max,
-                                          std::int64_t fallback) const {
+                                                std::int64_t fallback) const {
   return has(key) ? integer(key, min, max) : fallback;
 }
 

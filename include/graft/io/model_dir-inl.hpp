@@ -160,7 +160,7 @@ GRAFT_INLINE std::size_t ModelDir::position_of(std::string_view name) const {
                                                         : tensors_.size();
 }
 
-inline const TensorInfo* ModelDir::find(std::string_view name) const {
+GRAFT_INLINE const TensorInfo* ModelDir::find(std::string_view name) const {
   const std::size_t position = position_of(name);
   return position < tensors_.size() ? &tensors_[position] : nullptr;
 }

@@ -56,7 +56,7 @@ inline constexpr GgufTypeEntry gguf_types[] = {
     {GgufType::BF16, "BF16", 1, 2, convert_each<std::uint16_t, bfloat16_to_float>},
 };
 
-inline const GgufTypeEntry& entry_of(GgufType type) {
+GRAFT_INLINE const GgufTypeEntry& entry_of(GgufType type) {
   for (const GgufTypeEntry& entry : gguf_types) {
     if (entry.type == type) return entry;
   }

@@ -276,7 +276,7 @@ GRAFT_INLINE void SafetensorsFile::check_coverage(std::uint64_t data_begin) cons
   }
 }
 
-inline const TensorInfo* SafetensorsFile::find(std::string_view name) const {
+GRAFT_INLINE const TensorInfo* SafetensorsFile::find(std::string_view name) const {
   const auto place = std::lower_bound(by_name_.begin(), by_name_.end(), name,
                                       [this](std::size_t i, std::string_view n) { return tensors_[i].name < n; });
   return place != by_name_.end() && tensors_[*place].name == name ? &tensors_[*place] : nullptr;

@@ -203,13 +203,13 @@ GRAFT_INLINE std::string BertConfig::class_name(const std::string& bert_name) co
   return (is_roberta() ? "Roberta" : "Bert") + bert_name.substr(std::string_view("Bert").size());
 }
 
-inline const std::vector<std::string>& BertConfig::head_names() {
+GRAFT_INLINE const std::vector<std::string>& BertConfig::head_names() {
   static const std::vector<std::string> names{"pooler",          "classifier",           "qa_outputs",
                                               "cls.predictions", "cls.seq_relationship", "lm_head"};
   return names;
 }
 
-inline const std::vector<std::pair<std::string, std::string>>& BertConfig::tied_names() {
+GRAFT_INLINE const std::vector<std::pair<std::string, std::string>>& BertConfig::tied_names() {
   static const std::vector<std::pair<std::string, std::string>> names{
       {"cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"},
       {"cls.predictions.decoder.bias", "cls.predictions.bias"},

@@ -114,7 +114,7 @@ GRAFT_INLINE std::string CausalConfig::class_name() const {
   return model_type == "qwen3" ? "Qwen3ForCausalLM" : "LlamaForCausalLM";
 }
 
-inline const std::vector<std::string>& CausalConfig::head_names() {
+GRAFT_INLINE const std::vector<std::string>& CausalConfig::head_names() {
   static const std::vector<std::string> none;
   return none;
 }

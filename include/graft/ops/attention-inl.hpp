@@ -17,10 +17,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "graft/ops/attention.hpp"
-#include "graft/ops/kernels/attention_kernels.hpp"
 #include "graft/ops/detail/autograd.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
 #include "graft/ops/detail/flash_attention.hpp"
+#include "graft/ops/kernels/attention_kernels.hpp"
 
 namespace graft {
 namespace detail {
@@ -47,7 +47,7 @@ GRAFT_INLINE void check_offsets(const Offsets& offsets, const at::Tensor& q) {
 }
 
 GRAFT_INLINE void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
-                            const AttentionOptions& options, const at::Tensor& bias) {
+                                  const AttentionOptions& options, const at::Tensor& bias) {
   check_dropout(options.dropout);
   if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
     throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
@@ -131,7 +131,7 @@ HeadRows<const S> const_head_rows(const at::Tensor& x) {
 GRAFT_INLINE at::Tensor dense_heads(const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
 
 GRAFT_INLINE AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, double scale, bool causal,
-                                      std::int64_t window, const DropoutBits& bits) {
+                                            std::int64_t window, const DropoutBits& bits) {
   return {q.size(1), q.size(1) / k.size(1), q.size(2), scale,    causal,
           window,    bits.keep_scale(),     nullptr,   bits.key, bits.threshold};
 }
@@ -249,10 +249,9 @@ GRAFT_INLINE at::Tensor bias_of_pairs(const at::Tensor& bias, std::int64_t lengt
   return bias.index_select(1, column.flatten()).unflatten(1, {length, length});
 }
 
-/// The same function from LibTorch's operations, a sequence at a time.
 GRAFT_INLINE at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                        const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
-                                        double dropout, const at::Tensor& bias = {}) {
+                                              const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
+                                              double dropout, const at::Tensor& bias) {
   const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
   const std::int64_t group = q.size(1) / k.size(1);
   std::vector<at::Tensor> parts;
@@ -276,8 +275,8 @@ GRAFT_INLINE at::Tensor attention_by_sequence(const at::Tensor& q, const at::Ten
 /// The same function from LibTorch's operations on [N, longest] places, each of a token or masked,
 /// so that no offset is read on the host.
 GRAFT_INLINE at::Tensor attention_padded(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                   const Offsets& offsets, double scale, bool causal, std::int64_t window,
-                                   double dropout, const at::Tensor& bias = {}) {
+                                         const Offsets& offsets, double scale, bool causal, std::int64_t window,
+                                         double dropout, const at::Tensor& bias = {}) {
   const std::int64_t tokens = q.size(0), sequences = offsets.ends.size(0) - 1, length = offsets.longest;
   if (tokens == 0 || sequences == 0) return at::empty_like(q);
   const at::Tensor starts = offsets.ends.slice(0, 0, sequences), lengths = offsets.ends.diff();
@@ -305,7 +304,7 @@ GRAFT_INLINE at::Tensor attention_padded(const at::Tensor& q, const at::Tensor& 
 }  // namespace detail
 
 GRAFT_INLINE at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
-                            const AttentionOptions& options, const at::Tensor& distance_bias) {
+                                  const AttentionOptions& options, const at::Tensor& distance_bias) {
   detail::check_attention(q, k, v, offsets, options, distance_bias);
   const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
   if (detail::has_flash_attention(q) && !distance_bias.defined()) {

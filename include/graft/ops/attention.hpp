@@ -42,6 +42,15 @@ struct AttentionOptions {
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
                      const AttentionOptions& options = {}, const at::Tensor& distance_bias = {});
 
+namespace detail {
+
+/// The same function from LibTorch's operations, a sequence at a time.
+at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                 const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
+                                 double dropout, const at::Tensor& bias = {});
+
+}  // namespace detail
+
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

@@ -132,7 +132,7 @@ class Trainer {
 
 }  // namespace graft
 
-#include "graft/training/resume-inl.hpp"
 #ifndef GRAFT_COMPILED
+#include "graft/training/resume-inl.hpp"
 #include "graft/training/trainer-inl.hpp"
 #endif

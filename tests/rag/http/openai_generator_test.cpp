@@ -6,6 +6,7 @@
 #include <httplib.h>
 
 #include "graft/core/json.hpp"
+#include "graft/rag/detail/chat_stream.hpp"
 #include "graft/rag/openai_generator.hpp"
 #include "rag/http/servers.hpp"
 #include "support/error_message.hpp"

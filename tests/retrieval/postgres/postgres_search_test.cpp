@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "graft/retrieval/exact.hpp"
+#include "graft/retrieval/postgres/connection.hpp"
 #include "graft/retrieval/postgres_index.hpp"
 #include "graft/retrieval/postgres_store.hpp"
 #include "graft/retrieval/retriever.hpp"

@@ -1,4 +1,5 @@
 #include "graft/retrieval/postgres_store.hpp"
+#include "graft/retrieval/postgres/connection.hpp"
 
 #include <atomic>
 #include <thread>

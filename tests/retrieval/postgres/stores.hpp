@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "graft/retrieval/postgres/connection.hpp"
 #include "graft/retrieval/postgres_store.hpp"
 #include "retrieval/postgres/server.hpp"
 
