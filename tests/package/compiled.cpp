@@ -1,0 +1,3 @@
+#include "graft/core/file.hpp"
+
+void write_compiled() { graft::write_file("compiled.txt", "the library\n"); }

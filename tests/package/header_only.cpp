@@ -1,0 +1,8 @@
+#include "graft/core/file.hpp"
+
+void write_compiled();
+
+int main() {
+  graft::write_file("header_only.txt", "headers alone\n");
+  write_compiled();
+}
