@@ -9,8 +9,8 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/biases.hpp"
-#include "graft/adapters/dora.hpp"
-#include "graft/adapters/lora_fa.hpp"
+#include "graft/adapters/kinds/dora.hpp"
+#include "graft/adapters/kinds/lora_fa.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/training/lora_plus.hpp"
@@ -77,19 +77,19 @@ std::map<std::string, torch::Tensor> trained_by_name(LayersImpl& model) {
   std::map<std::string, torch::Tensor> trained;
   std::set<std::string> adapted;
   for (const auto& [path, layer] : adaptable_layers(model)) {
-    const auto slot = layer->slot("default");
-    if (!slot) continue;
-    const auto adapter = layer->adapter("default");
+    if (!layer->adapter("default")) continue;
+    const auto adapter = layer->adapter<LowRankAdapter>("default");
     if (!adapter) {
-      const bool rows = std::dynamic_pointer_cast<TokenRowsAdapter>(slot) != nullptr;
-      trained[path + (rows ? ".token_adapter.trainable_tokens_delta" : ".ia3_l")] = slot->parameters()[0];
+      const bool rows = layer->adapter<TokenRowsAdapter>("default") != nullptr;
+      trained[path + (rows ? ".token_adapter.trainable_tokens_delta" : ".ia3_l")] =
+          layer->adapter("default")->parameters()[0];
       continue;
     }
     adapted.insert(path);
-    trained[path + "." + layer->factor_keys().first] = adapter->lora_A;
-    trained[path + "." + layer->factor_keys().second] = adapter->lora_B;
+    trained[path + "." + layer->layer_type().key_A] = adapter->lora_A;
+    trained[path + "." + layer->layer_type().key_B] = adapter->lora_B;
     if (adapter->lora_B_bias.defined()) trained[path + ".lora_B.bias"] = adapter->lora_B_bias;
-    if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
+    if (const auto dora = layer->adapter<DoraAdapter>("default")) {
       trained[path + ".lora_magnitude_vector"] = dora->lora_magnitude_vector;
     }
   }
@@ -214,7 +214,7 @@ class FamilyParity : public testing::Test {
   std::map<std::string, torch::Tensor> trained() {
     std::map<std::string, torch::Tensor> all;
     for (const auto& [path, layer] : adaptable_layers(model)) {
-      if (const auto adapter = layer->adapter("default")) {
+      if (const auto adapter = layer->adapter<LowRankAdapter>("default")) {
         all[path + ".lora_A"] = adapter->lora_A;
         all[path + ".lora_B"] = adapter->lora_B;
       }
