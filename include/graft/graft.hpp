@@ -14,6 +14,7 @@
 #include "graft/adapters/kinds/lora.hpp"
 #include "graft/adapters/kinds/lora_fa.hpp"
 #include "graft/adapters/kinds/token_rows.hpp"
+#include "graft/adapters/kinds/vera.hpp"
 #include "graft/adapters/layer_adapter.hpp"
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/lora.hpp"
