@@ -11,7 +11,7 @@
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adamw.h>
 
-#include "graft/adapters/dora.hpp"
+#include "graft/adapters/kinds/dora.hpp"
 #include "graft/models/heads.hpp"
 
 namespace {
@@ -63,7 +63,7 @@ int main(int argc, char** argv) {
   for (const std::vector<std::string>& targets : all_targets) {
     graft::BertForSequenceClassification plain(config), stretched(config);
     graft::attach(*plain, {.rank = 8}, {.layers = targets});
-    graft::attach_dora(*stretched, {.rank = 8}, {.layers = targets});
+    graft::attach(*stretched, graft::DoraOptions({.rank = 8}), {.layers = targets});
     Run lora(plain), dora(stretched);
     for (std::int64_t i = 0; i < steps + 2; ++i) {
       for (Run* run : {&lora, &dora}) run->step(batch, labels);

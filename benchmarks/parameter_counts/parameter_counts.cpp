@@ -50,7 +50,7 @@ graft::Targets targets_of(const Case& c) {
 
 graft::PlanOptions options_of(const Case& c) {
   if (c.targets.empty()) return {};
-  return {.lora = graft::LoraOptions{.rank = c.rank}, .targets = targets_of(c)};
+  return {.adapter = graft::LoraOptions{.rank = c.rank}, .targets = targets_of(c)};
 }
 
 std::string name_of(const Case& c) {

@@ -16,8 +16,8 @@ namespace {
 
 void randomise(Adaptable& layer, const std::string& name = "default") {
   const torch::NoGradGuard no_grad;
-  layer.adapter(name)->lora_A.normal_(0.0, 0.1);
-  layer.adapter(name)->lora_B.normal_(0.0, 0.1);
+  layer.adapter<LowRankAdapter>(name)->lora_A.normal_(0.0, 0.1);
+  layer.adapter<LowRankAdapter>(name)->lora_B.normal_(0.0, 0.1);
 }
 
 struct ParentImpl : torch::nn::Cloneable<ParentImpl> {
@@ -39,7 +39,7 @@ struct LoraParentImpl : torch::nn::Cloneable<LoraParentImpl> {
 template <class Parent>
 void expect_clone_keeps_adapters() {
   Parent parent;
-  if (!parent.query->adapter("default")) parent.query->add_adapter("default", {.rank = 2});
+  if (!parent.query->adapter("default")) parent.query->add("default", {.rank = 2});
   randomise(*parent.query);
   const auto x = torch::randn({3, 6});
   const auto y = parent.forward(x);
@@ -54,7 +54,7 @@ void expect_clone_keeps_adapters() {
   copy->query->choose({});
   EXPECT_FALSE(torch::equal(copy->forward(x), y));
   EXPECT_TRUE(torch::equal(parent.forward(x), y));
-  copy->query->add_adapter("second", {.rank = 1});
+  copy->query->add("second", {.rank = 1});
   EXPECT_EQ(copy->query->adapters(), (std::vector<std::string>{"default", "second"}));
   EXPECT_EQ(parent.query->adapters(), std::vector<std::string>{"default"});
   copy->query->remove_adapter("second");
@@ -68,9 +68,9 @@ TEST(Adaptable, CloneOfAParentReplacesTheAdapterItsConstructorMade) { expect_clo
 
 TEST(Adaptable, CloneOfALayerKeepsItsAdaptersMergedOrNot) {
   Linear layer(torch::nn::LinearOptions(5, 7));
-  layer->add_adapter("a", {.rank = 2, .alpha = 3, .dropout = 0.5});
+  layer->add("a", {.rank = 2, .alpha = 3, .dropout = 0.5});
   randomise(*layer, "a");
-  layer->add_adapter("b", {.rank = 1});
+  layer->add("b", {.rank = 1});
   randomise(*layer, "b");
   layer->choose({{"a", 0.5}, {"b", -2.0}});
   layer->eval();
@@ -79,7 +79,7 @@ TEST(Adaptable, CloneOfALayerKeepsItsAdaptersMergedOrNot) {
   layer->merge();
   const auto copy = std::dynamic_pointer_cast<AdaptableImpl<torch::nn::LinearImpl>>(layer->clone());
   EXPECT_TRUE(copy->merged());
-  EXPECT_EQ(copy->adapter("a")->options.dropout, 0.5);
+  EXPECT_EQ(copy->adapter<LowRankAdapter>("a")->options.dropout, 0.5);
   copy->unmerge();
   EXPECT_TRUE(torch::equal(copy->weight, bits));
   EXPECT_FALSE(torch::equal(layer->weight, bits));
@@ -98,7 +98,7 @@ TEST(Adaptable, NoneActiveIsTheExactPlainLayer) {
   const torch::Tensor base = layer(x);
   // Eight products each, summed in another order.
   EXPECT_TRUE(torch::allclose(base, plain(x), 1e-6, 1e-6));
-  layer->add_adapter("default", {.rank = 2});
+  layer->add("default", {.rank = 2});
   EXPECT_TRUE(torch::allclose(layer(x), base, 0, 0)) << "a fresh adapter changes nothing";
   randomise(*layer);
   EXPECT_FALSE(torch::allclose(layer(x), base));
@@ -108,7 +108,7 @@ TEST(Adaptable, NoneActiveIsTheExactPlainLayer) {
 
 TEST(Adaptable, LayersOfOneInputGoThroughOneGroup) {
   Linear query(torch::nn::LinearOptions(8, 4)), key(torch::nn::LinearOptions(8, 6).bias(false));
-  query->add_adapter("default", {.rank = 2});
+  query->add("default", {.rank = 2});
   randomise(*query);
   const auto x = torch::randn({3, 8});
   const std::vector<LinearPart> parts{*query->part(x), *key->part(x)};
@@ -120,7 +120,7 @@ TEST(Adaptable, LayersOfOneInputGoThroughOneGroup) {
 TEST(Adaptable, ParametersOfTheLayerKeepTheirNames) {
   Linear layer(torch::nn::LinearOptions(8, 4));
   EXPECT_EQ(layer->named_parameters().keys(), (std::vector<std::string>{"weight", "bias"}));
-  layer->add_adapter("task", {.rank = 2});
+  layer->add("task", {.rank = 2});
   EXPECT_EQ(layer->named_parameters().keys(),
             (std::vector<std::string>{"weight", "bias", "adapters.task.lora_A", "adapters.task.lora_B"}));
   layer->remove_adapter("task");
@@ -130,9 +130,9 @@ TEST(Adaptable, ParametersOfTheLayerKeepTheirNames) {
 TEST(Adaptable, ActiveAdaptersAreSummedWithTheirWeights) {
   Linear layer(torch::nn::LinearOptions(6, 5));
   layer->to(torch::kFloat64);
-  layer->add_adapter("a", {.rank = 2, .alpha = 8});
+  layer->add("a", {.rank = 2, .alpha = 8});
   randomise(*layer, "a");
-  layer->add_adapter("b", {.rank = 3, .alpha = 1});
+  layer->add("b", {.rank = 3, .alpha = 1});
   randomise(*layer, "b");
   const auto x = torch::randn({4, 6}, torch::kFloat64);
   const auto base = torch::linear(x, layer->weight, layer->bias);
@@ -145,12 +145,12 @@ TEST(Adaptable, ActiveAdaptersAreSummedWithTheirWeights) {
 
 TEST(Adaptable, ChoosingDoesNotChangeWhatIsTrained) {
   Linear layer(torch::nn::LinearOptions(6, 5));
-  layer->add_adapter("a", {.rank = 2});
-  layer->add_adapter("b", {.rank = 2});
+  layer->add("a", {.rank = 2});
+  layer->add("b", {.rank = 2});
   layer->choose({{"a"}});
-  for (const auto* name : {"a", "b"}) EXPECT_TRUE(layer->adapter(name)->lora_A.requires_grad());
+  for (const auto* name : {"a", "b"}) EXPECT_TRUE(layer->adapter<LowRankAdapter>(name)->lora_A.requires_grad());
   layer->choose({});
-  for (const auto* name : {"a", "b"}) EXPECT_TRUE(layer->adapter(name)->lora_A.requires_grad());
+  for (const auto* name : {"a", "b"}) EXPECT_TRUE(layer->adapter<LowRankAdapter>(name)->lora_A.requires_grad());
   EXPECT_FALSE(layer->weight.requires_grad());
   EXPECT_FALSE(layer->bias.requires_grad());
 }
@@ -158,8 +158,8 @@ TEST(Adaptable, ChoosingDoesNotChangeWhatIsTrained) {
 TEST(Adaptable, UnmergeGivesBackTheVeryBitsAfterAHundredRoundsInBfloat16) {
   Linear layer(torch::nn::LinearOptions(64, 48));
   layer->to(torch::kBFloat16);
-  layer->add_adapter("default", {.rank = 4});
-  EXPECT_EQ(layer->adapter("default")->lora_A.scalar_type(), torch::kFloat32);
+  layer->add("default", {.rank = 4});
+  EXPECT_EQ(layer->adapter<LowRankAdapter>("default")->lora_A.scalar_type(), torch::kFloat32);
   randomise(*layer);
   const auto bits = layer->weight.clone();
   const auto expected = (bits.to(torch::kFloat32) + layer->update("default")).to(torch::kBFloat16);
@@ -174,7 +174,7 @@ TEST(Adaptable, UnmergeGivesBackTheVeryBitsAfterAHundredRoundsInBfloat16) {
 TEST(Adaptable, MergedLayerGivesTheAdaptersOutput) {
   Linear layer(torch::nn::LinearOptions(6, 5));
   layer->to(torch::kFloat64);
-  layer->add_adapter("default", {.rank = 2});
+  layer->add("default", {.rank = 2});
   randomise(*layer);
   const auto x = torch::randn({4, 6}, torch::kFloat64);
   const auto y = layer(x);
@@ -186,11 +186,11 @@ TEST(Adaptable, MergedLayerGivesTheAdaptersOutput) {
 
 TEST(Adaptable, MergeRefusesWhatIsNotFiniteAndLeavesTheWeight) {
   Linear layer(torch::nn::LinearOptions(6, 5));
-  layer->add_adapter("default", {.rank = 2});
+  layer->add("default", {.rank = 2});
   const auto bits = layer->weight.clone();
   {
     const torch::NoGradGuard no_grad;
-    layer->adapter("default")->lora_B.fill_(std::numeric_limits<float>::infinity());
+    layer->adapter<LowRankAdapter>("default")->lora_B.fill_(std::numeric_limits<float>::infinity());
   }
   EXPECT_EQ(error_message([&] { layer->merge(); }),
             "StateError: merging \"default\" into a layer [5, 6] gives values that are not finite; the weight was left "
@@ -201,11 +201,11 @@ TEST(Adaptable, MergeRefusesWhatIsNotFiniteAndLeavesTheWeight) {
 
 TEST(Adaptable, DropoutActsOnTheInputOfAInTrainingOnly) {
   Linear layer(torch::nn::LinearOptions(20, 20));
-  layer->add_adapter("default", {.rank = 20, .alpha = 20, .dropout = 0.25});
+  layer->add("default", {.rank = 20, .alpha = 20, .dropout = 0.25});
   {
     const torch::NoGradGuard no_grad;  // the branch is then the dropped input itself
-    layer->adapter("default")->lora_A.copy_(torch::eye(20));
-    layer->adapter("default")->lora_B.copy_(torch::eye(20));
+    layer->adapter<LowRankAdapter>("default")->lora_A.copy_(torch::eye(20));
+    layer->adapter<LowRankAdapter>("default")->lora_B.copy_(torch::eye(20));
   }
   const auto x = torch::rand({500, 20}) + 1.0;
   const auto base = torch::linear(x, layer->weight, layer->bias);
@@ -222,11 +222,11 @@ TEST(Adaptable, InitialValuesComeFromTheGenerator) {
   const auto draw = [] {
     torch::manual_seed(11);
     Linear layer(torch::nn::LinearOptions(100, 80));
-    layer->add_adapter("default", {.rank = 8});
+    layer->add("default", {.rank = 8});
     return layer;
   };
-  const auto a = draw()->adapter("default");
-  EXPECT_TRUE(torch::equal(a->lora_A, draw()->adapter("default")->lora_A));
+  const auto a = draw()->adapter<LowRankAdapter>("default");
+  EXPECT_TRUE(torch::equal(a->lora_A, draw()->adapter<LowRankAdapter>("default")->lora_A));
   EXPECT_EQ(a->lora_B.abs().max().item<float>(), 0.0F);
   EXPECT_LE(a->lora_A.abs().max().item<float>(), 0.1F) << "uniform in +-1 / sqrt(in)";
   EXPECT_NEAR(a->lora_A.std().item<float>(), 0.1 / std::sqrt(3.0), 0.005);
@@ -235,8 +235,8 @@ TEST(Adaptable, InitialValuesComeFromTheGenerator) {
 TEST(Adaptable, GaussianStartHasDeviationOneOverRank) {
   torch::manual_seed(11);
   Linear layer(torch::nn::LinearOptions(1000, 80));
-  layer->add_adapter("default", {.rank = 4, .start = LowRankStart::gaussian});
-  EXPECT_NEAR(layer->adapter("default")->lora_A.std().item<float>(), 0.25, 0.01);
+  layer->add("default", {.rank = 4, .start = LowRankStart::gaussian});
+  EXPECT_NEAR(layer->adapter<LowRankAdapter>("default")->lora_A.std().item<float>(), 0.25, 0.01);
 }
 
 TEST(Adaptable, WrongInputWidthIsAShapeError) {
@@ -252,7 +252,7 @@ TEST(Adaptable, WrongInputWidthIsAShapeError) {
 TEST(Adaptable, BadInputGetsAMessageThatSaysWhatToDo) {
   Linear layer(torch::nn::LinearOptions(6, 5));
   const auto message_of = [&](const std::string& name, const LoraOptions& options) {
-    return error_message([&] { layer->add_adapter(name, options); });
+    return error_message([&] { layer->add(name, options); });
   };
   const double nan = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(message_of("a", {.rank = 0}), "OptionError: rank is 0 for this layer [5, 6]; choose 1 to 5");
@@ -276,7 +276,7 @@ TEST(Adaptable, BadInputGetsAMessageThatSaysWhatToDo) {
   EXPECT_TRUE(layer->weight.requires_grad()) << "a failed call changes nothing";
   EXPECT_TRUE(layer->adapters().empty());
 
-  layer->add_adapter("a", {.rank = 2});
+  layer->add("a", {.rank = 2});
   EXPECT_EQ(message_of("a", {.rank = 2}),
             "OptionError: adapter name \"a\" is taken in this layer; remove that one or choose another");
   EXPECT_EQ(error_message([&] { layer->remove_adapter("b"); }),
@@ -352,9 +352,10 @@ TEST(Lora, TrainsTheAdapterAndNothingElse) {
   layer(torch::randn({3, 6})).sum().backward();
   EXPECT_FALSE(layer->weight.grad().defined());
   EXPECT_FALSE(layer->bias.grad().defined());
-  EXPECT_TRUE(layer->adapter("default")->lora_B.grad().defined());
-  EXPECT_EQ(layer->adapter("default")->lora_A.grad().abs().max().item<float>(), 0.0F) << "B is zero at first";
-  EXPECT_EQ(layer->adapter("default")->scale(), 2.0);
+  EXPECT_TRUE(layer->adapter<LowRankAdapter>("default")->lora_B.grad().defined());
+  EXPECT_EQ(layer->adapter<LowRankAdapter>("default")->lora_A.grad().abs().max().item<float>(), 0.0F)
+      << "B is zero at first";
+  EXPECT_EQ(layer->adapter<LowRankAdapter>("default")->scale(), 2.0);
 }
 
 }  // namespace

@@ -43,7 +43,7 @@ const torch::Tensor ids = torch::tensor({1, 2, 3, 9});
 void randomise(torch::nn::Module& model, const std::string& name) {
   const torch::NoGradGuard no_grad;
   for (const auto& [path, layer] : adaptable_layers(model)) {
-    if (const auto adapter = layer->adapter(name)) adapter->lora_B.normal_();
+    if (const auto adapter = layer->adapter<LowRankAdapter>(name)) adapter->lora_B.normal_();
   }
 }
 
@@ -149,7 +149,8 @@ TEST(Attach, AMergeThatFailsInOneLayerMergesNone) {
   randomise(model, "default");
   {
     const torch::NoGradGuard no_grad;
-    adaptable_layers(model)[3].second->adapter("default")->lora_B.fill_(std::numeric_limits<float>::quiet_NaN());
+    adaptable_layers(model)[3].second->adapter<LowRankAdapter>("default")->lora_B.fill_(
+        std::numeric_limits<float>::quiet_NaN());
   }
   EXPECT_EQ(
       error_message([&] { merge(model); }),

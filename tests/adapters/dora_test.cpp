@@ -1,4 +1,4 @@
-#include "graft/adapters/dora.hpp"
+#include "graft/adapters/kinds/dora.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -17,7 +17,7 @@ void randomise(DoraAdapter& adapter) {
   adapter.lora_magnitude_vector.uniform_(0.5, 2.0);
 }
 
-DoraAdapter& dora_of(const Adaptable& layer) { return dynamic_cast<DoraAdapter&>(*layer.adapter("default")); }
+DoraAdapter& dora_of(const Adaptable& layer) { return *layer.adapter<DoraAdapter>("default"); }
 
 TEST(Dora, FreshLayerEqualsItsBase) {
   torch::manual_seed(1);
@@ -49,6 +49,22 @@ TEST(Dora, OutputsAndGradientsAreThoseOfTheFormulaWithAConstantNorm) {
       EXPECT_LT(((ours[i] - theirs[i]).abs().max() / theirs[i].abs().max()).item<double>(), tolerance) << i;
     }
   }
+}
+
+TEST(Dora, ALayerWithoutBiasHasItsGradients) {
+  torch::manual_seed(7);
+  Dora<torch::nn::Linear> layer(torch::nn::LinearOptions(6, 5).bias(false), LoraOptions{.rank = 2, .alpha = 2});
+  DoraAdapter& adapter = dora_of(*layer);
+  randomise(adapter);
+  const auto x = torch::randn({3, 6});
+  const auto W = layer->weight + adapter.lora_B.mm(adapter.lora_A);
+  const auto c = adapter.lora_magnitude_vector / torch::linalg_norm(W, c10::nullopt, {1}).detach();
+  const std::vector<torch::Tensor> inputs = {adapter.lora_A, adapter.lora_B, adapter.lora_magnitude_vector};
+  const auto expected = torch::linear(x, W * c.unsqueeze(1)), y = layer->forward(x);
+  EXPECT_TRUE(torch::allclose(y, expected, 1e-5, 1e-5));
+  const auto theirs = torch::autograd::grad({expected.square().sum()}, inputs);
+  const auto ours = torch::autograd::grad({y.square().sum()}, inputs);
+  for (std::size_t i = 0; i < inputs.size(); ++i) EXPECT_TRUE(torch::allclose(ours[i], theirs[i], 1e-4, 1e-4)) << i;
 }
 
 TEST(Dora, NormsFollowWhatTheyAreMadeOf) {
@@ -87,7 +103,7 @@ TEST(Dora, SumsWithOtherAdaptersByWeight) {
   torch::manual_seed(5);
   Dora<torch::nn::Linear> layer(torch::nn::LinearOptions(6, 5), LoraOptions{.rank = 2});
   randomise(dora_of(*layer));
-  layer->add_adapter("plain", {.rank = 1, .bias = true});
+  layer->add("plain", {.rank = 1, .bias = true});
   {
     const torch::NoGradGuard no_grad;
     for (torch::Tensor& factor : layer->adapter("plain")->parameters()) factor.normal_();
@@ -119,7 +135,7 @@ TEST(Dora, ACloneHasItsOwnMagnitudes) {
 TEST(Dora, ABiasOnBIsRefused) {
   Linear layer(torch::nn::LinearOptions(6, 5));
   EXPECT_EQ(
-      error_message([&] { layer->add_dora("default", {.rank = 9, .bias = true}); }),
+      error_message([&] { layer->add("default", DoraOptions({.rank = 9, .bias = true})); }),
       "OptionError: rank is 9 for this layer [5, 6]; choose 1 to 5; DoRA for this layer takes no bias on B; leave "
       "LoraOptions::bias off");
   EXPECT_TRUE(layer->adapters().empty());
@@ -131,7 +147,7 @@ TEST(LoraBias, IsAddedMergedAndTakenOffBitForBit) {
   const auto x = torch::randn({3, 6});
   const auto base = layer->forward(x);
   const torch::NoGradGuard no_grad;
-  layer->adapter("default")->lora_B_bias.fill_(1.0);
+  layer->adapter<LowRankAdapter>("default")->lora_B_bias.fill_(1.0);
   const auto apart = layer->forward(x);
   EXPECT_TRUE(torch::allclose(apart, base + 3.0));
   const auto bias = layer->bias.clone();
@@ -146,7 +162,7 @@ TEST(LoraBias, IsAddedMergedAndTakenOffBitForBit) {
       error_message([&] { bare->merge(); }),
       "StateError: a layer [5, 6] has no bias that could take the one of its adapter's B; keep the adapter apart");
   Embedding words(torch::nn::EmbeddingOptions(6, 5));
-  EXPECT_EQ(error_message([&] { words->add_adapter("a", {.rank = 2, .bias = true}); }),
+  EXPECT_EQ(error_message([&] { words->add("a", {.rank = 2, .bias = true}); }),
             "OptionError: this layer: B has no place for a bias here; leave the layer out of the targets");
 }
 

@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "graft/adapters/dora.hpp"
-#include "graft/adapters/ia3.hpp"
-#include "graft/adapters/lora_fa.hpp"
+#include "graft/adapters/kinds/dora.hpp"
+#include "graft/adapters/kinds/ia3.hpp"
+#include "graft/adapters/kinds/lora_fa.hpp"
+#include "graft/adapters/kinds/token_rows.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/reparametrise.hpp"
-#include "graft/adapters/token_rows.hpp"
 #include "graft/training/lora_plus.hpp"
 #include "support/error_message.hpp"
 
@@ -34,7 +34,7 @@ const torch::Tensor ids = torch::tensor({1, 2, 3, 9, 3});
 void randomise(torch::nn::Module& module, const std::string& name = "default") {
   const torch::NoGradGuard no_grad;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (const auto slot = layer->slot(name)) {
+    if (const auto slot = layer->adapter(name)) {
       for (torch::Tensor& parameter : slot->parameters()) parameter.add_(torch::randn_like(parameter), 0.3);
     }
   }
@@ -67,7 +67,7 @@ TEST_P(StartsAtWeight, AFreshAdapterIsAPartOfTheWeightAndChangesNothing) {
   const LoraOptions options{.rank = 3, .alpha = 5, .start = GetParam()};
   attach(net, options, {.layers = {"up", "down"}});
   EXPECT_TRUE(torch::allclose(net.forward(ids), before, 1e-13, 1e-13));
-  const auto adapter = net.up->adapter("default");
+  const auto adapter = net.up->adapter<LowRankAdapter>("default");
   const torch::Tensor part = adapter->lora_B.mm(adapter->lora_A) * options.scale();
   const torch::Tensor weight = net.up->weight.detach();
   if (GetParam() == LowRankStart::pissa) {
@@ -92,7 +92,7 @@ TEST_P(StartsAtWeight, TrainsAsWithTheResidualForItsWeight) {
       parameter.value().copy_(net.named_parameters()[parameter.key()]);
     attach(residual, {.rank = 3, .alpha = 5}, {.layers = {"up", "down"}});
     for (const auto& [own, theirs] : {std::pair(net.up, residual.up), std::pair(net.down, residual.down)}) {
-      const auto from = own->adapter("default"), to = theirs->adapter("default");
+      const auto from = own->adapter<LowRankAdapter>("default"), to = theirs->adapter<LowRankAdapter>("default");
       to->lora_A.copy_(from->lora_A);
       to->lora_B.copy_(from->lora_B);
       theirs->weight.sub_(from->lora_B.mm(from->lora_A), options.scale());
@@ -109,8 +109,8 @@ TEST_P(StartsAtWeight, TrainsAsWithTheResidualForItsWeight) {
     one.zero_grad();
     two.zero_grad();
   }
-  EXPECT_TRUE(
-      torch::allclose(net.up->adapter("default")->lora_A, residual.up->adapter("default")->lora_A, 1e-8, 1e-10));
+  EXPECT_TRUE(torch::allclose(net.up->adapter<LowRankAdapter>("default")->lora_A,
+                              residual.up->adapter<LowRankAdapter>("default")->lora_A, 1e-8, 1e-10));
   expect_exact_merge(net);
 }
 
@@ -118,11 +118,11 @@ INSTANTIATE_TEST_SUITE_P(Family, StartsAtWeight, ::testing::Values(LowRankStart:
 
 TEST(Family, AStartFromTheWeightHasItsLimits) {
   NetImpl net;
-  EXPECT_EQ(error_message([&] { net.words->add_adapter("a", {.rank = 2, .start = LowRankStart::pissa}); }),
+  EXPECT_EQ(error_message([&] { net.words->add("a", {.rank = 2, .start = LowRankStart::pissa}); }),
             "OptionError: the start of PiSSA and OLoRA is for linear layers, not for this layer");
-  EXPECT_EQ(error_message([&] { net.up->add_adapter("a", {.rank = 2, .alpha = -1, .start = LowRankStart::pissa}); }),
+  EXPECT_EQ(error_message([&] { net.up->add("a", {.rank = 2, .alpha = -1, .start = LowRankStart::pissa}); }),
             "OptionError: alpha is -1 for this layer; PiSSA divides by it: give a number above 0");
-  EXPECT_EQ(error_message([&] { net.up->add_dora("a", {.rank = 2, .start = LowRankStart::olora}); }),
+  EXPECT_EQ(error_message([&] { net.up->add("a", DoraOptions({.rank = 2, .start = LowRankStart::olora})); }),
             "OptionError: DoRA for this layer starts from kaiming or gaussian; PiSSA and OLoRA are for LoRA");
   EXPECT_NE(error_message([&] {
               Reparametrised(net, {.rank = 2, .start = LowRankStart::olora}, {.layers = {"up"}});
@@ -136,7 +136,7 @@ TEST(Family, LoraFaTurnsTheGradientOfBAndFreezesA) {
   attach(net, {.rank = 2, .alpha = 6}, {.layers = {"up", "down"}});
   randomise(net);
   net.forward(ids).square().sum().backward();
-  const auto adapter = net.up->adapter("default");
+  const auto adapter = net.up->adapter<LowRankAdapter>("default");
   const torch::Tensor plain = adapter->lora_B.grad().clone();
   net.zero_grad();
   {
@@ -151,7 +151,7 @@ TEST(Family, LoraFaTurnsTheGradientOfBAndFreezesA) {
   net.forward(ids).square().sum().backward();
   EXPECT_TRUE(torch::allclose(adapter->lora_B.grad(), plain, 1e-12, 1e-12)) << "its end takes the hook off";
 
-  net.words->add_adapter("default", {.rank = 2});
+  net.words->add("default", {.rank = 2});
   EXPECT_EQ(error_message([&] { LoraFa fa(net); }),
             "OptionError: LoRA-FA is for plain LoRA on layers that are no embeddings; adapter \"default\" of layer "
             "\"words\" is another kind");
@@ -181,13 +181,13 @@ TEST(Family, Ia3ScalesOutputsOrInputs) {
   torch::manual_seed(4);
   NetImpl net;
   const torch::Tensor before = net.forward(ids);
-  attach_ia3(net, {.layers = {"up", "down"}}, {"down"});
+  attach(net, Ia3Options{.feed_forward = {"down"}}, {.layers = {"up", "down"}});
   EXPECT_TRUE(torch::equal(net.forward(ids), before));
-  EXPECT_EQ(net.up->slot("default")->parameters()[0].sizes(), (torch::IntArrayRef{9, 1}));
-  EXPECT_EQ(net.down->slot("default")->parameters()[0].sizes(), (torch::IntArrayRef{1, 9}));
+  EXPECT_EQ(net.up->adapter("default")->parameters()[0].sizes(), (torch::IntArrayRef{9, 1}));
+  EXPECT_EQ(net.down->adapter("default")->parameters()[0].sizes(), (torch::IntArrayRef{1, 9}));
   EXPECT_EQ(count_parameters(net).all.trained, 9 + 9 + 6 * 2 + 2);
   randomise(net);
-  const auto l = [](const Linear& layer) { return layer->slot("default")->parameters()[0].flatten(); };
+  const auto l = [](const Linear& layer) { return layer->adapter("default")->parameters()[0].flatten(); };
   const torch::Tensor x = torch::randn({4, 6}, torch::kFloat64), h = torch::randn({4, 9}, torch::kFloat64);
   EXPECT_TRUE(torch::allclose(net.up(x), torch::linear(x, net.up->weight, net.up->bias) * l(net.up), 1e-12, 1e-12));
   EXPECT_TRUE(
@@ -195,16 +195,16 @@ TEST(Family, Ia3ScalesOutputsOrInputs) {
   expect_exact_merge(net);
   const auto copy = std::dynamic_pointer_cast<AdaptableImpl<torch::nn::LinearImpl>>(net.up->clone());
   EXPECT_TRUE(torch::equal(copy->forward(x), net.up(x)));
-  net.up->add_adapter("lora", {.rank = 2});
+  net.up->add("lora", {.rank = 2});
   EXPECT_EQ(
       error_message([&] {
         choose(net, {{"default", 1.0}, {"lora", 1.0}});
       }),
       "OptionError: adapter \"default\" scales or replaces what the layer [9, 6] has; choose it alone there, with "
       "weight 1");
-  EXPECT_EQ(error_message([&] { attach_ia3(net, {.layers = {"up"}}, {"down"}, "other"); }),
+  EXPECT_EQ(error_message([&] { attach(net, Ia3Options{.feed_forward = {"down"}}, {.layers = {"up"}}, "other"); }),
             "OptionError: feed-forward name \"down\" takes none of the targeted layers");
-  EXPECT_EQ(error_message([&] { attach_ia3(net, {.layers = {"words"}}, {}, "other"); }),
+  EXPECT_EQ(error_message([&] { attach(net, Ia3Options{}, {.layers = {"words"}}, "other"); }),
             "OptionError: layer \"words\" is of a type that graft has no IA3 for");
 }
 
@@ -212,15 +212,15 @@ TEST(Family, Ia3OnConvolutionsMerges) {
   torch::manual_seed(5);
   for (const Ia3Side side : {Ia3Side::output, Ia3Side::input}) {
     Conv2d conv(torch::nn::Conv2dOptions(3, 5, 2));
-    conv->add_ia3("default", side);
+    conv->add("default", Ia3Options{.side = side});
     {
       const torch::NoGradGuard no_grad;
-      conv->slot("default")->parameters()[0].uniform_(0.5, 2.0);
+      conv->adapter("default")->parameters()[0].uniform_(0.5, 2.0);
     }
     const torch::Tensor x = torch::randn({2, 3, 6, 6}), adapted = conv(x);
     conv->merge();
     EXPECT_TRUE(torch::allclose(conv(x), adapted, 1e-5, 1e-6));
-    EXPECT_EQ(conv->slot("default")->parameters()[0].sizes(),
+    EXPECT_EQ(conv->adapter("default")->parameters()[0].sizes(),
               (torch::IntArrayRef{1, side == Ia3Side::output ? 5 : 3, 1, 1}));
   }
 }
@@ -233,7 +233,7 @@ TEST(Family, TokenRowsTakeThePlaceOfTheirTokensAlone) {
   train_token_rows(net, "words", {9, 3, 3});
   EXPECT_TRUE(torch::equal(net.forward(ids), before));
   randomise(net);
-  const torch::Tensor rows = net.words->slot("default")->parameters()[0];
+  const torch::Tensor rows = net.words->adapter("default")->parameters()[0];
   const torch::Tensor table = net.words->weight.detach(), y = net.words(ids);
   EXPECT_TRUE(torch::equal(y[2], rows[0]));
   EXPECT_TRUE(torch::equal(y[3], rows[1]));

@@ -26,7 +26,7 @@ const BertSizes mini_lm{.hidden_size = 384, .num_hidden_layers = 6, .intermediat
 std::int64_t trained(const BertSizes& sizes, std::int64_t rank, const std::vector<std::string>& layers,
                      std::int64_t labels = 0, const std::vector<std::string>& excluded = {}) {
   return plan(bert_shape(sizes, labels),
-              {.lora = LoraOptions{.rank = rank}, .targets = {.layers = layers, .excluded = excluded}})
+              {.adapter = LoraOptions{.rank = rank}, .targets = {.layers = layers, .excluded = excluded}})
       .parameters.all.trained;
 }
 
@@ -68,18 +68,18 @@ TEST(Plan, LowRankCountsAreThoseOfPeft) {
 TEST(Plan, BytesOfWeightsGradientsAndOptimizer) {
   const Plan full = plan(bert_shape(base, 0));
   EXPECT_NEAR(static_cast<double>(full.bytes()) / (1 << 20), 1670.6, 0.05);
-  const Plan lora = plan(bert_shape(base, 2), {.lora = LoraOptions{}, .targets = {.layers = {"query", "value"}}});
+  const Plan lora = plan(bert_shape(base, 2), {.adapter = LoraOptions{}, .targets = {.layers = {"query", "value"}}});
   EXPECT_EQ(lora.gradient_bytes, 4 * 296'450);
   EXPECT_EQ(lora.optimizer_bytes, 8 * 296'450);
   EXPECT_NEAR(static_cast<double>(lora.bytes()) / (1 << 20), 422.2, 0.05);
   const Plan half =
-      plan(bert_shape(base, 2), {.lora = LoraOptions{}, .targets = {.layers = {"query"}}, .weight_bytes = 2});
+      plan(bert_shape(base, 2), {.adapter = LoraOptions{}, .targets = {.layers = {"query"}}, .weight_bytes = 2});
   EXPECT_EQ(half.weight_bytes, 2 * (109'482'240 + 1538) + 4 * 147'456);
 }
 
 TEST(Plan, AnswersForGpt3WithoutItsWeights) {
   const Plan full = plan(gpt_shape());
-  const Plan lora = plan(gpt_shape(), {.lora = LoraOptions{.rank = 4}, .targets = {.layers = {"q_proj", "v_proj"}}});
+  const Plan lora = plan(gpt_shape(), {.adapter = LoraOptions{.rank = 4}, .targets = {.layers = {"q_proj", "v_proj"}}});
   EXPECT_NEAR(static_cast<double>(full.parameters.all.total()), 174.6e9, 0.05e9);
   EXPECT_EQ(lora.parameters.all.trained, 96 * 2 * 4 * 2 * 12288) << "18.9 M: table 5 of the LoRA paper calls it 18 M";
   EXPECT_EQ(lora.optimizer_bytes, 8 * lora.parameters.all.trained);
@@ -107,7 +107,7 @@ TEST(Plan, OfAModelsShapeAgreesWithTheModelItself) {
   const ModelShape shape = shape_of(model);
   const Plan full = plan(shape);
   EXPECT_EQ(full.parameters.all.trained, count_parameters(model).all.trained);
-  const Plan lora = plan(shape, {.lora = LoraOptions{.rank = 2}, .targets = targets});
+  const Plan lora = plan(shape, {.adapter = LoraOptions{.rank = 2}, .targets = targets});
   attach(model, {.rank = 2}, targets);
   const ParameterReport counted = count_parameters(model);
   EXPECT_EQ(lora.parameters.all.trained, counted.all.trained);
@@ -127,10 +127,10 @@ TEST(Plan, FileSizeIsThatOfTheFileWritten) {
 
 TEST(Plan, BadInputIsRefusedAsAttachWould) {
   const ModelShape model = bert_shape(mini_lm, 2);
-  EXPECT_EQ(
-      error_message([&] { plan(model, {.lora = LoraOptions{.rank = 400}, .targets = {.layers = {"pooler.dense"}}}); }),
-      "OptionError: rank is 400 for layer \"bert.pooler.dense\" [384, 384]; choose 1 to 384");
-  EXPECT_EQ(error_message([&] { plan(model, {.lora = LoraOptions{}, .targets = {.layers = {"qeury"}}}); }),
+  EXPECT_EQ(error_message(
+                [&] { plan(model, {.adapter = LoraOptions{.rank = 400}, .targets = {.layers = {"pooler.dense"}}}); }),
+            "OptionError: rank is 400 for layer \"bert.pooler.dense\" [384, 384]; choose 1 to 384");
+  EXPECT_EQ(error_message([&] { plan(model, {.adapter = LoraOptions{}, .targets = {.layers = {"qeury"}}}); }),
             "OptionError: targets do not fit the model; nothing was changed:\n"
             "  target \"qeury\" matches nothing; nearest: \"query\", \"key\", \"dense\"");
   EXPECT_EQ(error_message([&] {
@@ -140,12 +140,13 @@ TEST(Plan, BadInputIsRefusedAsAttachWould) {
 }
 
 TEST(Plan, SummaryIsReadable) {
-  EXPECT_EQ(plan(bert_shape(mini_lm, 2), {.lora = LoraOptions{}, .targets = {.layers = {"query", "value"}}}).summary(),
-            "parameters  22,787,714, trained 74,498 (0.3269 %)\n"
-            "weights     86.9 MiB\n"
-            "gradients   291.0 KiB\n"
-            "optimizer   582.0 KiB\n"
-            "saved file  294.5 KiB\n");
+  EXPECT_EQ(
+      plan(bert_shape(mini_lm, 2), {.adapter = LoraOptions{}, .targets = {.layers = {"query", "value"}}}).summary(),
+      "parameters  22,787,714, trained 74,498 (0.3269 %)\n"
+      "weights     86.9 MiB\n"
+      "gradients   291.0 KiB\n"
+      "optimizer   582.0 KiB\n"
+      "saved file  294.5 KiB\n");
 }
 
 TEST(Parameters, CountsByLayerAndTable) {

@@ -1,6 +1,6 @@
 #include "graft/adapters/peft/save.hpp"
 #include "graft/adapters/biases.hpp"
-#include "graft/adapters/dora.hpp"
+#include "graft/adapters/kinds/dora.hpp"
 
 #include <fstream>
 #include <limits>
@@ -99,7 +99,7 @@ TEST_F(Save, WhatIsSavedIsLoadedBitForBitHeadIncluded) {
   EXPECT_EQ(loaded.config.target_modules.names, (std::vector<std::string>{"query", "words"}));
   EXPECT_EQ(loaded.config.base_model_name_or_path, "some/base");
   EXPECT_TRUE(torch::equal(base.forward(ids), expected));
-  EXPECT_EQ(base.query->adapter("default")->options.dropout, 0.25);
+  EXPECT_EQ(base.query->adapter<LowRankAdapter>("default")->options.dropout, 0.25);
   EXPECT_TRUE(base.classifier->weight.requires_grad());
   EXPECT_FALSE(base.value->weight.requires_grad());
 }
@@ -132,18 +132,14 @@ TEST_F(Save, NamesAndShapesAreThoseOfPeft) {
 TEST_F(Save, ThePlanKnowsTheSizeOfTheFile) {
   save_adapter(directory / "a", trained);
   const Plan planned =
-      plan(shape_of(trained), {.lora = LoraOptions{.rank = 3}, .targets = {.layers = {"words", "query"}}});
+      plan(shape_of(trained), {.adapter = LoraOptions{.rank = 3}, .targets = {.layers = {"words", "query"}}});
   EXPECT_EQ(planned.file_bytes,
             static_cast<std::int64_t>(std::filesystem::file_size(directory / "a" / "adapter_model.safetensors")));
 
   detach(trained, "default");
-  const auto compare = [&](const PlanOptions& options, const char* name) {
-    const Plan expected = plan(shape_of(trained), options);
-    if (options.dora) {
-      attach_dora(trained, *options.lora, options.targets);
-    } else {
-      attach(trained, *options.lora, options.targets);
-    }
+  const auto compare = [&](const auto& adapter, const Targets& targets, const char* name) {
+    const Plan expected = plan(shape_of(trained), {.adapter = adapter, .targets = targets});
+    attach(trained, adapter, targets);
     save_adapter(directory / name, trained);
     const auto bytes = std::filesystem::file_size(directory / name / "adapter_model.safetensors");
     EXPECT_EQ(expected.file_bytes, static_cast<std::int64_t>(bytes)) << name;
@@ -152,9 +148,10 @@ TEST_F(Save, ThePlanKnowsTheSizeOfTheFile) {
     EXPECT_EQ(expected.parameters.all.stored, found.stored) << name;
     detach(trained, "default");
   };
-  compare({.lora = LoraOptions{.rank = 2}, .dora = true, .targets = {.layers = {"words", "query"}}}, "dora");
-  compare({.lora = LoraOptions{.rank = 2, .start = LowRankStart::pissa}, .targets = {.layers = {"value", "query"}}},
-          "pissa");
+  compare(DoraOptions({.rank = 2}), {.layers = {"words", "query"}}, "dora");
+  compare(LoraOptions{.rank = 2, .start = LowRankStart::pissa}, {.layers = {"value", "query"}}, "pissa");
+  compare(LoraOptions{.rank = 2, .bias = true}, {.layers = {"value", "query"}}, "bias");
+  compare(Ia3Options{.feed_forward = {"value"}}, {.layers = {"value", "query"}}, "ia3");
 }
 
 TEST_F(Save, LayersOfDifferentRankAndAlphaGoIntoPatterns) {
@@ -171,18 +168,18 @@ TEST_F(Save, LayersOfDifferentRankAndAlphaGoIntoPatterns) {
   EXPECT_EQ(config.rank_pattern, (std::map<std::string, std::int64_t>{{"^value", 3}}));
   EXPECT_EQ(config.alpha_pattern, (std::map<std::string, double>{{"^words", 9}}));
   load_adapter(directory / "a", base);
-  EXPECT_EQ(base.value->adapter("default")->options.rank, 3);
-  EXPECT_EQ(base.words->adapter("default")->scale(), 4.5);
+  EXPECT_EQ(base.value->adapter<LowRankAdapter>("default")->options.rank, 3);
+  EXPECT_EQ(base.words->adapter<LowRankAdapter>("default")->scale(), 4.5);
 }
 
 TEST_F(Save, ScaleOfRsLoraIsKept) {
   ModelImpl model;
   attach(model, {.rank = 4, .alpha = 6, .divisor = LowRankScale::root_of_rank}, {.layers = {"query"}});
-  EXPECT_EQ(model.query->adapter("default")->scale(), 3.0);
+  EXPECT_EQ(model.query->adapter<LowRankAdapter>("default")->scale(), 3.0);
   save_adapter(directory / "a", model);
   EXPECT_TRUE(AdapterDir(directory / "a").config().use_rslora);
   load_adapter(directory / "a", base);
-  EXPECT_EQ(base.query->adapter("default")->scale(), 3.0);
+  EXPECT_EQ(base.query->adapter<LowRankAdapter>("default")->scale(), 3.0);
 }
 
 TEST_F(Save, TargetsAreEndingsOnlyWhereTheyNameTheSameLayers) {
@@ -256,7 +253,7 @@ TEST_F(Save, RanksOfConfigAndWeightsMustAgree) {
   // Takes no layer, and is answered at once.
   load_adapter(altered([](AdapterConfig& config, std::vector<TensorBytes>&) { config.alpha_pattern["(a+)+$"] = 2; }),
                base);
-  EXPECT_EQ(base.query->adapter("default")->options.alpha, 5);
+  EXPECT_EQ(base.query->adapter<LowRankAdapter>("default")->options.alpha, 5);
 }
 
 TEST_F(Save, TokenRowsOfTheConfigMustBeInTheFileAndTheModel) {
@@ -284,16 +281,16 @@ TEST_F(Save, TokenRowsComeBackBesideLora) {
   EXPECT_EQ(loaded.config.trainable_token_indices,
             (decltype(loaded.config.trainable_token_indices){{"words", {2, 9}}}));
   EXPECT_TRUE(torch::equal(base.forward(ids), trained.forward(ids)));
-  EXPECT_TRUE(base.words->slot("default")->parameters()[0].requires_grad());
+  EXPECT_TRUE(base.words->adapter("default")->parameters()[0].requires_grad());
 }
 
 TEST_F(Save, Ia3ComesBackWithItsSides) {
   detach(trained, "default");
-  attach_ia3(trained, {.layers = {"query", "value"}}, {"value"}, "default");
+  attach(trained, Ia3Options{.feed_forward = {"value"}}, {.layers = {"query", "value"}}, "default");
   randomise(trained);
   save_adapter(directory / "ia3", trained, "default", {.data = "0123"});
   const LoadedAdapter loaded = load_adapter(directory / "ia3", base, "again");
-  EXPECT_EQ(loaded.config.peft_type, AdapterType::ia3);
+  EXPECT_EQ(loaded.config.peft_type, "IA3");
   EXPECT_EQ(loaded.config.target_modules.names, (std::vector<std::string>{"query", "value"}));
   EXPECT_EQ(loaded.config.feedforward_modules.names, std::vector<std::string>{"value"});
   EXPECT_EQ(loaded.metadata.at("graft.data"), "0123");
@@ -317,7 +314,8 @@ TEST_F(Save, AnAdapterThatStartedAtTheWeightIsStoredAsOrdinaryLora) {
       const LoadedAdapter loaded = load_adapter(directory / "start", base);
       EXPECT_EQ(loaded.config.r, 4);
       EXPECT_EQ(loaded.config.init_lora_weights, "true");
-      EXPECT_NEAR(base.query->adapter("default")->scale(), trained.query->adapter("default")->scale(), 1e-12);
+      EXPECT_NEAR(base.query->adapter<LowRankAdapter>("default")->scale(),
+                  trained.query->adapter<LowRankAdapter>("default")->scale(), 1e-12);
       EXPECT_EQ(loaded.heads, std::vector<std::string>{"classifier"});
       EXPECT_TRUE(torch::allclose(base.forward(ids), trained.forward(ids), 1e-5, 1e-6));
     }
@@ -345,9 +343,9 @@ TEST_F(Save, AnAdapterPutOnAnotherBaseSaysSo) {
 TEST_F(Save, KindsThatOneFileCannotHoldAreRefused) {
   detach(trained, "default");
   attach(trained, {.rank = 2}, {.layers = {"query"}});
-  trained.value->add_ia3("default", Ia3Side::output);
+  trained.value->add("default", Ia3Options{.side = Ia3Side::output});
   EXPECT_EQ(error_message([&] { save_adapter(directory / "both", trained); }),
-            "OptionError: adapter \"default\" is of IA3 in some layers and of another kind in others, and "
+            "OptionError: adapter \"default\" is of LoRA in some layers and of IA3 in others, and "
             "adapter_config.json has room for one; save them as two adapters");
   detach(trained, "default");
   train_token_rows(trained, "words", {1});
@@ -405,9 +403,9 @@ TEST_F(Save, BitFitTrainsBiasesAndHeadsAlone) {
 TEST_F(Save, DoraAndLoraDoNotGoIntoOneFile) {
   ModelImpl model;
   attach(model, {.rank = 2}, {.layers = {"query"}});
-  model.value->add_dora("default", {.rank = 2});
+  model.value->add("default", DoraOptions({.rank = 2}));
   EXPECT_EQ(error_message([&] { save_adapter(directory / "a", model); }),
-            "OptionError: layers \"query\" and \"value\" differ in dropout, divisor, bias on B or DoRA, and "
+            "OptionError: adapter \"default\" is of LoRA in some layers and of DoRA in others, and "
             "adapter_config.json has room for one; save them as two adapters");
 }
 

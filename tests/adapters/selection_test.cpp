@@ -6,9 +6,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "graft/adapters/dora.hpp"
-#include "graft/adapters/ia3.hpp"
-#include "graft/adapters/token_rows.hpp"
+#include "graft/adapters/kinds/dora.hpp"
+#include "graft/adapters/kinds/ia3.hpp"
+#include "graft/adapters/kinds/token_rows.hpp"
 #include "graft/training/optimizer.hpp"
 #include "support/error_message.hpp"
 
@@ -39,7 +39,7 @@ const torch::Tensor offsets = torch::tensor({0, 3, 4, 8, 9, 12}, torch::kLong);
 void randomise(torch::nn::Module& module, const std::string& name) {
   const torch::NoGradGuard no_grad;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (const auto slot = layer->slot(name)) {
+    if (const auto slot = layer->adapter(name)) {
       for (torch::Tensor& parameter : slot->parameters()) parameter.add_(torch::randn_like(parameter), 0.3);
     }
   }
@@ -51,8 +51,8 @@ void add_all_kinds(NetImpl& net) {
   attach(net, {.rank = 3, .alpha = 5}, {.layers = {"up", "down"}}, "other");
   attach(net, {.rank = 2, .bias = true}, {.layers = {"up", "pooler"}}, "biased");
   attach(net, {.rank = 2, .start = LowRankStart::pissa}, {.layers = {"up", "down"}}, "pissa");
-  attach_dora(net, {.rank = 2}, {.layers = {"words", "down", "pooler"}}, {}, "dora");
-  attach_ia3(net, {.layers = {"up", "pooler"}}, {"pooler"}, "ia3");
+  attach(net, DoraOptions({.rank = 2}), {.layers = {"words", "down", "pooler"}}, "dora");
+  attach(net, Ia3Options{.feed_forward = {"pooler"}}, {.layers = {"up", "pooler"}}, "ia3");
   train_token_rows(net, "words", {3, 9}, "rows");
   for (const std::string& name : adapters(net)) randomise(net, name);
   train_only(net, adapters(net));
@@ -131,7 +131,7 @@ Task make_task(NetImpl& net, const std::string& name, double lr, std::int64_t la
   for (const auto& parameter : head->named_parameters())
     parameters.emplace_back(name + "." + parameter.key(), parameter.value());
   for (const auto& [path, layer] : adaptable_layers(net)) {
-    const auto slot = layer->slot(name);
+    const auto slot = layer->adapter(name);
     if (!slot) continue;
     for (const auto& parameter : slot->named_parameters()) {
       parameters.emplace_back(path + "." + parameter.key(), parameter.value());

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "graft/adapters/kinds/lora.hpp"
 #include "graft/adapters/layer_patterns.hpp"
 #include "support/error_message.hpp"
 
@@ -76,7 +77,7 @@ TEST(Targets, APatternTakesWholePaths) {
 TEST(LayerPatterns, GiveLayersTheirRankAndAlphaByTheEndOfTheirPath) {
   const std::vector<std::string> layers = {"query", "layer.0.query", "layer.1.query", "layer.1.subquery"};
   const auto options = options_by_layer(
-      layers, {.rank = 8, .alpha = 16},
+      layers, LoraOptions{.rank = 8, .alpha = 16},
       {.rank = {{"^query", 1}, {"[01].query", 2}, {"sub.*", 3}}, .alpha = {{"1\\.(sub)?query", 4}, {"query", 5}}});
   EXPECT_EQ(options.at("query").rank, 1);
   EXPECT_EQ(options.at("layer.0.query").rank, 2);
@@ -86,7 +87,7 @@ TEST(LayerPatterns, GiveLayersTheirRankAndAlphaByTheEndOfTheirPath) {
   EXPECT_EQ(options.at("layer.1.subquery").alpha, 4);
   EXPECT_EQ(
       error_message([&] {
-        options_by_layer(layers, {}, {.rank = {{"ery", 1}}, .alpha = {{"key", 1}}});
+        options_by_layer(layers, LoraOptions{}, {.rank = {{"ery", 1}}, .alpha = {{"key", 1}}});
       }),
       "OptionError: patterns that give no target its value; nothing was changed:\n  rank pattern \"ery\"\n  alpha "
       "pattern \"key\"");

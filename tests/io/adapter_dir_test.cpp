@@ -93,13 +93,9 @@ TEST(ParseAdapterConfig, RefusesOtherKindsOfAdapter) {
   const auto error = [](std::string_view text) {
     return error_message([&] { parse_adapter_config(parse_json(text, "c"), "c"); });
   };
-  EXPECT_EQ(error(R"({"peft_type":"VERA"})"),
-            "FormatError: c: \"peft_type\" is \"VERA\", but must be \"LORA\" or \"IA3\", the kinds of adapters that "
-            "graft reads");
-  EXPECT_EQ(
-      error(R"({"r":8})"),
-      "FormatError: c: \"peft_type\" is missing, but must be \"LORA\" or \"IA3\", the kinds of adapters that graft "
-      "reads");
+  const std::string name = ", but must be the name of a kind of adapters, such as \"LORA\" or \"IA3\"";
+  EXPECT_EQ(error(R"({"peft_type":""})"), "FormatError: c: \"peft_type\" is \"\"" + name);
+  EXPECT_EQ(error(R"({"r":8})"), "FormatError: c: \"peft_type\" is missing" + name);
   EXPECT_EQ(error(R"({"peft_type":"IA3","r":8,"use_dora":true})"),
             "FormatError: c: 2 fields are wrong or ask for what graft does not do:\n"
             "  \"r\" is 8, which graft does not do\n  \"use_dora\" is true, which graft does not do");
@@ -123,10 +119,21 @@ TEST(AdapterConfigJson, ReadsBackAsItWas) {
   config.trainable_token_indices = {{"", {1, 2}}};
   EXPECT_EQ(parse_adapter_config(parse_json(json_text(adapter_config_json(config)), "c"), "c"), config);
 
-  AdapterConfig ia3{.peft_type = AdapterType::ia3, .base_model_name_or_path = "base"};
+  AdapterConfig ia3{.peft_type = "IA3", .base_model_name_or_path = "base"};
   ia3.target_modules.names = {"key", "output.dense"};
   ia3.feedforward_modules.names = {"output.dense"};
   EXPECT_EQ(parse_adapter_config(parse_json(json_text(adapter_config_json(ia3)), "c"), "c"), ia3);
+}
+
+TEST(ParseAdapterConfig, KeepsTheFieldsOfAKindItDoesNotKnow) {
+  const std::string text = R"({"peft_type":"VERA","r":4,"vera_dropout":0.5,"bias":"vera_only","target_modules":["q"]})";
+  const AdapterConfig config = parse_adapter_config(parse_json(text, "c"), "c");
+  EXPECT_EQ(config.bias, AdapterBias::lora_only);
+  EXPECT_EQ(config.fields, (Json{{"r", 4}, {"vera_dropout", 0.5}}));
+  EXPECT_EQ(parse_adapter_config(parse_json(json_text(adapter_config_json(config)), "c"), "c"), config);
+  EXPECT_EQ(
+      error_message([] { parse_adapter_config(parse_json(R"({"peft_type":"VERA","bias":"lora_only"})", "c"), "c"); }),
+      "FormatError: c: \"bias\" is \"lora_only\", but must be \"none\", \"all\" or \"vera_only\"");
 }
 
 void write_minimal(const fs::path& directory) {

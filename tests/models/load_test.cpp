@@ -227,10 +227,10 @@ TEST_F(Load, SaveTakesMergedAdaptersAndRefusesOthers) {
     if (module.key().ends_with("query")) query = dynamic_cast<Adaptable*>(module.value().get());
   }
   ASSERT_NE(query, nullptr);
-  query->add_adapter("default", {.rank = 2});
+  query->add("default", {.rank = 2});
   {
     const torch::NoGradGuard no_grad;
-    query->adapter("default")->lora_B.fill_(0.5);
+    query->adapter<LowRankAdapter>("default")->lora_B.fill_(0.5);
   }
   EXPECT_EQ(
       error_message([&] { save_pretrained(root_ / "saved", model); }),

@@ -9,8 +9,9 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/biases.hpp"
-#include "graft/adapters/dora.hpp"
-#include "graft/adapters/lora_fa.hpp"
+#include "graft/adapters/kinds/dora.hpp"
+#include "graft/adapters/kinds/lora_fa.hpp"
+#include "graft/adapters/kinds/vera.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/training/lora_plus.hpp"
@@ -77,19 +78,19 @@ std::map<std::string, torch::Tensor> trained_by_name(LayersImpl& model) {
   std::map<std::string, torch::Tensor> trained;
   std::set<std::string> adapted;
   for (const auto& [path, layer] : adaptable_layers(model)) {
-    const auto slot = layer->slot("default");
-    if (!slot) continue;
-    const auto adapter = layer->adapter("default");
+    if (!layer->adapter("default")) continue;
+    const auto adapter = layer->adapter<LowRankAdapter>("default");
     if (!adapter) {
-      const bool rows = std::dynamic_pointer_cast<TokenRowsAdapter>(slot) != nullptr;
-      trained[path + (rows ? ".token_adapter.trainable_tokens_delta" : ".ia3_l")] = slot->parameters()[0];
+      const bool rows = layer->adapter<TokenRowsAdapter>("default") != nullptr;
+      trained[path + (rows ? ".token_adapter.trainable_tokens_delta" : ".ia3_l")] =
+          layer->adapter("default")->parameters()[0];
       continue;
     }
     adapted.insert(path);
-    trained[path + "." + layer->factor_keys().first] = adapter->lora_A;
-    trained[path + "." + layer->factor_keys().second] = adapter->lora_B;
+    trained[path + "." + layer->layer_type().key_A] = adapter->lora_A;
+    trained[path + "." + layer->layer_type().key_B] = adapter->lora_B;
     if (adapter->lora_B_bias.defined()) trained[path + ".lora_B.bias"] = adapter->lora_B_bias;
-    if (const auto dora = std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
+    if (const auto dora = layer->adapter<DoraAdapter>("default")) {
       trained[path + ".lora_magnitude_vector"] = dora->lora_magnitude_vector;
     }
   }
@@ -214,7 +215,7 @@ class FamilyParity : public testing::Test {
   std::map<std::string, torch::Tensor> trained() {
     std::map<std::string, torch::Tensor> all;
     for (const auto& [path, layer] : adaptable_layers(model)) {
-      if (const auto adapter = layer->adapter("default")) {
+      if (const auto adapter = layer->adapter<LowRankAdapter>("default")) {
         all[path + ".lora_A"] = adapter->lora_A;
         all[path + ".lora_B"] = adapter->lora_B;
       }
@@ -295,6 +296,108 @@ TEST_F(FamilyParity, LoraPlusHasTheGroupsOfPeft) {
   std::ifstream file(directory / "loraplus.txt");
   for (std::string line; std::getline(file, line);) theirs.insert(line);
   EXPECT_EQ(ours, theirs);
+}
+
+// VeRA, with the net of tests/reference/peft_vera.py.
+const std::filesystem::path& vera_made() {
+  static const TemporaryDirectory directory;
+  static const bool done = [] {
+    run_python("peft_vera.py", {"make", directory.path().string()});
+    return true;
+  }();
+  EXPECT_TRUE(done);
+  return directory.path();
+}
+
+struct VeraBase : FamilyImpl {
+  explicit VeraBase(const std::string& kind) {
+    to(torch::kFloat64);
+    load_state(*this, SafetensorsFile(vera_made() / kind / "base.safetensors"));
+  }
+  std::map<std::string, torch::Tensor> trained() {
+    std::map<std::string, torch::Tensor> all;
+    for (const auto& [path, layer] : adaptable_layers(*this)) {
+      const auto adapter = layer->adapter("default");
+      if (!adapter) continue;
+      for (const auto& parameter : adapter->named_parameters()) all[path + "." + parameter.key()] = parameter.value();
+    }
+    return all;
+  }
+};
+
+const char* const vera_kinds[] = {"saved", "key_alone", "one_layer", "bias"};
+
+class VeraParity : public testing::TestWithParam<const char*> {
+ protected:
+  const std::filesystem::path directory = vera_made() / GetParam();
+  std::map<std::string, torch::Tensor> expected = read_all(directory / "expected.safetensors");
+  VeraBase model{GetParam()};
+};
+
+TEST_P(VeraParity, PeftsAdapterGivesPeftsOutputsGradientsAndMergedModel) {
+  const torch::Tensor ids = expected["ids"];
+  EXPECT_LT(relative_difference(model.forward(ids), expected["base"]), tolerance);
+  const LoadedAdapter loaded = load_adapter(directory / "peft", model);
+  EXPECT_TRUE(loaded.warnings.empty());
+  EXPECT_EQ(loaded.heads, std::vector<std::string>{"classifier"});
+  EXPECT_EQ(loaded.biases.size(), GetParam() == std::string("bias") ? 2u : 0u);
+  model.eval();
+  const torch::Tensor logits = model.forward(ids);
+  EXPECT_LT(relative_difference(logits, expected["logits"]), tolerance);
+  EXPECT_GT(relative_difference(logits, expected["base"]), 1e-3);
+  (logits * expected["direction"]).sum().backward();
+  for (const auto& [name, tensor] : model.trained()) {
+    EXPECT_LT(relative_difference(tensor.grad(), expected.at("grad.base_model.model." + name)), tolerance) << name;
+  }
+  const torch::Tensor before = model.down->weight.detach().clone();
+  merge(model);
+  EXPECT_LT(relative_difference(model.forward(ids), expected["merged"]), tolerance);
+  unmerge(model);
+  EXPECT_TRUE(torch::equal(model.down->weight, before));
+}
+
+TEST_P(VeraParity, ARoundTripOfPeftsDirectoryChangesNoBit) {
+  load_adapter(directory / "peft", model);
+  const TemporaryDirectory ours_directory;
+  save_adapter(ours_directory / "a", model);
+  const auto theirs = read_all(directory / "peft" / "adapter_model.safetensors");
+  const auto ours = read_all(ours_directory / "a" / "adapter_model.safetensors");
+  ASSERT_EQ(ours.size(), theirs.size());
+  for (const auto& [name, tensor] : theirs) EXPECT_TRUE(torch::equal(ours.at(name), tensor)) << name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, VeraParity, testing::ValuesIn(vera_kinds),
+                         [](const auto& info) { return std::string(info.param); });
+
+TEST(VeraInPeft, GivesTheOutputOfGraftFromTheSameDraws) {
+  std::map<std::string, torch::Tensor> logits;
+  for (const std::string kind : vera_kinds) {
+    const auto directory = vera_made() / kind;
+    VeraBase model(kind);
+    const auto expected = read_all(directory / "expected.safetensors");
+    const AdapterConfig theirs = AdapterDir(directory / "peft").config();
+    const VeraOptions options{.rank = 6,
+                              .d_initial = theirs.fields["d_initial"],
+                              .projection_prng_key = theirs.fields["projection_prng_key"],
+                              .save_projection = theirs.fields["save_projection"]};
+    attach(model, options, {.layers = theirs.target_modules.names, .pattern = theirs.target_modules.pattern});
+    EXPECT_LT(relative_difference(model.forward(expected.at("ids")), expected.at("base")), tolerance) << "b is zero";
+    const torch::NoGradGuard no_grad;  // PEFT reads what is trained in float32
+    for (auto& [name, tensor] : model.trained()) tensor.copy_(torch::randn(tensor.sizes(), torch::kFloat32));
+    save_adapter(directory / "graft", model, "default", {.replace = true});
+    logits[kind] = model.forward(expected.at("ids"));
+    if (!options.save_projection) continue;
+    const auto ours = read_all(directory / "graft" / "adapter_model.safetensors");
+    const auto peft = read_all(directory / "peft" / "adapter_model.safetensors");
+    for (const auto* name : {"base_model.vera_A", "base_model.vera_B"}) {
+      EXPECT_TRUE(torch::equal(ours.at(name).to(torch::kFloat64), peft.at(name))) << kind << " " << name;
+    }
+  }
+  run_python("peft_vera.py", {"check", vera_made().string()});
+  for (const std::string kind : vera_kinds) {
+    const auto checked = read_all(vera_made() / kind / "checked.safetensors");
+    EXPECT_LT(relative_difference(checked.at("logits"), logits[kind]), tolerance) << kind;
+  }
 }
 
 }  // namespace

@@ -166,8 +166,8 @@ TEST_F(MiniLM, TwentyStepsOfLoraFollowPeft) {
     }
     if (!module.key().ends_with(".query") && !module.key().ends_with(".value")) continue;
     auto& layer = dynamic_cast<Adaptable&>(*module.value());
-    layer.add_adapter("default", LoraOptions{.rank = 8, .alpha = 16});
-    layer.adapter("default")->lora_A.copy_(expected_.at("lora_A." + module.key()));
+    layer.add("default", LoraOptions{.rank = 8, .alpha = 16});
+    layer.adapter<LowRankAdapter>("default")->lora_A.copy_(expected_.at("lora_A." + module.key()));
   }
   expect_losses(train(model, 1e-3), expected_.at("float32.lora"), 1e-5);
 }

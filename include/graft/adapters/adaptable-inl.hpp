@@ -1,6 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "graft/adapters/adaptable.hpp"
+#include "graft/core/error.hpp"
 
 namespace graft {
 namespace detail {
@@ -18,7 +22,55 @@ GRAFT_INLINE torch::ScalarType factor_type(torch::ScalarType weight) {
   return weight == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
 }
 
+/// Whether the `rows` rows of an input are the batch's tokens, or its sequences.
+GRAFT_INLINE bool rows_are_tokens(const SelectedLayers& selected, std::int64_t rows) {
+  if (rows == selected.tokens) return true;
+  if (rows == selected.sequences) return false;
+  throw ShapeError(message("an input of ", rows, " rows reached a layer within a mixed batch of ", selected.tokens,
+                           " tokens in ", selected.sequences, " sequences; run the batch that the selection is for"));
+}
+
+GRAFT_INLINE std::int64_t rows_of(const torch::Tensor& x) { return x.numel() / std::max<std::int64_t>(x.size(-1), 1); }
+
+GRAFT_INLINE void require_selected_unmerged(const SelectedLayer& here) {
+  if (here.slots && here.slots->unmerged_weight.defined()) {
+    throw StateError("adapters were merged into a layer that an AdapterSelection chooses adapters for; unmerge first");
+  }
+}
+
+/// What the thread's AdapterScope says of a layer; null without one, or if it says nothing.
+GRAFT_INLINE const SelectedLayer* selected_layer(const Adaptable* layer) {
+  const SelectedLayers* selected = SelectedLayers::current();
+  if (!selected) return nullptr;
+  const auto found = selected->layers.find(layer);
+  return found == selected->layers.end() ? nullptr : &found->second;
+}
+
 }  // namespace detail
+
+// The slots.
+
+GRAFT_INLINE void Adaptable::remember(std::shared_ptr<detail::AdapterSlots> slots) {
+  slots_ = std::move(slots);
+  seen_weight_ = WeakTensor(main_weight().getIntrusivePtr());
+}
+
+GRAFT_INLINE const detail::AdapterSlots* Adaptable::held() const {
+  if (seen_weight_._unsafe_get_target() == main_weight().unsafeGetTensorImpl()) return slots_.get();
+  return slots().get();  // the child keeps it
+}
+
+GRAFT_INLINE std::shared_ptr<detail::AdapterSlots> Adaptable::slots() const {
+  if (seen_weight_._unsafe_get_target() == main_weight().unsafeGetTensorImpl()) return slots_;
+  for (const auto& child : module().named_children()) {
+    if (child.key() == "adapters") return std::dynamic_pointer_cast<detail::AdapterSlots>(child.value());
+  }
+  return nullptr;
+}
+
+GRAFT_INLINE void Adaptable::refuse(const std::vector<std::string>& faults) {
+  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+}
 
 GRAFT_INLINE std::shared_ptr<detail::AdapterSlots> Adaptable::require(const std::string& name) const {
   auto found = slots();
@@ -33,147 +85,39 @@ GRAFT_INLINE void Adaptable::require_unmerged(std::string_view what) const {
                            " are merged into it; unmerge first"));
 }
 
-GRAFT_INLINE void Adaptable::name_faults(const std::string& name, std::string_view where,
-                                         std::vector<std::string>& faults) const {
+GRAFT_INLINE std::vector<std::string> Adaptable::name_faults(const std::string& name, std::string_view where) const {
+  std::vector<std::string> faults;
   const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
   if (name.empty()) fault("the adapter's name for ", where, " is empty; give it one");
   if (name.find('.') != std::string::npos) {
     fault("adapter name ", quoted(name), " for ", where, " holds a dot; parameter names use it to separate modules");
   }
-  if (slot(name)) fault("adapter name ", quoted(name), " is taken in ", where, "; remove that one or choose another");
-}
-
-GRAFT_INLINE std::vector<std::string> Adaptable::adapter_faults(const std::string& name, const LoraOptions& options,
-                                                                std::string_view where) const {
-  std::vector<std::string> faults;
-  const auto fault = [&](const auto&... parts) { faults.push_back(message(parts...)); };
-  name_faults(name, where, faults);
-  if (starts_at_weight(options.start)) {
-    if (!starts_from_weight()) fault("the start of PiSSA and OLoRA is for linear layers, not for ", where);
-    if (options.start == LowRankStart::pissa && !(options.alpha > 0)) {
-      fault("alpha is ", options.alpha, " for ", where, "; PiSSA divides by it: give a number above 0");
-    }
-  }
-  if (!std::isfinite(options.alpha)) fault("alpha is ", options.alpha, " for ", where, "; give a finite number");
-  if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
-    fault("dropout is ", options.dropout, " for ", where, "; choose 0 or more and less than 1");
-  }
-  if (options.bias && !takes_bias())
-    fault(where, ": B has no place for a bias here; leave the layer out of the targets");
-  try {
-    const std::int64_t largest = factor_shape(1).largest_rank;
-    if (options.rank < 1 || options.rank > largest) {
-      fault("rank is ", options.rank, " for ", where, " ", main_weight().sizes(), "; choose 1 to ", largest);
-    }
-  } catch (const OptionError& error) {
-    fault(where, ": ", std::string_view(error.what()).substr(std::string_view("OptionError: ").size()));
-  }
+  if (adapter(name))
+    fault("adapter name ", quoted(name), " is taken in ", where, "; remove that one or choose another");
   return faults;
 }
 
-GRAFT_INLINE std::vector<std::string> Adaptable::dora_faults(const std::string& name, const LoraOptions& options,
-                                                             std::string_view where) const {
-  std::vector<std::string> faults = adapter_faults(name, options, where);
-  if (magnitude_shape().empty()) faults.push_back(message(where, " is of a type that graft has no DoRA for"));
-  if (options.bias) faults.push_back(message("DoRA for ", where, " takes no bias on B; leave LoraOptions::bias off"));
-  if (starts_at_weight(options.start)) {
-    faults.push_back(message("DoRA for ", where, " starts from kaiming or gaussian; PiSSA and OLoRA are for LoRA"));
+GRAFT_INLINE void Adaptable::put(const std::string& name, std::shared_ptr<LayerAdapter> adapter) {
+  require_unmerged("add an adapter");
+  refuse(name_faults(name, "this layer"));
+  auto all = slots();
+  if (!all) {
+    all = module().register_module("adapters", std::make_shared<detail::AdapterSlots>(layer_type().fuses));
+    all->train(module().is_training());
   }
-  return faults;
-}
-
-GRAFT_INLINE std::vector<std::string> Adaptable::ia3_faults(const std::string& name, Ia3Side side,
-                                                            std::string_view where) const {
-  std::vector<std::string> faults;
-  name_faults(name, where, faults);
-  if (ia3_shape(side).empty()) faults.push_back(message(where, " is of a type that graft has no IA3 for"));
-  return faults;
-}
-
-GRAFT_INLINE std::vector<std::string> Adaptable::token_rows_faults(const std::string& name,
-                                                                   const std::vector<std::int64_t>& tokens,
-                                                                   std::string_view where) const {
-  std::vector<std::string> faults;
-  name_faults(name, where, faults);
-  if (!is_embedding()) {
-    faults.push_back(message(where, " is no embedding and has no rows of tokens"));
-    return faults;
-  }
-  if (tokens.empty()) faults.push_back(message("no token is given for ", where, "; name the rows to train"));
-  const std::int64_t rows = main_weight().size(0);
-  std::set<std::int64_t> seen;
-  for (const std::int64_t token : tokens) {
-    if (token < 0 || token >= rows)
-      faults.push_back(message("token ", token, " is not among the ", rows, " of ", where));
-    if (!seen.insert(token).second) faults.push_back(message("token ", token, " of ", where, " comes twice"));
-  }
-  return faults;
-}
-
-/// A and B at their start.
-GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> Adaptable::draw_factors(const LoraOptions& options) const {
-  const torch::Tensor weight = main_weight();
-  const LowRankShape shape = factor_shape(options.rank);
-  const auto type = torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
-  torch::Tensor A = torch::empty(shape.A, type);
-  torch::Tensor B = torch::empty(shape.B, type);
-  draw(A, B, options);
-  return {A, B};
-}
-
-GRAFT_INLINE void Adaptable::add(const std::string& name, std::shared_ptr<LayerAdapter> adapter) {
-  const auto all = make_slots();
+  remember(all);
   all->add(name, std::move(adapter));
   all->choose({{name, 1.0}});
-  freeze_own_parameters();
-}
-
-GRAFT_INLINE void Adaptable::add_adapter(const std::string& name, const LoraOptions& options) {
-  require_unmerged("add an adapter");
-  const std::vector<std::string> faults = adapter_faults(name, options);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
-  const auto [A, B] = draw_factors(options);
-  std::pair<torch::Tensor, torch::Tensor> start;
-  if (starts_at_weight(options.start)) start = {A.clone(), B.clone()};
-  add(name,
-      std::make_shared<LowRankAdapter>(
-          options, A, B, options.bias ? torch::zeros({B.size(0)}, A.options()) : torch::Tensor(), std::move(start)));
-}
-
-GRAFT_INLINE void Adaptable::add_ia3(const std::string& name, Ia3Side side) {
-  require_unmerged("add an adapter");
-  const std::vector<std::string> faults = ia3_faults(name, side);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
-  const torch::Tensor weight = main_weight();
-  const auto type = torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
-  add(name, std::make_shared<Ia3Adapter>(side, torch::ones(ia3_shape(side), type)));
-}
-
-GRAFT_INLINE void Adaptable::add_token_rows(const std::string& name, const std::vector<std::int64_t>& tokens) {
-  require_unmerged("add an adapter");
-  const std::vector<std::string> faults = token_rows_faults(name, tokens);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
-  const torch::Tensor weight = main_weight().detach();
-  const torch::Tensor rows = weight.index_select(0, torch::tensor(tokens, torch::kLong).to(weight.device()));
-  add(name, std::make_shared<TokenRowsAdapter>(tokens, rows.to(detail::factor_type(weight.scalar_type()))));
-}
-
-GRAFT_INLINE void Adaptable::add_dora(const std::string& name, const LoraOptions& options) {
-  require_unmerged("add an adapter");
-  const std::vector<std::string> faults = dora_faults(name, options);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
-  const auto [A, B] = draw_factors(options);
-  const auto adapter = std::make_shared<DoraAdapter>(options, A, B, torch::empty(magnitude_shape(), A.options()));
-  const torch::NoGradGuard no_grad;
-  adapter->lora_magnitude_vector.copy_(row_lengths(*adapter).view(magnitude_shape()));
-  add(name, adapter);
+  for (torch::Tensor& parameter : module().parameters(/*recurse=*/false)) detail::set_trained(parameter, false);
 }
 
 GRAFT_INLINE void Adaptable::remove_adapter(const std::string& name) {
   const auto all = require(name);
   require_unmerged("remove an adapter");
   all->remove(name);
-  if (all->slots().empty()) drop_slots();
+  if (!all->all().empty()) return;
+  module().unregister_module("adapters");
+  remember(nullptr);
 }
 
 GRAFT_INLINE void Adaptable::rename_adapter(const std::string& from, const std::string& to) {
@@ -182,25 +126,25 @@ GRAFT_INLINE void Adaptable::rename_adapter(const std::string& from, const std::
   if (to.empty() || to.find('.') != std::string::npos) {
     throw OptionError(message("adapter name ", quoted(to), " is empty or holds a dot; choose another"));
   }
-  if (slot(to)) throw OptionError(message("adapter name ", quoted(to), " is taken; choose another"));
+  if (adapter(to)) throw OptionError(message("adapter name ", quoted(to), " is taken; choose another"));
   all->rename(from, to);
 }
 
 GRAFT_INLINE void Adaptable::check_choice(const std::vector<ActiveAdapter>& active) const {
   for (std::size_t i = 0; i < active.size(); ++i) {
-    require(active[i].name);
-    if (!std::isfinite(active[i].weight)) {
-      throw OptionError(message("the weight of adapter ", quoted(active[i].name), " is ", active[i].weight,
-                                "; give a finite number"));
+    const auto& [name, weight] = active[i];
+    require(name);
+    if (!std::isfinite(weight)) {
+      throw OptionError(message("the weight of adapter ", quoted(name), " is ", weight, "; give a finite number"));
     }
     for (std::size_t j = 0; j < i; ++j) {
-      if (active[j].name == active[i].name) {
-        throw OptionError(message("adapter ", quoted(active[i].name), " is chosen twice; give it one weight"));
+      if (active[j].name == name) {
+        throw OptionError(message("adapter ", quoted(name), " is chosen twice; give it one weight"));
       }
     }
-    if (!adapter(active[i].name) && (active.size() > 1 || active[i].weight != 1.0)) {
-      throw OptionError(message("adapter ", quoted(active[i].name), " scales or replaces what the layer ",
-                                main_weight().sizes(), " has; choose it alone there, with weight 1"));
+    if (!adapter(name)->sums() && (active.size() > 1 || weight != 1.0)) {
+      throw OptionError(message("adapter ", quoted(name), " scales or replaces what the layer ", main_weight().sizes(),
+                                " has; choose it alone there, with weight 1"));
     }
   }
 }
@@ -212,27 +156,122 @@ GRAFT_INLINE void Adaptable::choose(std::vector<ActiveAdapter> active) {
 }
 
 GRAFT_INLINE bool Adaptable::merged() const {
-  const auto all = slots();
+  const auto* all = held();
   return all && all->unmerged_weight.defined();
+}
+
+GRAFT_INLINE bool Adaptable::bias_is_merged() const {
+  const auto* all = held();
+  return all && all->unmerged_bias.defined();
+}
+
+GRAFT_INLINE torch::Tensor Adaptable::base_weight() const {
+  const auto* all = held();
+  return all && all->unmerged_weight.defined() ? all->unmerged_weight : main_weight();
 }
 
 GRAFT_INLINE std::vector<std::string> Adaptable::adapters() const {
   std::vector<std::string> names;
-  if (const auto all = slots()) {
-    for (const auto& slot : all->slots()) names.push_back(slot.first);
+  if (const auto* all = held()) {
+    for (const auto& [name, adapter] : all->all()) names.push_back(name);
   }
   return names;
 }
 
 GRAFT_INLINE std::vector<ActiveAdapter> Adaptable::active() const {
-  const auto all = slots();
+  const auto* all = held();
   return all ? all->active() : std::vector<ActiveAdapter>();
 }
 
-GRAFT_INLINE std::shared_ptr<LayerAdapter> Adaptable::slot(const std::string& name) const {
-  const auto all = slots();
-  return all ? all->find(name) : nullptr;
+// What kinds of adapters ask of a layer.
+
+GRAFT_INLINE torch::TensorOptions Adaptable::factor_options() const {
+  const torch::Tensor weight = main_weight();
+  return torch::TensorOptions().dtype(detail::factor_type(weight.scalar_type())).device(weight.device());
 }
+
+GRAFT_INLINE torch::Tensor Adaptable::over_weight(const torch::Tensor& c, const LayerAxis& axis) const {
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(main_weight().dim()), 1);
+  sizes.at(static_cast<std::size_t>(axis.weight)) = c.numel();
+  return c.view(sizes);
+}
+
+GRAFT_INLINE torch::Tensor Adaptable::over_data(const torch::Tensor& c, const LayerAxis& axis) {
+  std::vector<std::int64_t> sizes(static_cast<std::size_t>(-axis.data), 1);
+  sizes[0] = c.numel();
+  return c.view(sizes);
+}
+
+// Output.
+
+GRAFT_INLINE torch::Tensor Adaptable::adapted(const torch::Tensor& x) {
+  if (const auto* here = detail::selected_layer(this)) {
+    return selected_output(x, *detail::SelectedLayers::current(), *here);
+  }
+  const auto* all = held();
+  return !all || all->unmerged_weight.defined() ? plain(x) : output(x, all->updates());
+}
+
+GRAFT_INLINE torch::Tensor Adaptable::output(const torch::Tensor& x, const detail::ActiveUpdates& updates) {
+  const auto& terms = updates.terms(module().is_training());
+  const auto& others = updates.others();
+  if (others.size() == 1 && updates.chosen().size() == 1 && others[0].weight == 1.0) {
+    return others[0].adapter->output(*this, x);
+  }
+  torch::Tensor y = plain(x, terms);
+  if (updates.has_bias()) y = y + over_data(updates.bias(), layer_type().outputs.value()).to(y.scalar_type());
+  if (others.empty()) return y;
+  const torch::Tensor base = plain(x);
+  for (const auto& other : others) y = y + (other.adapter->output(*this, x) - base) * other.weight;
+  return y;
+}
+
+GRAFT_INLINE std::optional<std::span<const LowRankTerm>> Adaptable::active_terms(const torch::Tensor& x) const {
+  const auto terms_of = [&](const detail::ActiveUpdates& updates) -> std::optional<std::span<const LowRankTerm>> {
+    if (!updates.only_terms()) return std::nullopt;
+    return updates.terms(module().is_training());
+  };
+  if (const auto* here = detail::selected_layer(this)) {
+    detail::require_selected_unmerged(*here);
+    const auto& selected = *detail::SelectedLayers::current();
+    const bool by_sequence = selected.mixed && !detail::rows_are_tokens(selected, detail::rows_of(x));
+    return terms_of(by_sequence ? here->sequence_updates : here->updates);
+  }
+  const auto* all = held();
+  if (!all || all->unmerged_weight.defined()) return std::span<const LowRankTerm>();
+  return terms_of(all->updates());
+}
+
+GRAFT_INLINE torch::Tensor Adaptable::selected_output(const torch::Tensor& x, const detail::SelectedLayers& all,
+                                                      const detail::SelectedLayer& here) {
+  detail::require_selected_unmerged(here);
+  if (!all.mixed) return output(x, here.updates);
+  if (!layer_type().obeys_row_sets) return output_by_group(x, here, detail::rows_are_tokens(all, x.size(0)));
+  const std::int64_t rows = detail::rows_of(x);
+  const bool by_token = detail::rows_are_tokens(all, rows);
+  const detail::ActiveUpdates& updates = by_token ? here.updates : here.sequence_updates;
+  if (updates.only_terms()) return plain(x, updates.terms(module().is_training()));
+  const torch::Tensor y = output_by_group(x.reshape({rows, x.size(-1)}), here, by_token);
+  std::vector<std::int64_t> sizes = x.sizes().vec();
+  sizes.back() = y.size(-1);
+  return y.view(sizes);
+}
+
+/// Each group's rows of x on their own, put together in the order of x.
+GRAFT_INLINE torch::Tensor Adaptable::output_by_group(const torch::Tensor& x, const detail::SelectedLayer& here,
+                                                      bool by_token) {
+  std::vector<torch::Tensor> outputs, places;
+  for (const auto& group : here.groups) {
+    const RowSet& rows = by_token ? *group.tokens : *group.sequences;
+    const torch::Tensor place =
+        rows.indices.defined() ? rows.indices : torch::arange(rows.first, rows.first + rows.count, torch::kLong);
+    places.push_back(place.to(x.device()));
+    outputs.push_back(output(x.index_select(0, places.back()), group.updates));
+  }
+  return torch::cat(outputs).index_select(0, torch::cat(places).argsort());
+}
+
+// Folding.
 
 GRAFT_INLINE void Adaptable::merge() {
   if (merged()) return;
@@ -241,45 +280,28 @@ GRAFT_INLINE void Adaptable::merge() {
     throw StateError(message("a layer ", main_weight().sizes(), " has no active adapter to merge; choose one first"));
   }
   const torch::NoGradGuard no_grad;
-  torch::Tensor weight = main_weight();
+  torch::Tensor weight = main_weight(), bias = own_bias();
   const torch::ScalarType type = detail::factor_type(weight.scalar_type());
-  const torch::Tensor own = weight.to(type);
-  torch::Tensor sum = own.clone();
-  torch::Tensor bias = own_bias(), bias_sum;
-  for (const detail::ActiveUpdates::Chosen& chosen : all->updates().chosen()) {
-    const auto adapter = std::dynamic_pointer_cast<LowRankAdapter>(chosen.adapter);
-    if (!adapter) {
-      sum = folded_alone(own, *chosen.adapter);
-      const auto* ia3 = dynamic_cast<const Ia3Adapter*>(chosen.adapter.get());
-      if (ia3 && ia3->side == Ia3Side::output && bias.defined()) {
-        bias_sum = (bias.to(type) * ia3->ia3_l.flatten().to(type)).to(bias.scalar_type());
-      }
-    } else if (std::dynamic_pointer_cast<DoraAdapter>(adapter)) {
-      sum.add_(updated(own, *adapter, 1.0) - own, chosen.weight);
-    } else {
-      sum = updated(sum, *adapter, chosen.weight);
-    }
+  torch::Tensor sum = weight.to(type);
+  torch::Tensor bias_sum = bias.defined() ? bias.to(type) : bias;
+  const torch::Tensor bias_before = bias_sum;
+  for (const auto& [adapter, share, rows] : all->updates().chosen()) {
+    sum = adapter->folded(*this, sum, share);
+    bias_sum = adapter->folded_bias(*this, bias_sum, share);
   }
   sum = sum.to(weight.scalar_type());
-  if (all->updates().has_bias()) {
-    if (!bias.defined()) {
-      throw StateError(message("a layer ", weight.sizes(),
-                               " has no bias that could take the one of its adapter's B; "
-                               "keep the adapter apart"));
-    }
-    bias_sum = (bias.to(type) + all->updates().bias()).to(bias.scalar_type());
-  }
+  const bool changes_bias = bias_sum.defined() && !bias_sum.is_same(bias_before);
+  if (changes_bias) bias_sum = bias_sum.to(bias.scalar_type());
   const auto finite = [](const torch::Tensor& t) { return t.is_meta() || torch::isfinite(t).all().item<bool>(); };
-  if (!finite(sum) || (bias_sum.defined() && !finite(bias_sum))) {
+  if (!finite(sum) || (changes_bias && !finite(bias_sum))) {
     throw StateError(message("merging ", quoted(all->active().front().name), " into a layer ", weight.sizes(),
                              " gives values that are not finite; the weight was left as it was"));
   }
   all->unmerged_weight = weight.detach().clone();
   weight.copy_(sum);
-  if (bias_sum.defined()) {
-    all->unmerged_bias = bias.detach().clone();
-    bias.copy_(bias_sum);
-  }
+  if (!changes_bias) return;
+  all->unmerged_bias = bias.detach().clone();
+  bias.copy_(bias_sum);
 }
 
 GRAFT_INLINE void Adaptable::unmerge() {
@@ -291,51 +313,13 @@ GRAFT_INLINE void Adaptable::unmerge() {
   all->unmerged_weight = all->unmerged_bias = torch::Tensor();
 }
 
-/// `weight` with an adapter's update, weighed by `share`; for DoRA `weight` must be the layer's own.
-GRAFT_INLINE torch::Tensor Adaptable::updated(const torch::Tensor& weight, LowRankAdapter& adapter,
-                                              double share) const {
-  const torch::ScalarType type = weight.scalar_type();
-  torch::Tensor sum = weight.add(product(adapter.lora_A.to(type), adapter.lora_B.to(type)), adapter.scale() * share);
-  if (adapter.start_A.defined()) {
-    sum.sub_(product(adapter.start_A.to(type), adapter.start_B.to(type)), adapter.scale() * share);
-  }
-  auto* dora = dynamic_cast<DoraAdapter*>(&adapter);
-  if (!dora) return sum;
-  return sum * over_weight(dora->lora_magnitude_vector.flatten().to(type) / row_lengths(*dora).to(type));
-}
-
 GRAFT_INLINE torch::Tensor Adaptable::update(const std::string& name) const {
   const torch::NoGradGuard no_grad;
-  const auto all = require(name);
-  const torch::Tensor weight = base_weight();
-  const torch::ScalarType type = detail::factor_type(weight.scalar_type());
-  const auto slot = all->find(name);
-  const auto adapter = std::dynamic_pointer_cast<LowRankAdapter>(slot);
-  if (!adapter) return folded_alone(weight.to(type), *slot) - weight.to(type);
-  if (std::dynamic_pointer_cast<DoraAdapter>(slot)) {
-    if (all->unmerged_weight.defined()) throw StateError("the update of a merged DoRA is not known; unmerge first");
-    return updated(weight.to(type), *adapter, 1.0) - weight.to(type);
-  }
-  return updated(torch::zeros(weight.sizes(), weight.options().dtype(type)), *adapter, 1.0);
+  const auto adapter = require(name)->find(name);
+  const torch::Tensor weight = base_weight().detach().to(factor_options());
+  if (!adapter->sums()) return adapter->folded(*this, weight, 1.0) - weight;
+  return adapter->folded(*this, torch::zeros_like(weight), 1.0);
 }
-
-namespace detail {
-
-/// Whether the `rows` rows of an input are the batch's tokens, or its sequences.
-GRAFT_INLINE bool rows_are_tokens(const SelectedLayers& selected, std::int64_t rows) {
-  if (rows == selected.tokens) return true;
-  if (rows == selected.sequences) return false;
-  throw ShapeError(message("an input of ", rows, " rows reached a layer within a mixed batch of ", selected.tokens,
-                           " tokens in ", selected.sequences, " sequences; run the batch that the selection is for"));
-}
-
-GRAFT_INLINE void require_unmerged(const SelectedLayer& here) {
-  if (here.slots && here.slots->unmerged_weight.defined()) {
-    throw StateError("adapters were merged into a layer that an AdapterSelection chooses adapters for; unmerge first");
-  }
-}
-
-}  // namespace detail
 
 }  // namespace graft
 

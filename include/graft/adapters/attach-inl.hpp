@@ -54,17 +54,51 @@ GRAFT_INLINE std::vector<TargetCandidate> target_candidates(torch::nn::Module& m
   return candidates;
 }
 
-GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                                 const std::string& name) {
-  return attach(module, options, targets, LayerPatterns{}, name);
+namespace detail {
+
+GRAFT_INLINE Attachment::Attachment(torch::nn::Module& module, const std::vector<std::string>& paths,
+                                    const std::vector<std::string>& heads)
+    : module_(module) {
+  require_unmerged(module, "attach an adapter");
+  std::set<std::string> lacking(paths.begin(), paths.end());
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (lacking.erase(path)) layers_.emplace_back(path, layer);
+  }
+  for (const std::string& path : lacking) missing_.push_back(quoted(path) + " is not a layer that takes an adapter");
+  const auto modules = module.named_modules("", /*include_self=*/false);
+  for (const std::string& path : heads) {
+    if (const auto* head = modules.find(path)) {
+      heads_.push_back(*head);
+    } else {
+      missing_.push_back("the model has no head " + quoted(path));
+    }
+  }
 }
 
-GRAFT_INLINE TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                                 const LayerPatterns& patterns, const std::string& name) {
-  TargetReport report = match(targets, target_candidates(module));
-  attach(module, options_by_layer(report.layers, options, patterns), report.heads, name);
-  return report;
+GRAFT_INLINE void Attachment::check(std::vector<std::string> faults) const {
+  faults.insert(faults.end(), missing_.begin(), missing_.end());
+  if (faults.empty()) return;
+  throw OptionError(faults.size() == 1 ? faults.front()
+                                       : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
 }
+
+GRAFT_INLINE void Attachment::finish(const std::string& name,
+                                     const std::vector<std::shared_ptr<LayerAdapter>>& adapters) {
+  for (torch::Tensor& parameter : module_.parameters()) set_trained(parameter, false);
+  std::set<const Adaptable*> adapted;
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    layers_[i].second->put(name, adapters[i]);
+    adapted.insert(layers_[i].second);
+  }
+  for (const auto& [path, layer] : adaptable_layers(module_)) {
+    if (!adapted.count(layer)) layer->choose({});
+  }
+  for (const auto& head : heads_) {
+    for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
+  }
+}
+
+}  // namespace detail
 
 GRAFT_INLINE std::vector<std::string> adapters(torch::nn::Module& module) {
   std::vector<std::string> names;
@@ -96,7 +130,7 @@ GRAFT_INLINE void check_choice(torch::nn::Module& module, const std::vector<Acti
 GRAFT_INLINE std::vector<ActiveAdapter> carried(const Adaptable& layer, const std::vector<ActiveAdapter>& active) {
   std::vector<ActiveAdapter> here;
   for (const ActiveAdapter& adapter : active) {
-    if (layer.slot(adapter.name)) here.push_back(adapter);
+    if (layer.adapter(adapter.name)) here.push_back(adapter);
   }
   return here;
 }
@@ -139,7 +173,7 @@ GRAFT_INLINE void train_only(torch::nn::Module& module, const std::vector<std::s
   for (const auto& [path, layer] : adaptable_layers(module)) {
     for (const std::string& name : layer->adapters()) {
       const bool trained = std::find(names.begin(), names.end(), name) != names.end();
-      for (torch::Tensor& factor : layer->slot(name)->parameters()) detail::set_trained(factor, trained);
+      for (torch::Tensor& factor : layer->adapter(name)->parameters()) detail::set_trained(factor, trained);
     }
   }
 }
@@ -197,12 +231,12 @@ GRAFT_INLINE void rename(torch::nn::Module& module, const std::string& from, con
   detail::require_adapter(module, from);
   if (from == to) return;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->slot(from) && layer->slot(to)) {
+    if (layer->adapter(from) && layer->adapter(to)) {
       throw OptionError(message("adapter name ", quoted(to), " is taken in layer ", quoted(path), "; choose another"));
     }
   }
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->slot(from)) layer->rename_adapter(from, to);
+    if (layer->adapter(from)) layer->rename_adapter(from, to);
   }
 }
 
@@ -210,7 +244,7 @@ GRAFT_INLINE void detach(torch::nn::Module& module, const std::string& name) {
   detail::require_adapter(module, name);
   detail::require_unmerged(module, "detach an adapter");
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->slot(name)) layer->remove_adapter(name);
+    if (layer->adapter(name)) layer->remove_adapter(name);
   }
 }
 

@@ -3,7 +3,9 @@
 #include <concepts>
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,12 +14,13 @@
 #include "graft/adapters/adaptable.hpp"
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/targets.hpp"
+#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 
 namespace graft {
 
 // What Adaptable does for one layer, done for every layer of a model. A call that throws has changed nothing.
-// "An adapter" is here all slots of one name. Threads: none of the other functions while forward() runs.
+// "Adapter" is here what the layers have under one name. Threads: none of the other functions while forward() runs.
 
 /// Every adaptable layer of `module` with its path, each once, in the module's order. The module itself counts, as "".
 std::vector<std::pair<std::string, Adaptable*>> adaptable_layers(torch::nn::Module& module);
@@ -25,26 +28,41 @@ std::vector<std::pair<std::string, Adaptable*>> adaptable_layers(torch::nn::Modu
 /// What match() needs to know of a module.
 std::vector<TargetCandidate> target_candidates(torch::nn::Module& module);
 
-/// Puts an adapter on the layers that `targets` takes, makes it the active one, and leaves only it and the heads
-/// requiring gradients: every other parameter of the module, other adapters included, is frozen.
+/// Puts an adapter of the kind that the options name (LoRA if none is: attach(model, {.rank = 8}, targets)) on the
+/// layers that `targets` takes, makes it the active one, and leaves only it and the heads requiring gradients: every
+/// other parameter of the module, other adapters included, is frozen.
 /// The values of A are drawn from LibTorch's generator in the module's order.
-/// Throws OptionError if targets or options do not fit (every fault of every layer at once), StateError while merged.
-TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
-                    const std::string& name = "default");
-
-/// The same with ranks and alphas that differ by layer. Throws OptionError too for a key that gives no layer its value.
-TargetReport attach(torch::nn::Module& module, const LoraOptions& options, const Targets& targets,
+/// `patterns`: ranks and alphas that differ by layer, for options that have them.
+/// Throws OptionError if targets or options do not fit (every fault of every layer at once) or a pattern gives no layer
+/// its value, StateError while merged.
+template <class Options = LoraOptions>
+TargetReport attach(torch::nn::Module& module, const Options& options, const Targets& targets,
                     const LayerPatterns& patterns, const std::string& name = "default");
+
+template <class Options = LoraOptions>
+TargetReport attach(torch::nn::Module& module, const Options& options, const Targets& targets,
+                    const std::string& name = "default") {
+  return attach<Options>(module, options, targets, LayerPatterns{}, name);
+}
 
 /// Options of an adapter's kind for each layer, by path. A template that takes this, and nothing in braces, cannot be
 /// mistaken for one that takes options: g++ 12 reads {.rank = 3, .alpha = 5} as two iterators for a map.
-template <class Layers, class Options>
-concept LayersByPath = std::same_as<Layers, std::map<std::string, Options>>;
+template <class Layers>
+concept OptionsByPath = AdapterOptions<typename Layers::mapped_type> &&
+    std::same_as<Layers, std::map<std::string, typename Layers::mapped_type>>;
 
 /// The same with options for each layer by path, as an adapter's file may ask. `heads` are paths of modules.
-template <LayersByPath<LoraOptions> Layers>
+template <OptionsByPath Layers>
 void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
             const std::string& name = "default");
+
+/// One layer of those that get an adapter together, and its options; see LayerAdapter's settle().
+template <class Options>
+struct LayerOptions {
+  std::string path;
+  Adaptable* layer;
+  Options options;
+};
 
 /// Names of the adapters that any layer has, in the order they were first met.
 std::vector<std::string> adapters(torch::nn::Module& module);
@@ -85,17 +103,41 @@ void detach(torch::nn::Module& module, const std::string& name);
 
 namespace detail {
 
-/// How layers get adapters of one kind, and what they would refuse; both are given the options of that kind.
+/// A fresh adapter for each layer, if no faults are found; they are added to `faults`.
 template <class Options>
-struct AdapterKind {
-  void (Adaptable::*add)(const std::string& name, Options options);
-  std::vector<std::string> (Adaptable::*faults)(const std::string& name, Options options, std::string_view where) const;
-};
+std::vector<std::shared_ptr<LayerAdapter>> make_adapters(std::vector<LayerOptions<Options>> layers,
+                                                         const std::string& name, std::vector<std::string>& faults) {
+  using Kind = typename Options::Adapter;
+  if constexpr (requires { Kind::settle(layers); }) Kind::settle(layers);
+  for (const auto& [path, layer, options] : layers) {
+    for (std::string& fault : layer->faults(name, options, "layer " + quoted(path))) faults.push_back(std::move(fault));
+  }
+  std::vector<std::shared_ptr<LayerAdapter>> adapters;
+  if (!faults.empty()) return adapters;
+  for (const auto& [path, layer, options] : layers) adapters.push_back(Kind::make(*layer, options));
+  return adapters;
+}
 
-/// attach() for any kind.
-template <class Options, class Layers>
-void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
-                 const std::vector<std::string>& heads, const std::string& name);
+/// attach() of any kind: the layers and heads are looked for, faults are collected, and then all is done at once.
+class Attachment {
+ public:
+  using Layers = std::vector<std::pair<std::string, Adaptable*>>;
+
+  /// Throws StateError while merged.
+  Attachment(torch::nn::Module& module, const std::vector<std::string>& paths, const std::vector<std::string>& heads);
+
+  const Layers& layers() const { return layers_; }  ///< in the module's order
+  /// Throws OptionError if there are faults, these or of paths.
+  void check(std::vector<std::string> faults) const;
+  /// One adapter for each of layers().
+  void finish(const std::string& name, const std::vector<std::shared_ptr<LayerAdapter>>& adapters);
+
+ private:
+  torch::nn::Module& module_;
+  Layers layers_;
+  std::vector<std::shared_ptr<torch::nn::Module>> heads_;
+  std::vector<std::string> missing_;
+};
 
 [[noreturn]] void unknown_adapter(torch::nn::Module& module, const std::string& name);
 void require_unmerged(torch::nn::Module& module, std::string_view what);
@@ -107,62 +149,31 @@ std::vector<ActiveAdapter> carried(const Adaptable& layer, const std::vector<Act
 
 }  // namespace detail
 
-template <LayersByPath<LoraOptions> Layers>
+template <class Options>
+TargetReport attach(torch::nn::Module& module, const Options& options, const Targets& targets,
+                    const LayerPatterns& patterns, const std::string& name) {
+  TargetReport report = match(targets, target_candidates(module));
+  attach(module, options_by_layer(report.layers, options, patterns), report.heads, name);
+  return report;
+}
+
+template <OptionsByPath Layers>
 void attach(torch::nn::Module& module, const Layers& layers, const std::vector<std::string>& heads,
             const std::string& name) {
-  const detail::AdapterKind<const LoraOptions&> kind{&Adaptable::add_adapter, &Adaptable::adapter_faults};
-  detail::attach_kind(kind, module, layers, heads, name);
+  using Options = typename Layers::mapped_type;
+  std::vector<std::string> paths, faults;
+  for (const auto& [path, options] : layers) paths.push_back(path);
+  detail::Attachment attachment(module, paths, heads);
+  std::vector<LayerOptions<Options>> chosen;
+  for (const auto& [path, layer] : attachment.layers()) chosen.push_back({path, layer, layers.at(path)});
+  const auto adapters = detail::make_adapters(std::move(chosen), name, faults);
+  attachment.check(std::move(faults));
+  attachment.finish(name, adapters);
 }
-
-namespace detail {
-
-template <class Options, class Layers>
-void attach_kind(const AdapterKind<Options>& kind, torch::nn::Module& module, const Layers& layers,
-                 const std::vector<std::string>& heads, const std::string& name) {
-  require_unmerged(module, "attach an adapter");
-  std::vector<std::string> faults;
-  std::vector<std::pair<Adaptable*, const typename Layers::mapped_type*>> chosen;
-  std::set<std::string> lacking;
-  for (const auto& [path, options] : layers) lacking.insert(path);
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    const auto found = layers.find(path);
-    if (found == layers.end()) continue;
-    lacking.erase(path);
-    chosen.emplace_back(layer, &found->second);
-    for (std::string& fault : (layer->*kind.faults)(name, found->second, "layer " + quoted(path))) {
-      faults.push_back(std::move(fault));
-    }
-  }
-  for (const std::string& path : lacking) faults.push_back(quoted(path) + " is not a layer that takes an adapter");
-
-  std::vector<std::shared_ptr<torch::nn::Module>> full;
-  const auto modules = module.named_modules("", /*include_self=*/false);
-  for (const std::string& path : heads) {
-    if (const auto* head = modules.find(path)) {
-      full.push_back(*head);
-    } else {
-      faults.push_back("the model has no head " + quoted(path));
-    }
-  }
-  if (!faults.empty()) {
-    throw OptionError(faults.size() == 1 ? faults.front()
-                                         : message(faults.size(), " faults:\n  ", joined(faults, "\n  ")));
-  }
-
-  for (torch::Tensor& parameter : module.parameters()) set_trained(parameter, false);
-  for (const auto& [layer, options] : chosen) (layer->*kind.add)(name, *options);
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (!layers.count(path)) layer->choose({});
-  }
-  for (const auto& head : full) {
-    for (torch::Tensor& parameter : head->parameters()) parameter.set_requires_grad(true);
-  }
-}
-
-}  // namespace detail
 
 }  // namespace graft
 
+#include "graft/adapters/kinds/lora.hpp"  // the kind that is meant where none is named
 #ifndef GRAFT_COMPILED
 #include "graft/adapters/attach-inl.hpp"
 #endif

@@ -25,7 +25,7 @@ GRAFT_INLINE std::vector<std::string> train_biases(torch::nn::Module& module, Ad
   if (which == AdapterBias::lora_only) detail::require_adapter(module, adapter);
   std::set<std::string> adapted;
   for (const auto& [path, layer] : adaptable_layers(module)) {
-    if (layer->slot(adapter)) adapted.insert(path.empty() ? "bias" : path + ".bias");
+    if (layer->adapter(adapter)) adapted.insert(path.empty() ? "bias" : path + ".bias");
   }
   for (auto& [name, bias] : detail::biases(module)) {
     if (which == AdapterBias::lora_only && !adapted.count(name)) continue;

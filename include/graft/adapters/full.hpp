@@ -21,8 +21,8 @@ class Full : public torch::nn::ModuleHolder<AdaptableImpl<typename Layer::Contai
   using torch::nn::ModuleHolder<Impl>::ModuleHolder;
 
   /// For such nets: takes the options that Lora<Layer> takes, and has no use for them.
-  template <class LayerOptions>
-  requires std::constructible_from<Impl, LayerOptions&&> Full(LayerOptions&& layer, const LoraOptions&)
+  template <class LayerOptions, AdapterOptions Options>
+  requires std::constructible_from<Impl, LayerOptions&&> Full(LayerOptions&& layer, const Options&)
       : torch::nn::ModuleHolder<Impl>(std::make_shared<Impl>(std::forward<LayerOptions>(layer))) {}
 };
 

@@ -1,132 +1,80 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <torch/nn/module.h>
 
-#include "graft/adapters/detail/dora_norms.hpp"
-#include "graft/adapters/low_rank.hpp"
 #include "graft/core/mode.hpp"
+#include "graft/ops/linear.hpp"
 
 namespace graft {
 
-/// What one adapter adds to one layer. Its parameters are what it trains, its buffers what it keeps beside them.
+class Adaptable;
+class AdapterKind;
+
+/// An output that a layer gives with one product of its own: its plain output plus these terms plus bias_scale * bias.
+struct FusedUpdate {
+  std::vector<LowRankTerm> terms = {};  ///< with the dropout that they have in training
+  torch::Tensor bias = {};              ///< one for each output, or undefined
+  double bias_scale = 1.0;
+};
+
+/// What one adapter does to one layer. Its parameters are what it trains, its buffers what it keeps beside them.
+///
+/// A kind of adapter derives from it and has, beside these virtual functions, two that are static:
+///
+///   faults(const Adaptable&, const Options&, where)   what of the options does not fit the layer, each as a sentence
+///   in
+///                                                     which `where` names the layer; empty if nothing
+///   make(const Adaptable&, const Options&)            a fresh adapter for the layer, as std::shared_ptr
+///
+/// and may have, for options that depend on the other layers (see attach()):
+///
+///   settle(std::vector<LayerOptions<Options>>&)       completes the options of all layers before any is looked at
+///
+/// Its options name it: `using Adapter = ...`. docs/adapters.md shows one whole.
+/// Threads: output() may run on many at once.
 class LayerAdapter : public torch::nn::Module {
  public:
+  /// The layer's output for x with this adapter alone. `layer` gives its output without any: layer.plain(x).
+  virtual torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const = 0;
+
+  /// The same as terms of the layer's own product, for kinds that have such a form. Several adapters, and the groups of
+  /// a mixed batch, then cost one product together. Asked when adapters are chosen: the tensors are to be the
+  /// parameters themselves. Where the layer type takes terms, forward() goes by this, not by output().
+  virtual std::optional<FusedUpdate> fused() const { return std::nullopt; }
+
+  /// `weight`, the layer's with perhaps other updates in it, in float32 or float64, with `share` times this adapter's
+  /// update. Outside autograd.
+  virtual torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const = 0;
+
+  /// The same of the layer's bias, undefined if it has none. Throws StateError where one is needed.
+  virtual torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const;
+
+  /// Whether it can be weighed and summed with others. An adapter that scales or replaces what the layer has cannot: it
+  /// is chosen alone there, with weight 1.
+  virtual bool sums() const { return true; }
+
+  /// The parameters that meet the layer's output, which LoRA+ gives a larger rate.
+  virtual std::vector<torch::Tensor> output_side() const { return {}; }
+
+  /// How PEFT's files have the kind; nullptr if they do not.
+  virtual const AdapterKind* kind() const { return nullptr; }
+
   /// A copy on `device`, or where it is, that shares no storage and trains the same.
-  std::shared_ptr<LayerAdapter> copy(const std::optional<torch::Device>& device = std::nullopt) const {
-    const auto moved = [&](const torch::Tensor& tensor) {
-      if (!tensor.defined()) return torch::Tensor();
-      return tensor.detach().to(device.value_or(tensor.device()), tensor.scalar_type(), false, /*copy=*/true);
-    };
-    const std::shared_ptr<LayerAdapter> result = copy_with(moved);
-    const auto own = named_parameters();
-    for (auto& parameter : result->named_parameters()) {
-      parameter.value().set_requires_grad(own[parameter.key()].requires_grad());
-    }
-    return result;
-  }
+  std::shared_ptr<LayerAdapter> copy(const std::optional<torch::Device>& device = std::nullopt) const;
 
  protected:
+  /// What copy() calls: a new adapter whose tensors are moved(mine).
   using Moved = std::function<torch::Tensor(const torch::Tensor&)>;
   virtual std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const = 0;
 };
 
-/// A and B of a low-rank update, scale B A. Where they do not start at zero (PiSSA, OLoRA) the update is what they
-/// gained: scale (B A - start_B start_A).
-class LowRankAdapter : public LayerAdapter {
- public:
-  /// `start` holds start_A and start_B, or nothing.
-  LowRankAdapter(const LoraOptions& options, torch::Tensor A, torch::Tensor B, torch::Tensor bias = {},
-                 std::pair<torch::Tensor, torch::Tensor> start = {})
-      : options(options),
-        lora_A(register_parameter("lora_A", std::move(A))),
-        lora_B(register_parameter("lora_B", std::move(B))) {
-    if (bias.defined()) lora_B_bias = register_parameter("lora_B_bias", std::move(bias));
-    if (start.first.defined()) {
-      start_A = register_buffer("start_A", std::move(start.first));
-      start_B = register_buffer("start_B", std::move(start.second));
-    }
-  }
-
-  /// What B A is multiplied by before it joins the layer's weight.
-  double scale() const { return options.scale(); }
-
-  const LoraOptions options;
-  torch::Tensor lora_A;       ///< shape by LowRank<Impl>::shape
-  torch::Tensor lora_B;       ///< shape by LowRank<Impl>::shape
-  torch::Tensor lora_B_bias;  ///< [out] with LoraOptions::bias, else undefined
-  torch::Tensor start_A;      ///< A at the start, frozen; undefined if the update started at zero
-  torch::Tensor start_B;      ///< B likewise
-
- protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override {
-    return std::make_shared<LowRankAdapter>(options, moved(lora_A), moved(lora_B), moved(lora_B_bias),
-                                            std::pair(moved(start_A), moved(start_B)));
-  }
-};
-
-/// A low-rank adapter whose updated weight has rows of trained lengths; see Dora.
-class DoraAdapter : public LowRankAdapter {
- public:
-  DoraAdapter(const LoraOptions& options, torch::Tensor A, torch::Tensor B, torch::Tensor magnitude)
-      : LowRankAdapter(options, std::move(A), std::move(B)),
-        lora_magnitude_vector(register_parameter("lora_magnitude_vector", std::move(magnitude))) {}
-
-  torch::Tensor lora_magnitude_vector;  ///< one length for each unit of the layer, shaped as in PEFT's files
-  const std::shared_ptr<detail::DoraNorms> norms = std::make_shared<detail::DoraNorms>();
-
- protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override {
-    return std::make_shared<DoraAdapter>(options, moved(lora_A), moved(lora_B), moved(lora_magnitude_vector));
-  }
-};
-
-/// What of a layer IA3 scales.
-enum class Ia3Side {
-  output,  ///< each output, its bias included
-  input,   ///< each input: PEFT's feed-forward layers
-};
-
-/// One factor for each output or input of a layer; see attach_ia3().
-class Ia3Adapter : public LayerAdapter {
- public:
-  Ia3Adapter(Ia3Side side, torch::Tensor factors)
-      : side(side), ia3_l(register_parameter("ia3_l", std::move(factors))) {}
-
-  const Ia3Side side;
-  torch::Tensor ia3_l;  ///< linear: [out, 1] or [1, in]; convolution: [1, channels, 1...]; as in PEFT's files
-
- protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override {
-    return std::make_shared<Ia3Adapter>(side, moved(ia3_l));
-  }
-};
-
-/// Rows of an embedding that take the place of its own; see train_token_rows().
-class TokenRowsAdapter : public LayerAdapter {
- public:
-  /// `tokens`, each once, and the rows' values [tokens, dim].
-  TokenRowsAdapter(std::vector<std::int64_t> tokens, torch::Tensor values)
-      : tokens(std::move(tokens)),
-        trainable_tokens_delta(register_parameter("trainable_tokens_delta", std::move(values))) {}
-
-  const std::vector<std::int64_t> tokens;
-  torch::Tensor trainable_tokens_delta;  ///< [tokens, dim]: the rows themselves, under the name that PEFT gives them
-
- protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override {
-    return std::make_shared<TokenRowsAdapter>(tokens, moved(trainable_tokens_delta));
-  }
-};
-
-/// An adapter's name and the factor its update is multiplied by, beside alpha / r.
+/// An adapter's name and the factor its update is multiplied by.
 struct ActiveAdapter {
   std::string name;
   double weight = 1.0;
@@ -136,6 +84,9 @@ namespace detail {
 
 /// Sets it only where it differs: another thread may be reading the flag of a frozen parameter.
 void set_trained(torch::Tensor& parameter, bool trained);
+
+/// A copy on `device`, or where it is; undefined stays undefined.
+torch::Tensor copied(const torch::Tensor& tensor, const std::optional<torch::Device>& device);
 
 }  // namespace detail
 

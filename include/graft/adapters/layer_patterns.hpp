@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "graft/adapters/low_rank.hpp"
 #include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/core/pattern.hpp"
@@ -63,9 +62,30 @@ struct LayerPatterns {
   std::map<std::string, double> alpha = {};
 };
 
-/// The options of each layer. Throws OptionError that lists every key which gives no layer its value.
-std::map<std::string, LoraOptions> options_by_layer(const std::vector<std::string>& layers, const LoraOptions& options,
-                                                    const LayerPatterns& patterns);
+namespace detail {
+
+/// OptionError that lists the keys, if there are any.
+void refuse_unused_patterns(const std::vector<std::string>& ranks, const std::vector<std::string>& alphas);
+
+}  // namespace detail
+
+/// The options of each layer; rank and alpha by the patterns, where options of that kind have them. Throws OptionError
+/// that lists every key which gives no layer its value.
+template <class Options>
+std::map<std::string, Options> options_by_layer(const std::vector<std::string>& layers, const Options& options,
+                                                const LayerPatterns& patterns) {
+  PathValues ranks(patterns.rank);
+  PathValues alphas(patterns.alpha);
+  std::map<std::string, Options> result;
+  for (const std::string& path : layers) {
+    Options own = options;
+    if constexpr (requires { own.rank; }) own.rank = ranks.find(path).value_or(options.rank);
+    if constexpr (requires { own.alpha; }) own.alpha = alphas.find(path).value_or(options.alpha);
+    result.emplace(path, own);
+  }
+  detail::refuse_unused_patterns(ranks.unused(), alphas.unused());
+  return result;
+}
 
 }  // namespace graft
 

@@ -1,21 +1,17 @@
 #pragma once
 
-#include <array>
-#include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
-#include <variant>
 #include <vector>
 
-#include <torch/nn/functional/padding.h>
-#include <torch/nn/init.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/embedding.h>
 #include <torch/nn/modules/linear.h>
 
-#include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/ops/linear.hpp"
 
 namespace graft {
@@ -28,35 +24,6 @@ enum class LowRankStart {
   olora,     ///< both from the first r columns of a QR of the weight: Buyukakyuz, OLoRA, arXiv:2406.01775
 };
 
-/// Whether A and B come from the weight, so that s B A is a part of it at the start. The papers take that part off the
-/// weight. graft leaves the weight as it is and counts the update from there, s (B A - start), which is the same
-/// function with the same gradients; without the adapter the model is the exact base. Linear layers alone have it.
-inline bool starts_at_weight(LowRankStart start) {
-  return start == LowRankStart::pissa || start == LowRankStart::olora;
-}
-
-/// What alpha is divided by.
-enum class LowRankScale {
-  rank,          ///< alpha / r: Hu et al., LoRA, arXiv:2106.09685
-  root_of_rank,  ///< alpha / sqrt(r), rsLoRA: Kalajdzievski, arXiv:2312.03732
-};
-
-/// Size and regularisation of a low-rank update: LoraOptions{.rank = 4, .alpha = 8.0}.
-struct LoraOptions {
-  std::int64_t rank = 8;                       ///< r, from 1 to what the layer's shape allows
-  double alpha = 16.0;                         ///< the update is multiplied by alpha / r; finite
-  double dropout = 0.0;                        ///< chance in [0, 1) that an input of A is zeroed in training
-  LowRankStart start = LowRankStart::kaiming;  ///< initial values
-  LowRankScale divisor = LowRankScale::rank;   ///< r, or its root
-  bool bias = false;  ///< trains a bias on B too, zero at first; not for embeddings. PEFT calls it lora_bias
-
-  /// What B A is multiplied by before it joins the layer's weight.
-  double scale() const {
-    const auto r = static_cast<double>(rank);
-    return alpha / (divisor == LowRankScale::rank ? r : std::sqrt(r));
-  }
-};
-
 /// Shapes of the two factors that a layer wants for one rank.
 struct LowRankShape {
   std::vector<std::int64_t> A;
@@ -64,15 +31,31 @@ struct LowRankShape {
   std::int64_t largest_rank;  ///< above it the factors would hold more than the weight's own rank
 };
 
+/// Where a layer's outputs, or inputs, lie.
+struct LayerAxis {
+  std::int64_t weight;  ///< the axis of the weight that counts them
+  std::int64_t data;    ///< the axis of what the layer gives, or takes, counted from the end: -1 is the last
+};
+
 /// What differs between layer types. A layer type becomes adaptable by a specialisation with these static members:
 ///
 ///   LowRankShape shape(const Impl&, rank)            shapes of A and B for a rank
-///   void initialise(A, B, LowRankStart)              draws a start at which the update is zero
-///   torch::Tensor forward(Impl&, x, terms)           the layer's output plus every term; no terms: the plain layer
 ///   torch::Tensor update(const Impl&, A, B)          B A in the shape of the weight, not scaled
+///   torch::Tensor forward(Impl&, x, terms)           the layer's output plus every term; no terms: the plain layer
+///   void initialise(A, B, LowRankStart)              draws a start at which the update is zero
 ///   key_A, key_B                                     what PEFT's files call A and B behind the layer's name
 ///
-/// LowRankDefault has the last two and initialise(). The layer holds its main parameter in a member `weight`.
+/// LowRankDefault has the last two. The layer holds its main parameter in a member `weight`, and its bias, if it has
+/// one, in `bias`. What a layer type may say besides; without it the kinds of adapters that need it refuse the layer:
+///
+///   LayerAxis outputs, inputs                        DoRA and a bias on B need the outputs, IA3 those that it scales
+///   forward(Impl&, x, terms, cache)                  in place of forward(): gets a WeightCache that is the layer's own
+///   forward_unbiased(Impl&, x, terms[, cache])       forward() without the bias, where that is cheaper than to take it
+///                                                    off again
+///   bool looks_up_rows = true                        x are numbers of rows of the weight: trained token rows
+///   bool obeys_row_sets = true                       x is [..., in], and forward() obeys LowRankTerm::rows
+///
+/// A type with outputs and inputs may leave forward() out: LoRA is then computed as the paper writes it.
 template <class Impl>
 struct LowRank;
 
@@ -81,38 +64,76 @@ struct LowRankDefault {
   static constexpr const char* key_A = "lora_A.weight";
   static constexpr const char* key_B = "lora_B.weight";
 
-  static void initialise(torch::Tensor& A, torch::Tensor& B, LowRankStart start) {
-    const torch::NoGradGuard no_grad;
-    if (start == LowRankStart::gaussian) {
-      A.normal_(0.0, 1.0 / static_cast<double>(A.size(0)));
-    } else {
-      torch::nn::init::kaiming_uniform_(A, std::sqrt(5.0));
-    }
-    B.zero_();
-  }
+  static void initialise(torch::Tensor& A, torch::Tensor& B, LowRankStart start);
+};
+
+/// Layer types whose forward() takes low-rank terms along, and those that keep copies of their weight for it.
+template <class Impl>
+concept CachesWeight = requires(Impl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms,
+                                const std::shared_ptr<WeightCache>& cache) {
+  { LowRank<Impl>::forward(layer, x, terms, cache) } -> std::same_as<torch::Tensor>;
+};
+template <class Impl>
+concept FusesLowRank = CachesWeight<Impl> ||
+    requires(Impl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms) {
+  { LowRank<Impl>::forward(layer, x, terms) } -> std::same_as<torch::Tensor>;
 };
 
 /// True for layer types that have a LowRank.
 template <class Impl>
 concept LowRankAdaptable = requires(Impl& layer, const torch::Tensor& x, torch::Tensor& t, std::int64_t rank,
-                                    std::span<const LowRankTerm> terms, LowRankStart start) {
+                                    LowRankStart start) {
   { LowRank<Impl>::shape(layer, rank) } -> std::same_as<LowRankShape>;
   LowRank<Impl>::initialise(t, t, start);
-  { LowRank<Impl>::forward(layer, x, terms) } -> std::same_as<torch::Tensor>;
   { LowRank<Impl>::update(layer, x, x) } -> std::same_as<torch::Tensor>;
+}
+&&(FusesLowRank<Impl> || requires {
+  LowRank<Impl>::outputs;
+  LowRank<Impl>::inputs;
+});
+
+/// What a layer type says of itself, whatever the type.
+struct LayerType {
+  const char* key_A;
+  const char* key_B;
+  std::optional<LayerAxis> outputs = std::nullopt;
+  std::optional<LayerAxis> inputs = std::nullopt;
+  bool fuses = false;  ///< its forward() takes low-rank terms
+  bool looks_up_rows = false;
+  bool obeys_row_sets = false;
+
+  /// Whether the weight is [out, in] and the layer y = x W^T + bias.
+  bool is_linear() const {
+    return outputs && inputs && outputs->weight == 0 && inputs->weight == 1 && outputs->data == -1 &&
+           inputs->data == -1;
+  }
+
+  template <LowRankAdaptable Impl>
+  static LayerType of() {
+    using Type = LowRank<Impl>;
+    LayerType type{Type::key_A, Type::key_B};
+    type.fuses = FusesLowRank<Impl>;
+    if constexpr (requires { Type::outputs; }) type.outputs = Type::outputs;
+    if constexpr (requires { Type::inputs; }) type.inputs = Type::inputs;
+    if constexpr (requires { Type::looks_up_rows; }) type.looks_up_rows = Type::looks_up_rows;
+    if constexpr (requires { Type::obeys_row_sets; }) type.obeys_row_sets = Type::obeys_row_sets;
+    return type;
+  }
 };
 
 /// x [..., in] -> [..., out]; A [r, in], B [out, r]. Source: Hu et al., LoRA, arXiv:2106.09685, section 4.1.
 template <>
 struct LowRank<torch::nn::LinearImpl> : LowRankDefault {
+  static constexpr LayerAxis outputs{0, -1}, inputs{1, -1};
+  static constexpr bool obeys_row_sets = true;
+
   static LowRankShape shape(const torch::nn::LinearImpl& layer, std::int64_t rank);
   /// `cache` holds copies of the weight that speed up its products while it is frozen; see linear().
   static torch::Tensor forward(torch::nn::LinearImpl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms,
                                const std::shared_ptr<WeightCache>& cache = nullptr);
+  static torch::Tensor forward_unbiased(torch::nn::LinearImpl& layer, const torch::Tensor& x,
+                                        std::span<const LowRankTerm> terms, const std::shared_ptr<WeightCache>& cache);
   static torch::Tensor update(const torch::nn::LinearImpl& layer, const torch::Tensor& A, const torch::Tensor& B);
-  /// A and B where starts_at_weight(options.start), computed in float32, or float64 for a float64 weight.
-  static void decompose(const torch::nn::LinearImpl& layer, torch::Tensor& A, torch::Tensor& B,
-                        const LoraOptions& options);
 };
 
 /// ids [...] -> [..., dim]; A [r, vocabulary] starts at zero and B [dim, r] normal: the other way round than in a
@@ -121,6 +142,8 @@ template <>
 struct LowRank<torch::nn::EmbeddingImpl> {
   static constexpr const char* key_A = "lora_embedding_A";
   static constexpr const char* key_B = "lora_embedding_B";
+  static constexpr LayerAxis outputs{1, -1};
+  static constexpr bool looks_up_rows = true;
 
   static LowRankShape shape(const torch::nn::EmbeddingImpl& layer, std::int64_t rank);
   static void initialise(torch::Tensor& A, torch::Tensor& B, LowRankStart start);
@@ -132,9 +155,11 @@ struct LowRank<torch::nn::EmbeddingImpl> {
 namespace detail {
 
 /// A of the adapter is a convolution with the layer's kernel, stride, padding and dilation and r outputs; B one with a
-/// kernel of 1. A [r, in, k...], B [out, r, 1...]. Layers with groups are refused: their update could not be folded.
-template <std::size_t D, class Impl>
+/// kernel of 1. Layers with groups are refused: their update could not be folded.
+template <std::int64_t D, class Impl>
 struct ConvLowRank : LowRankDefault {
+  static constexpr LayerAxis outputs{0, -1 - D}, inputs{1, -1 - D};
+
   static LowRankShape shape(const Impl& layer, std::int64_t rank);
   static torch::Tensor forward(Impl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms);
   static torch::Tensor update(const Impl& layer, const torch::Tensor& A, const torch::Tensor& B);
@@ -150,158 +175,11 @@ struct LowRank<torch::nn::Conv1dImpl> : detail::ConvLowRank<1, torch::nn::Conv1d
 template <>
 struct LowRank<torch::nn::Conv2dImpl> : detail::ConvLowRank<2, torch::nn::Conv2dImpl> {};
 
-namespace detail {
-
-/// Layer types whose A and B can come from the weight.
-template <class Impl>
-concept StartsFromWeight = requires(const Impl& layer, torch::Tensor& t, const LoraOptions& options) {
-  LowRank<Impl>::decompose(layer, t, t, options);
-};
-
-inline torch::Tensor dropped(const torch::Tensor& x, double chance) {
-  return chance > 0.0 ? torch::dropout(x, chance, /*train=*/true) : x;
-}
-
-}  // namespace detail
-
-inline LowRankShape LowRank<torch::nn::LinearImpl>::shape(const torch::nn::LinearImpl& layer, std::int64_t rank) {
-  const std::int64_t out = layer.weight.size(0);
-  const std::int64_t in = layer.weight.size(1);
-  return {{rank, in}, {out, rank}, std::min(in, out)};
-}
-
-inline torch::Tensor LowRank<torch::nn::LinearImpl>::forward(torch::nn::LinearImpl& layer, const torch::Tensor& x,
-                                                             std::span<const LowRankTerm> terms,
-                                                             const std::shared_ptr<WeightCache>& cache) {
-  return graft::linear(x, layer.weight, layer.bias, terms, cache);
-}
-
-inline torch::Tensor LowRank<torch::nn::LinearImpl>::update(const torch::nn::LinearImpl&, const torch::Tensor& A,
-                                                            const torch::Tensor& B) {
-  return B.mm(A);
-}
-
-inline void LowRank<torch::nn::LinearImpl>::decompose(const torch::nn::LinearImpl& layer, torch::Tensor& A,
-                                                      torch::Tensor& B, const LoraOptions& options) {
-  const torch::NoGradGuard no_grad;
-  const torch::Tensor weight = layer.weight.to(A.scalar_type());
-  if (options.start == LowRankStart::olora) {
-    const auto [Q, R] = torch::linalg_qr(weight);
-    A.copy_(R.narrow(0, 0, options.rank));
-    B.copy_(Q.narrow(1, 0, options.rank));
-    return;
-  }
-  const auto [U, S, V] = torch::linalg_svd(weight, /*full_matrices=*/false);
-  const torch::Tensor root = (S.narrow(0, 0, options.rank) / options.scale()).sqrt();
-  A.copy_(root.unsqueeze(1) * V.narrow(0, 0, options.rank));
-  B.copy_(U.narrow(1, 0, options.rank) * root);
-}
-
-inline LowRankShape LowRank<torch::nn::EmbeddingImpl>::shape(const torch::nn::EmbeddingImpl& layer, std::int64_t rank) {
-  if (layer.options.max_norm()) {
-    throw OptionError(
-        "an embedding with max_norm rewrites its rows as they are read and takes no adapter; "
-        "build it without max_norm");
-  }
-  const std::int64_t vocabulary = layer.weight.size(0);
-  const std::int64_t dim = layer.weight.size(1);
-  return {{rank, vocabulary}, {dim, rank}, std::min(vocabulary, dim)};
-}
-
-inline void LowRank<torch::nn::EmbeddingImpl>::initialise(torch::Tensor& A, torch::Tensor& B, LowRankStart) {
-  const torch::NoGradGuard no_grad;
-  A.zero_();
-  B.normal_();
-}
-
-inline torch::Tensor LowRank<torch::nn::EmbeddingImpl>::forward(torch::nn::EmbeddingImpl& layer,
-                                                                const torch::Tensor& ids,
-                                                                std::span<const LowRankTerm> terms) {
-  torch::Tensor y = layer.forward(ids);
-  for (const LowRankTerm& term : terms) {
-    const torch::Tensor h =
-        torch::embedding(term.A.t(), ids, layer.options.padding_idx().value_or(-1), layer.options.scale_grad_by_freq());
-    y = y + (torch::linear(h, term.B) * term.scale).to(y.scalar_type());
-  }
-  return y;
-}
-
-inline torch::Tensor LowRank<torch::nn::EmbeddingImpl>::update(const torch::nn::EmbeddingImpl&, const torch::Tensor& A,
-                                                               const torch::Tensor& B) {
-  return A.t().mm(B.t());
-}
-
-namespace detail {
-
-/// x convolved with `kernel` as `layer` convolves with its weight: same stride, padding, padding mode and dilation.
-template <std::size_t D, class Impl>
-torch::Tensor convolve_as(const Impl& layer, torch::Tensor x, const torch::Tensor& kernel) {
-  const auto& options = layer.options;
-  std::vector<std::int64_t> left(D, 0);
-  std::vector<std::int64_t> right(D, 0);
-  for (std::size_t d = 0; d < D; ++d) {
-    if (const auto* sizes = std::get_if<torch::ExpandingArray<D>>(&options.padding())) {
-      left[d] = right[d] = (**sizes)[d];
-    } else if (std::holds_alternative<torch::enumtype::kSame>(options.padding())) {
-      const std::int64_t total = (*options.dilation())[d] * ((*options.kernel_size())[d] - 1);
-      left[d] = total / 2;
-      right[d] = total - left[d];
-    }
-  }
-  const bool zeros = std::holds_alternative<torch::enumtype::kZeros>(options.padding_mode());
-  std::vector<std::int64_t> inner = left;
-  if (!zeros || left != right) {
-    std::vector<std::int64_t> both;
-    for (std::size_t d = D; d-- > 0;) both.insert(both.end(), {left[d], right[d]});
-    auto pad = torch::nn::functional::PadFuncOptions(both);
-    if (std::holds_alternative<torch::enumtype::kReflect>(options.padding_mode())) pad.mode(torch::kReflect);
-    if (std::holds_alternative<torch::enumtype::kReplicate>(options.padding_mode())) pad.mode(torch::kReplicate);
-    if (std::holds_alternative<torch::enumtype::kCircular>(options.padding_mode())) pad.mode(torch::kCircular);
-    x = torch::nn::functional::pad(x, pad);
-    inner.assign(D, 0);
-  }
-  if constexpr (D == 1) {
-    return torch::conv1d(x, kernel, {}, *options.stride(), inner, *options.dilation());
-  } else {
-    return torch::conv2d(x, kernel, {}, *options.stride(), inner, *options.dilation());
-  }
-}
-
-template <std::size_t D, class Impl>
-LowRankShape ConvLowRank<D, Impl>::shape(const Impl& layer, std::int64_t rank) {
-  if (layer.options.groups() != 1) {
-    throw OptionError(message("a convolution with ", layer.options.groups(),
-                              " groups takes no adapter: its update has no grouped form; leave it out of the targets"));
-  }
-  const std::vector<std::int64_t> weight = layer.weight.sizes().vec();
-  std::vector<std::int64_t> A = weight;
-  A[0] = rank;
-  std::vector<std::int64_t> B(weight.size(), 1);
-  B[0] = weight[0];
-  B[1] = rank;
-  return {A, B, std::min(weight[0], layer.weight.numel() / weight[0])};
-}
-
-template <std::size_t D, class Impl>
-torch::Tensor ConvLowRank<D, Impl>::forward(Impl& layer, const torch::Tensor& x, std::span<const LowRankTerm> terms) {
-  torch::Tensor y = layer.forward(x);
-  for (const LowRankTerm& term : terms) {
-    const torch::Tensor h = convolve_as<D>(layer, dropped(x, term.dropout), term.A.to(y.scalar_type()));
-    const torch::Tensor B = term.B.to(y.scalar_type());
-    if constexpr (D == 1) {
-      y = y.add(torch::conv1d(h, B), term.scale);
-    } else {
-      y = y.add(torch::conv2d(h, B), term.scale);
-    }
-  }
-  return y;
-}
-
-template <std::size_t D, class Impl>
-torch::Tensor ConvLowRank<D, Impl>::update(const Impl& layer, const torch::Tensor& A, const torch::Tensor& B) {
-  return B.flatten(1).mm(A.flatten(1)).view(layer.weight.sizes());
-}
-
-}  // namespace detail
-
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/adapters/low_rank-inl.hpp"
+#else
+extern template struct graft::detail::ConvLowRank<1, torch::nn::Conv1dImpl>;
+extern template struct graft::detail::ConvLowRank<2, torch::nn::Conv2dImpl>;
+#endif

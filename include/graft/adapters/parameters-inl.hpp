@@ -8,7 +8,7 @@ GRAFT_INLINE std::set<const c10::TensorImpl*> factor_tensors(torch::nn::Module& 
   std::set<const c10::TensorImpl*> factors;
   for (const auto& [path, layer] : adaptable_layers(module)) {
     for (const std::string& name : layer->adapters()) {
-      const auto adapter = layer->slot(name);
+      const auto adapter = layer->adapter(name);
       for (const torch::Tensor& factor : adapter->parameters()) factors.insert(factor.unsafeGetTensorImpl());
       for (const torch::Tensor& start : adapter->buffers()) factors.insert(start.unsafeGetTensorImpl());
     }
@@ -51,7 +51,7 @@ GRAFT_INLINE ParameterReport count_parameters(torch::nn::Module& module) {
     for (const std::string& name : layer->adapters()) {
       const auto same = std::find_if(report.layers.begin(), report.layers.end(),
                                      [&, &path = path](const auto& other) { return other.first == path; });
-      for (const torch::Tensor& start : layer->slot(name)->buffers()) same->second.stored += start.numel();
+      for (const torch::Tensor& start : layer->adapter(name)->buffers()) same->second.stored += start.numel();
     }
   }
   for (const auto& [name, count] : report.layers) {

@@ -5,8 +5,12 @@
 #include <map>
 #include <sstream>
 
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "graft/adapters/peft/kind.hpp"
 #include "graft/adapters/plan.hpp"
 #include "graft/core/console.hpp"
+#include "graft/io/adapter_dir.hpp"
 
 namespace graft {
 namespace detail {
@@ -65,12 +69,91 @@ GRAFT_INLINE std::int64_t elements_of(const LayerShape& layer) {
 
 GRAFT_INLINE bool takes_adapter(const LayerShape& layer) { return layer.kind != LayerShape::Kind::other; }
 
-/// What A reads and what B writes: A has rank x in elements, B out x rank.
-GRAFT_INLINE std::pair<std::int64_t, std::int64_t> in_and_out(const LayerShape& layer) {
-  std::int64_t rest = 1;
-  for (std::size_t i = 1; i < layer.weight.size(); ++i) rest *= layer.weight[i];
-  return layer.kind == LayerShape::Kind::embedding ? std::pair(layer.weight[0], rest)
-                                                   : std::pair(rest, layer.weight[0]);
+/// LibTorch's layers draw their values as they are made; this gives the generator its state back.
+class KeepGenerator {
+ public:
+  KeepGenerator() : generator_(at::detail::getDefaultCPUGenerator()) {
+    const std::lock_guard lock(generator_.mutex());
+    state_ = generator_.get_state();
+  }
+  ~KeepGenerator() {
+    const std::lock_guard lock(generator_.mutex());
+    generator_.set_state(state_);
+  }
+  KeepGenerator(const KeepGenerator&) = delete;
+  KeepGenerator& operator=(const KeepGenerator&) = delete;
+
+ private:
+  at::Generator generator_;
+  torch::Tensor state_;
+};
+
+/// A layer of that shape, without values: the adapters that are made for it have none either.
+class ShapedLayer {
+ public:
+  explicit ShapedLayer(const LayerShape& shape) : shape_(shape) {
+    using Kind = LayerShape::Kind;
+    if (shape.kind == Kind::embedding) {
+      hold<torch::nn::EmbeddingImpl>(torch::nn::EmbeddingOptions(1, 1));
+    } else if (shape.kind == Kind::linear) {
+      hold<torch::nn::LinearImpl>(torch::nn::LinearOptions(1, 1));
+    } else if (shape.weight.size() == 3) {
+      hold<torch::nn::Conv1dImpl>(torch::nn::Conv1dOptions(1, 1, 1));
+    } else {
+      hold<torch::nn::Conv2dImpl>(torch::nn::Conv2dOptions(1, 1, 1));
+    }
+  }
+  Adaptable* adaptable() const { return adaptable_; }
+
+ private:
+  template <class Impl, class Options>
+  void hold(const Options& options) {
+    auto layer = std::make_shared<AdaptableImpl<Impl>>(options);
+    layer->weight = torch::empty(shape_.weight, torch::kMeta);
+    if constexpr (requires { layer->bias; }) {
+      layer->bias = shape_.bias ? torch::empty({shape_.weight[0]}, torch::kMeta) : torch::Tensor();
+    }
+    adaptable_ = layer.get();
+    module_ = layer;
+  }
+
+  const LayerShape& shape_;
+  std::shared_ptr<torch::nn::Module> module_;
+  Adaptable* adaptable_ = nullptr;
+};
+
+/// The adapters of a plan, and what a directory would hold of them.
+struct PlannedAdapters {
+  std::map<std::string, std::shared_ptr<LayerAdapter>> by_layer;
+  NamedTensors stored;
+};
+
+/// Throws OptionError that lists all faults.
+GRAFT_INLINE PlannedAdapters planned_adapters(const ModelShape& model, const PlannedAdapter& adapter,
+                                              const std::vector<std::string>& targets) {
+  const KeepGenerator keep;
+  const torch::NoGradGuard no_grad;
+  std::vector<std::unique_ptr<ShapedLayer>> shaped;
+  Attachment::Layers layers;
+  for (const LayerShape& layer : model) {
+    if (std::find(targets.begin(), targets.end(), layer.name) == targets.end()) continue;
+    if (!takes_adapter(layer)) continue;
+    elements_of(layer);  // throws for sizes that are none
+    shaped.push_back(std::make_unique<ShapedLayer>(layer));
+    layers.emplace_back(layer.name, shaped.back()->adaptable());
+  }
+  std::vector<std::string> faults;
+  const auto adapters = adapter.make(layers, faults);
+  if (!faults.empty()) throw OptionError(joined(faults, "; "));
+  PlannedAdapters planned;
+  AdapterWriter writer;
+  for (std::size_t i = 0; i < adapters.size(); ++i) {
+    planned.by_layer[layers[i].first] = adapters[i];
+    writer.layers.push_back({layers[i].first, layers[i].second, adapters[i].get()});
+  }
+  if (!adapters.empty() && adapters.front()->kind()) adapters.front()->kind()->write(writer);
+  planned.stored = std::move(writer.tensors);
+  return planned;
 }
 
 /// 1670.6 MiB and the like.
@@ -147,68 +230,35 @@ GRAFT_INLINE Plan plan(const ModelShape& model, const PlanOptions& options) {
   for (const LayerShape& layer : model) {
     candidates.push_back({layer.name, detail::takes_adapter(layer), layer.kind == LayerShape::Kind::linear});
   }
-  std::map<std::string, const LayerShape*> adapted;
-  if (options.lora) {
+  detail::PlannedAdapters adapters;
+  if (options.adapter) {
     result.targets = match(options.targets, candidates);
-    const std::int64_t rank = options.lora->rank;
-    std::string faults;
-    for (const std::string& name : result.targets.layers) {
-      const auto layer = std::find_if(model.begin(), model.end(), [&](const auto& l) { return l.name == name; });
-      const auto [in, out] = detail::in_and_out(*layer);
-      if (rank < 1 || rank > std::min(in, out)) {
-        faults += message(faults.empty() ? "" : "; ", "rank is ", rank, " for layer ", quoted(name), " ",
-                          torch::IntArrayRef(layer->weight), "; choose 1 to ", std::min(in, out));
-      }
-      if (options.lora->bias && layer->kind == LayerShape::Kind::embedding) {
-        faults += message(faults.empty() ? "" : "; ", "B of ", quoted(name), ", an embedding, takes no bias");
-      }
-      adapted.emplace(name, &*layer);
-    }
-    if (!faults.empty()) throw OptionError(faults);
+    adapters = detail::planned_adapters(model, *options.adapter, result.targets.layers);
   }
 
   detail::FileSize file;
-  const std::string prefix = options.lora ? "base_model.model." : "";
-  std::int64_t factors = 0, starts = 0;
+  const auto stored_name = [&](const std::string& name) { return options.adapter ? adapter_tensor_name(name) : name; };
+  for (const auto& [name, tensor] : adapters.stored) {
+    file.add(stored_name(name), tensor.sizes().vec(), options.factor_bytes);
+  }
+  std::int64_t factors = 0, starts = 0;  // what is trained of the adapters, and what is kept beside it
   for (const LayerShape& layer : model) {
     const std::int64_t elements = detail::elements_of(layer);
     const bool head = std::any_of(result.targets.heads.begin(), result.targets.heads.end(),
                                   [&](const std::string& name) { return detail::within(layer.name, name); });
     ParameterCount count;
-    if (!options.lora || head) {
+    if (!options.adapter || head) {
       count.trained = count.stored = elements;
-      file.add(prefix + layer.name + "." + layer.parameter, layer.weight, options.weight_bytes);
-      if (layer.bias) file.add(prefix + layer.name + ".bias", {layer.weight[0]}, options.weight_bytes);
+      file.add(stored_name(layer.name + "." + layer.parameter), layer.weight, options.weight_bytes);
+      if (layer.bias) file.add(stored_name(layer.name + ".bias"), {layer.weight[0]}, options.weight_bytes);
     } else {
       count.frozen = elements;
     }
-    if (adapted.count(layer.name)) {
-      const std::int64_t rank = options.lora->rank;
-      const bool table = layer.kind == LayerShape::Kind::embedding;
-      const auto [in, out] = detail::in_and_out(layer);
-      const std::int64_t stored_rank = starts_at_weight(options.lora->start) ? 2 * rank : rank;
-      std::vector<std::int64_t> A{stored_rank, in};
-      std::vector<std::int64_t> B{out, stored_rank};
-      std::vector<std::int64_t> magnitude{out};
-      if (layer.kind == LayerShape::Kind::convolution) {
-        A = layer.weight;
-        A[0] = stored_rank;
-        B.resize(layer.weight.size(), 1);
-        magnitude.assign(layer.weight.size(), 1);
-        magnitude[1] = out;
-      }
-      file.add(prefix + layer.name + (table ? ".lora_embedding_A" : ".lora_A.weight"), A, options.factor_bytes);
-      file.add(prefix + layer.name + (table ? ".lora_embedding_B" : ".lora_B.weight"), B, options.factor_bytes);
-      std::int64_t own = rank * (in + out);
-      if (options.lora->bias) {
-        file.add(prefix + layer.name + ".lora_B.bias", {out}, options.factor_bytes);
-        own += out;
-      }
-      if (options.dora) {
-        file.add(prefix + layer.name + ".lora_magnitude_vector", magnitude, options.factor_bytes);
-        own += out;
-      }
-      const std::int64_t start = (stored_rank - rank) * (in + out);  // kept beside what is trained, and stored with it
+    const auto adapter = adapters.by_layer.find(layer.name);
+    if (adapter != adapters.by_layer.end() && detail::takes_adapter(layer)) {
+      std::int64_t own = 0, start = 0;
+      for (const torch::Tensor& parameter : adapter->second->parameters()) own += parameter.numel();
+      for (const torch::Tensor& buffer : adapter->second->buffers()) start += buffer.numel();
       count.trained += own;
       count.stored += own + start;
       factors += own;
@@ -225,7 +275,7 @@ GRAFT_INLINE Plan plan(const ModelShape& model, const PlanOptions& options) {
   result.gradient_bytes = checked_mul(all.trained, options.gradient_bytes, "bytes of gradients");
   result.optimizer_bytes = checked_mul(all.trained, options.optimizer_bytes, "bytes of optimizer state");
   result.file_bytes =
-      file.bytes(options.lora ? R"({"format":"pt","graft.base":"0123456789abcdef"})" : R"({"format":"pt"})");
+      file.bytes(options.adapter ? R"({"format":"pt","graft.base":"0123456789abcdef"})" : R"({"format":"pt"})");
   return result;
 }
 

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "graft/adapters/low_rank.hpp"
+#include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/targets.hpp"
 #include "graft/core/checked.hpp"
@@ -50,10 +52,32 @@ struct GptSizes {
 /// "o_proj", "h.0.mlp.up", "down"), and the word embeddings as its output layer too.
 ModelShape gpt_shape(const GptSizes& sizes = {});
 
-/// How a model is to be trained. Without `lora` it is trained in full.
+/// Options of a kind of adapter, whatever the kind: LoraOptions{.rank = 4}.
+class PlannedAdapter {
+ public:
+  template <AdapterOptions Options>
+  PlannedAdapter(const Options& options)
+      : make_([options](const detail::Attachment::Layers& layers, std::vector<std::string>& faults) {
+          std::vector<LayerOptions<Options>> chosen;
+          for (const auto& [path, layer] : layers) chosen.push_back({path, layer, options});
+          return detail::make_adapters(std::move(chosen), "default", faults);
+        }) {}
+
+  /// What attach() would put on the layers, or its faults.
+  std::vector<std::shared_ptr<LayerAdapter>> make(const detail::Attachment::Layers& layers,
+                                                  std::vector<std::string>& faults) const {
+    return make_(layers, faults);
+  }
+
+ private:
+  std::function<std::vector<std::shared_ptr<LayerAdapter>>(const detail::Attachment::Layers&,
+                                                           std::vector<std::string>&)>
+      make_;
+};
+
+/// How a model is to be trained. Without `adapter` it is trained in full.
 struct PlanOptions {
-  std::optional<LoraOptions> lora = std::nullopt;
-  bool dora = false;  ///< with `lora`: its magnitudes too
+  std::optional<PlannedAdapter> adapter = std::nullopt;
   Targets targets = {};
   std::int64_t weight_bytes = 4;     ///< an element of the frozen weights, and of the whole model when trained in full
   std::int64_t gradient_bytes = 4;   ///< an element of the gradients
@@ -76,7 +100,8 @@ struct Plan {
   std::string summary() const;
 };
 
-/// The counts and bytes of a training run, by arithmetic on shapes: no tensor is made.
+/// The counts and bytes of a training run, from shapes: the adapters are made on the meta device, where no tensor has
+/// values. LibTorch's generator is left as it was.
 /// Throws OptionError as attach() would: targets that match nothing, a rank outside a layer's range.
 Plan plan(const ModelShape& model, const PlanOptions& options = {});
 

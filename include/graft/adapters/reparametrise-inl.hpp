@@ -32,7 +32,7 @@ bool Reparametrised::describe(const std::shared_ptr<torch::nn::Module>& module, 
 }
 
 GRAFT_INLINE void Reparametrised::add_layer(const std::string& name, const std::shared_ptr<torch::nn::Module>& module,
-                                      const LoraOptions& options, std::vector<std::string>& faults) {
+                                            const LoraOptions& options, std::vector<std::string>& faults) {
   Layer layer;
   layer.name = name;
   LowRankShape shape;
@@ -54,7 +54,8 @@ GRAFT_INLINE void Reparametrised::add_layer(const std::string& name, const std::
   layers_.push_back(std::move(layer));
 }
 
-GRAFT_INLINE Reparametrised::Reparametrised(torch::nn::Module& module, const LoraOptions& options, const Targets& targets)
+GRAFT_INLINE Reparametrised::Reparametrised(torch::nn::Module& module, const LoraOptions& options,
+                                            const Targets& targets)
     : scale_(options.scale()) {
   const auto modules = module.named_modules("", /*include_self=*/false);
   std::vector<TargetCandidate> candidates;

@@ -9,7 +9,7 @@
 #include <torch/nn/module.h>
 
 #include "graft/adapters/adaptable.hpp"
-#include "graft/adapters/low_rank.hpp"
+#include "graft/adapters/kinds/lora.hpp"
 #include "graft/adapters/targets.hpp"
 #include "graft/core/mode.hpp"
 

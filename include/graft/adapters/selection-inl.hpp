@@ -30,7 +30,7 @@ GRAFT_INLINE AdapterSelection::AdapterSelection(torch::nn::Module& module, const
   detail::require_unmerged(module, "select adapters");
   for (const auto& [path, layer] : adaptable_layers(module)) {
     detail::SelectedLayer& here = selected_->layers[layer];
-    here.slots = layer->adapter_slots();
+    here.slots = layer->slots();
     const std::vector<ActiveAdapter> chosen = detail::carried(*layer, active);
     if (chosen.empty()) continue;
     layer->check_choice(chosen);
@@ -65,19 +65,19 @@ GRAFT_INLINE AdapterSelection::AdapterSelection(torch::nn::Module& module, const
   }
   for (const auto& [path, layer] : adaptable_layers(module)) {
     detail::SelectedLayer& here = selected_->layers[layer];
-    here.slots = layer->adapter_slots();
+    here.slots = layer->slots();
+    const bool fuses = layer->layer_type().fuses;
     std::vector<detail::ActiveUpdates::Chosen> by_token, by_sequence;
     for (const auto& [name, part] : parts) {
       here.groups.push_back(part);
-      const auto adapter = name.empty() ? nullptr : layer->slot(name);
+      const auto adapter = name.empty() ? nullptr : layer->adapter(name);
       if (!adapter) continue;
       by_token.push_back({adapter, 1.0, part.tokens});
       by_sequence.push_back({adapter, 1.0, part.sequences});
-      here.groups.back().updates =
-          detail::ActiveUpdates(std::vector<detail::ActiveUpdates::Chosen>{{adapter, 1.0, nullptr}});
+      here.groups.back().updates = detail::ActiveUpdates({{adapter, 1.0, nullptr}}, fuses);
     }
-    here.updates = detail::ActiveUpdates(std::move(by_token));
-    here.sequence_updates = detail::ActiveUpdates(std::move(by_sequence));
+    here.updates = detail::ActiveUpdates(std::move(by_token), fuses);
+    here.sequence_updates = detail::ActiveUpdates(std::move(by_sequence), fuses);
   }
 }
 

@@ -8,6 +8,7 @@
 
 #include "graft/adapters/targets.hpp"
 #include "graft/core/pattern.hpp"
+#include "graft/io/peft_names.hpp"
 
 namespace graft {
 namespace detail {
@@ -176,7 +177,7 @@ class Matcher {
   }
 
   void find_heads() {
-    static const std::vector<std::string> usual = {"classifier", "score", "qa_outputs"};
+    static const std::vector<std::string> usual(std::begin(peft_names::usual_heads), std::end(peft_names::usual_heads));
     std::vector<std::string> names;
     for (const auto& module : modules_) names.push_back(module.name);
     for (const std::string& pattern : targets_.heads.value_or(usual)) {

@@ -6,14 +6,13 @@
 #include "graft/io/adapter_dir.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 #include "graft/io/detail/adapter_config_reader.hpp"
+#include "graft/io/peft_names.hpp"
 
 namespace graft {
 
-namespace detail {
-
-inline constexpr std::string_view adapter_prefix = "base_model.model.";
-
-}  // namespace detail
+GRAFT_INLINE bool detail::asks_nothing(const Json& value) {
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
+}
 
 GRAFT_INLINE AdapterConfig parse_adapter_config(const Json& json, const std::string& where) {
   return detail::AdapterConfigReader(json, where).read();
@@ -30,7 +29,8 @@ GRAFT_INLINE Json adapter_config_json(const AdapterConfig& config) {
 }
 
 GRAFT_INLINE std::string adapter_tensor_name(std::string_view name) {
-  return std::string(detail::adapter_prefix).append(name);
+  if (name.starts_with(peft_names::whole_prefix)) return std::string(name);
+  return std::string(peft_names::prefix).append(name);
 }
 
 /// The weights' file of an adapter's directory that is there and complete.
@@ -58,11 +58,11 @@ GRAFT_INLINE AdapterDir::AdapterDir(std::filesystem::path path, const Safetensor
   config_ = parse_adapter_config(read_json(config), config.native());
   tensors_ = file_.tensors();
   for (TensorInfo& tensor : tensors_) {
-    if (tensor.name.starts_with(detail::adapter_prefix)) {
-      tensor.name.erase(0, detail::adapter_prefix.size());
-    } else {
+    if (tensor.name.starts_with(peft_names::prefix)) {
+      tensor.name.erase(0, peft_names::prefix.size());
+    } else if (!tensor.name.starts_with(peft_names::whole_prefix)) {
       warnings_.push_back(message(file_.path().native(), ": tensor ", quoted(tensor.name), " is not named ",
-                                  detail::adapter_prefix, "..."));
+                                  peft_names::prefix, "..."));
     }
   }
   std::sort(tensors_.begin(), tensors_.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -70,7 +70,7 @@ GRAFT_INLINE AdapterDir::AdapterDir(std::filesystem::path path, const Safetensor
                                         [](const auto& a, const auto& b) { return a.name == b.name; });
   if (twice != tensors_.end()) {
     throw FormatError(message(file_.path().native(), ": holds tensor ", quoted(twice->name), " with and without ",
-                              detail::adapter_prefix));
+                              peft_names::prefix));
   }
 }
 

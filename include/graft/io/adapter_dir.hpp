@@ -26,16 +26,15 @@ struct ModuleNames {
   bool operator==(const ModuleNames&) const = default;
 };
 
-/// Which biases PEFT trains beside the adapter: none, all of the model's, or those of the adapted layers.
+/// Which biases PEFT trains beside the adapter: none, all of the model's, or those of the adapted layers (in files of
+/// another kind than LoRA that kind's name stands there: "vera_only").
 enum class AdapterBias { none, all, lora_only };
 
-/// What PEFT calls the kinds of adapters that graft reads: LORA, with DoRA, and IA3.
-enum class AdapterType { lora, ia3 };
-
-/// adapter_config.json of a LoRA or IA3 adapter, each member under its name there and with PEFT's default. What PEFT
-/// knows and graft does not (such as layer_replication) has no member: a file that asks for it is refused.
+/// adapter_config.json of an adapter, each member under its name there and with PEFT's default. What PEFT knows of LORA
+/// and IA3 and graft does not (such as layer_replication) has no member: a file that asks for it is refused. Other
+/// kinds have their own fields in `fields`.
 struct AdapterConfig {
-  AdapterType peft_type = AdapterType::lora;
+  std::string peft_type = "LORA";                           ///< the kind; LORA with use_dora is DoRA
   std::optional<std::string> base_model_name_or_path = {};  ///< a label: no path is ever opened because of it
   std::optional<std::string> revision = {};
   /// SEQ_CLS, SEQ_2_SEQ_LM, CAUSAL_LM, TOKEN_CLS, QUESTION_ANS or FEATURE_EXTRACTION.
@@ -72,6 +71,10 @@ struct AdapterConfig {
   ModuleNames feedforward_modules = {};  ///< of target_modules, those whose inputs are scaled
   bool init_ia3_weights = true;          ///< whether the factors started at 1
 
+  /// Of a kind that is neither LORA nor IA3: its fields that are no members here, as they are. Of LoRA's members it has
+  /// bias, layers_to_transform and layers_pattern.
+  Json fields = Json::object();
+
   bool operator==(const AdapterConfig&) const = default;
 };
 
@@ -84,8 +87,8 @@ AdapterConfig parse_adapter_config(const Json& json, const std::string& where);
 /// parse_adapter_config() would refuse.
 Json adapter_config_json(const AdapterConfig& config);
 
-/// A tensor's name in an adapter's file: "base_model.model." and the name in the model. PEFT leaves the adapter's own
-/// name out.
+/// A tensor's name in an adapter's file: "base_model.model." and the name in the model; a name that starts with
+/// "base_model." is of no layer and stays as it is. PEFT leaves the adapter's own name out.
 std::string adapter_tensor_name(std::string_view name);
 
 /// An adapter's directory as PEFT lays it out, open for reading: adapter_config.json and adapter_model.safetensors.
@@ -124,6 +127,13 @@ class AdapterDir {
   std::vector<TensorInfo> tensors_;
   std::vector<std::string> warnings_;
 };
+
+namespace detail {
+
+/// Whether a field with this value asks for nothing, whatever it is called.
+bool asks_nothing(const Json& value);
+
+}  // namespace detail
 
 struct AdapterDirOptions {
   std::map<std::string, std::string> metadata = {};  ///< beside "format": "pt"

@@ -9,10 +9,11 @@ GRAFT_INLINE std::vector<ParameterGroup> lora_plus_groups(torch::nn::Module& mod
   std::set<const c10::TensorImpl*> of_embeddings, of_B, of_norms;
   for (const auto& [path, layer] : adaptable_layers(module)) {
     for (const std::string& name : layer->adapters()) {
-      for (const torch::Tensor& parameter : layer->slot(name)->parameters()) {
-        if (layer->is_embedding()) of_embeddings.insert(parameter.unsafeGetTensorImpl());
+      const auto adapter = layer->adapter(name);
+      for (const torch::Tensor& parameter : adapter->parameters()) {
+        if (layer->layer_type().looks_up_rows) of_embeddings.insert(parameter.unsafeGetTensorImpl());
       }
-      if (const auto adapter = layer->adapter(name)) of_B.insert(adapter->lora_B.unsafeGetTensorImpl());
+      for (const torch::Tensor& parameter : adapter->output_side()) of_B.insert(parameter.unsafeGetTensorImpl());
     }
   }
   for (const auto& child : module.modules(/*include_self=*/false)) {

@@ -8,6 +8,8 @@
 
 #include "graft/adapters/peft/combine.hpp"
 #include "graft/adapters/peft/detail/combination.hpp"
+#include "graft/adapters/peft/kind.hpp"
+#include "graft/io/peft_names.hpp"
 
 namespace graft {
 
@@ -50,7 +52,7 @@ GRAFT_INLINE Mix mix_dare_ties(double density, SignElection election) {
 }
 
 GRAFT_INLINE ComputedAdapter combine_factors(const std::vector<const StoredAdapter*>& adapters,
-                                       const std::vector<double>& weights, const Mix& mix) {
+                                             const std::vector<double>& weights, const Mix& mix) {
   detail::Combination all(adapters, weights);
   if (all.ranks().size() != 1) {
     throw OptionError(
@@ -72,7 +74,7 @@ GRAFT_INLINE ComputedAdapter combine_factors(const std::vector<const StoredAdapt
 }
 
 GRAFT_INLINE ComputedAdapter combine_cat(const std::vector<const StoredAdapter*>& adapters,
-                                   const std::vector<double>& weights) {
+                                         const std::vector<double>& weights) {
   detail::Combination all(adapters, weights);
   all.clear_patterns();
   std::int64_t widest = 0;
@@ -92,7 +94,7 @@ GRAFT_INLINE ComputedAdapter combine_cat(const std::vector<const StoredAdapter*>
 }
 
 GRAFT_INLINE ComputedAdapter combine_updates(const std::vector<const StoredAdapter*>& adapters,
-                                       const std::vector<double>& weights, const Mix& mix, std::int64_t rank) {
+                                             const std::vector<double>& weights, const Mix& mix, std::int64_t rank) {
   detail::Combination all(adapters, weights);
   all.clear_patterns();
   if (rank == 0) rank = *all.ranks().rbegin();
@@ -180,25 +182,23 @@ GRAFT_INLINE std::vector<LayerDifference> difference(const StoredAdapter& a, con
 }
 
 GRAFT_INLINE void write_adapter(const std::filesystem::path& directory, const ComputedAdapter& adapter,
-                          const std::vector<std::pair<std::string, torch::Tensor>>& others, bool replace) {
+                                const std::vector<std::pair<std::string, torch::Tensor>>& others, bool replace) {
   NamedTensors tensors;
   std::set<std::string> adapted;
   for (const StoredLayer& layer : adapter.layers) {
     const bool embedding = layer.kind == StoredLayer::Kind::embedding;
-    tensors.emplace_back(layer.path + (embedding ? ".lora_embedding_A" : ".lora_A.weight"), layer.A);
-    tensors.emplace_back(layer.path + (embedding ? ".lora_embedding_B" : ".lora_B.weight"), layer.B);
-    if (layer.bias.defined()) tensors.emplace_back(layer.path + ".lora_B.bias", layer.bias);
-    if (layer.magnitude.defined()) tensors.emplace_back(layer.path + ".lora_magnitude_vector", layer.magnitude);
+    const auto put = [&](const char* key, const torch::Tensor& tensor) {
+      if (tensor.defined()) tensors.emplace_back(layer.path + "." + key, tensor);
+    };
+    put(embedding ? peft_names::lora_embedding_A : peft_names::lora_A, layer.A);
+    put(embedding ? peft_names::lora_embedding_B : peft_names::lora_B, layer.B);
+    put(peft_names::lora_B_bias, layer.bias);
+    put(peft_names::magnitude, layer.magnitude);
     adapted.insert(layer.path);
   }
   for (const auto& [name, tensor] : others) tensors.emplace_back(detail::bias_key(name, adapted), tensor);
-  std::vector<torch::Tensor> kept;
-  std::vector<TensorBytes> bytes;
-  for (const auto& [name, tensor] : tensors) {
-    kept.push_back(tensor.detach().contiguous());
-    bytes.push_back({name, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
-  }
-  write_adapter_dir(directory, adapter.config, bytes, {.metadata = adapter.metadata, .replace = replace});
+  const detail::StoredBytes stored(tensors);
+  write_adapter_dir(directory, adapter.config, stored.bytes, {.metadata = adapter.metadata, .replace = replace});
 }
 
 }  // namespace graft

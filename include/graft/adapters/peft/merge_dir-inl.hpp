@@ -251,7 +251,7 @@ class DirMerger {
 }  // namespace detail
 
 GRAFT_INLINE MergeDirReport merge_dir(const std::filesystem::path& base, const std::filesystem::path& adapter,
-                                const std::filesystem::path& destination, const MergeDirOptions& options) {
+                                      const std::filesystem::path& destination, const MergeDirOptions& options) {
   const ModelDir model(base);
   const StoredAdapter stored(adapter);
   return detail::DirMerger(model, stored).write(destination, options);

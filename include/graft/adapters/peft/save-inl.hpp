@@ -5,15 +5,12 @@
 #include <set>
 #include <utility>
 
+#include "graft/adapters/attach.hpp"
 #include "graft/adapters/biases.hpp"
-#include "graft/adapters/peft/detail/adapter_reader.hpp"
-#include "graft/adapters/peft/detail/adapter_writer.hpp"
-#include "graft/adapters/peft/detail/base_fingerprint.hpp"
-#include "graft/adapters/dora.hpp"
 #include "graft/adapters/parameters.hpp"
+#include "graft/adapters/peft/detail/base_fingerprint.hpp"
 #include "graft/adapters/peft/save.hpp"
-#include "graft/tensor/dtype.hpp"
-#include "graft/tensor/state.hpp"
+#include "graft/io/peft_names.hpp"
 
 namespace graft {
 namespace detail {
@@ -32,8 +29,8 @@ GRAFT_INLINE std::vector<std::string> trained_modules(torch::nn::Module& module)
       ++own;
       trained += parameter.requires_grad() ? 1 : 0;
     }
-    const bool usual = matches_suffix(child.key(), "classifier") || matches_suffix(child.key(), "score") ||
-                       matches_suffix(child.key(), "qa_outputs");
+    const bool usual = std::any_of(std::begin(peft_names::usual_heads), std::end(peft_names::usual_heads),
+                                   [&](std::string_view head) { return matches_suffix(child.key(), head); });
     if (own > 0 && (trained == own || usual)) heads.push_back(child.key());
   }
   return heads;
@@ -53,7 +50,7 @@ GRAFT_INLINE NamedTensors others_trained(torch::nn::Module& module, const std::v
 
 /// Which of PEFT's biases these parameters are; throws OptionError if they are none of its choices.
 GRAFT_INLINE AdapterBias bias_mode(torch::nn::Module& module, const NamedTensors& trained,
-                             const std::vector<std::string>& heads, const std::set<std::string>& adapted) {
+                                   const std::vector<std::string>& heads, const std::set<std::string>& adapted) {
   if (trained.empty()) return AdapterBias::none;
   std::set<std::string> names, all, of_layers;
   for (const auto& [name, tensor] : trained) names.insert(name);
@@ -72,74 +69,6 @@ GRAFT_INLINE AdapterBias bias_mode(torch::nn::Module& module, const NamedTensors
                             "; freeze them, or name their modules as heads"));
 }
 
-GRAFT_INLINE torch::Tensor read_tensor(const AdapterDir& directory, const TensorInfo& info) {
-  torch::Tensor tensor = torch::empty(info.shape, *find_scalar_type(info.type));
-  directory.read(info, bytes_of(tensor));
-  return tensor;
-}
-
-/// The values of an adapter's layers, read whole.
-class AdapterValues {
- public:
-  AdapterValues(const AdapterDir& files, const AdapterReader& reader)
-      : reader_(reader), dora_(files.config().use_dora) {
-    const auto read = [&](const TensorInfo* info) { return info ? read_tensor(files, *info) : torch::Tensor(); };
-    for (const auto& [path, stored] : reader.adapters()) {
-      options_.emplace(path, stored.options);
-      values_[path] = {read(stored.A), read(stored.B), read(stored.bias), read(stored.magnitude)};
-    }
-    for (const auto& [path, stored] : reader.ia3()) {
-      sides_.emplace(path, stored.side);
-      values_[path] = {read(stored.factors)};
-    }
-    for (const auto& [path, stored] : reader.token_rows()) {
-      rows_[path] = read(stored.values);
-    }
-  }
-
-  /// Paths of the layers, in the model's order.
-  std::vector<std::string> layers(torch::nn::Module& module) const {
-    std::vector<std::string> paths;
-    for (const auto& [path, layer] : adaptable_layers(module)) {
-      if (values_.count(path) || rows_.count(path)) paths.push_back(path);
-    }
-    return paths;
-  }
-
-  void attach_to(torch::nn::Module& module, const std::string& name) const {
-    if (!sides_.empty()) {
-      attach_ia3(module, sides_, reader_.heads(), name);
-    } else if (dora_) {
-      attach_dora(module, options_, reader_.heads(), name);
-    } else {
-      attach(module, options_, reader_.heads(), name);
-    }
-    const torch::NoGradGuard no_grad;
-    for (const auto& [path, layer] : adaptable_layers(module)) {
-      const auto found = values_.find(path);
-      if (const auto rows = rows_.find(path); rows != rows_.end()) {
-        layer->add_token_rows(name, reader_.token_rows().at(path).tokens);
-        layer->slot(name)->parameters()[0].copy_(rows->second);
-      }
-      if (found == values_.end()) continue;
-      // In the order in which the kinds register them.
-      std::vector<torch::Tensor> parameters = layer->slot(name)->parameters();
-      std::size_t next = 0;
-      for (const torch::Tensor& value : found->second) {
-        if (value.defined()) parameters.at(next++).copy_(value);
-      }
-    }
-  }
-
- private:
-  const AdapterReader& reader_;
-  bool dora_;
-  std::map<std::string, LoraOptions> options_;
-  std::map<std::string, Ia3Side> sides_;
-  std::map<std::string, std::vector<torch::Tensor>> values_;
-  std::map<std::string, torch::Tensor> rows_;
-};
-
 GRAFT_INLINE BaseFingerprint base_of(torch::nn::Module& module, const std::vector<std::string>& layers) {
   BaseFingerprint base;
   for (const auto& [path, layer] : adaptable_layers(module)) {
@@ -150,8 +79,8 @@ GRAFT_INLINE BaseFingerprint base_of(torch::nn::Module& module, const std::vecto
 
 }  // namespace detail
 
-GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module, const std::string& name,
-                         const AdapterInfo& info) {
+GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
+                               const std::string& name, const AdapterInfo& info) {
   detail::require_adapter(module, name);
   std::vector<std::string> heads = info.heads ? *info.heads : detail::trained_modules(module);
   const auto modules = module.named_modules("", /*include_self=*/false);
@@ -160,7 +89,7 @@ GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn
   }
   heads = detail::saved_modules(module, heads);
 
-  detail::AdapterContent content = detail::AdapterWriter(module, name).finish(module, heads);
+  AdapterWriter content = written_adapter(module, name, heads);
   AdapterConfig& config = content.config;
   config.base_model_name_or_path = info.base_model;
   config.task_type = info.task_type;
@@ -169,49 +98,50 @@ GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn
   NamedTensors tensors = detail::head_tensors(module, heads);
   tensors.insert(tensors.end(), content.tensors.begin(), content.tensors.end());
 
-  const std::set<std::string> adapted(content.paths.begin(), content.paths.end());
+  const std::vector<std::string> paths = content.paths();
+  const std::set<std::string> adapted(paths.begin(), paths.end());
   const NamedTensors biases = detail::others_trained(module, heads);
   config.bias = detail::bias_mode(module, biases, heads, adapted);
-  if (content.bias_is_merged && !biases.empty()) {
+  for (const auto& [path, layer] : adaptable_layers(module)) {
+    if (biases.empty() || !layer->bias_is_merged()) continue;
     throw StateError("the biases of the base hold those of merged adapters; unmerge before they are saved");
   }
-  if (config.bias != AdapterBias::none && config.peft_type == AdapterType::ia3) {
-    throw OptionError("trained biases of the base would be lost: IA3's files have no place for them; freeze them");
+  if (config.bias != AdapterBias::none && !adapter_config_json(config).contains("bias")) {
+    throw OptionError(message("trained biases of the base would be lost: ", config.peft_type,
+                              "'s files have no place for them; freeze them"));
   }
   for (const auto& [key, tensor] : biases) tensors.emplace_back(detail::bias_key(key, adapted), tensor);
-
-  std::vector<torch::Tensor> kept;
-  std::vector<TensorBytes> bytes;
-  for (const auto& [key, tensor] : tensors) {
-    kept.push_back(tensor.detach().to(torch::kCPU).contiguous());
-    bytes.push_back({key, element_type(tensor.scalar_type()), tensor.sizes().vec(), detail::bytes_of(kept.back())});
-  }
+  const detail::StoredBytes stored(tensors);
   std::map<std::string, std::string> metadata = info.metadata;
-  metadata.emplace(detail::base_key, detail::base_of(module, content.paths).text());
+  metadata.emplace(detail::base_key, detail::base_of(module, paths).text());
   if (info.data) metadata.emplace(detail::data_key, *info.data);
-  write_adapter_dir(directory, config, bytes, {.metadata = std::move(metadata), .replace = info.replace});
+  write_adapter_dir(directory, config, stored.bytes, {.metadata = std::move(metadata), .replace = info.replace});
 }
 
 GRAFT_INLINE LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
-                                  const std::string& name) {
+                                        const std::string& name, const AdapterKinds& kinds) {
   const AdapterDir files(directory);
-  const detail::AdapterReader reader(files, module);
+  const AdapterReader reader(files, module, kinds);  // all is read before the model is touched
 
-  // All is read before the model is touched.
-  std::vector<torch::Tensor> base_values;
-  for (const auto& [target, info] : reader.base_tensors()) base_values.push_back(detail::read_tensor(files, *info));
-  const detail::AdapterValues values(files, reader);
-  const std::string fault = detail::base_of(module, values.layers(module)).fault(files.metadata(), directory.string());
-
-  values.attach_to(module, name);
-  const torch::NoGradGuard no_grad;
-  LoadedAdapter loaded{values.layers(module), reader.heads(),   reader.biases(), reader.weights(),
-                       files.config(),        files.metadata(), files.warnings()};
-  if (!fault.empty()) loaded.warnings.push_back(fault);
-  for (std::size_t i = 0; i < base_values.size(); ++i) {
-    torch::Tensor target = reader.base_tensors()[i].first;
-    target.copy_(base_values[i]);
+  std::vector<std::string> paths, faults, targets;
+  for (const auto& [path, adapter] : reader.adapters()) paths.push_back(path);
+  detail::Attachment attachment(module, paths, reader.heads());
+  LoadedAdapter loaded{
+      {}, reader.heads(), reader.biases(), reader.weights(), files.config(), files.metadata(), files.warnings()};
+  std::vector<std::shared_ptr<LayerAdapter>> adapters;
+  for (const auto& [path, layer] : attachment.layers()) {
+    for (std::string& one : layer->name_faults(name, "layer " + quoted(path))) faults.push_back(std::move(one));
+    adapters.push_back(reader.adapters().at(path));
+    loaded.layers.push_back(path);
+    if (!detail::is_beside(*adapters.back())) targets.push_back(path);
   }
+  attachment.check(std::move(faults));
+  const std::string fault = detail::base_of(module, targets).fault(files.metadata(), directory.string());
+  if (!fault.empty()) loaded.warnings.push_back(fault);
+
+  attachment.finish(name, adapters);
+  const torch::NoGradGuard no_grad;
+  for (auto& [target, value] : reader.base_tensors()) torch::Tensor(target).copy_(value);
   for (auto& [bias, tensor] : detail::biases(module)) {
     const auto& read = reader.biases();
     if (std::find(read.begin(), read.end(), bias) != read.end()) tensor.set_requires_grad(true);

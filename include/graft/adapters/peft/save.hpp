@@ -8,9 +8,7 @@
 
 #include <torch/nn/module.h>
 
-#include "graft/adapters/attach.hpp"
-#include "graft/adapters/ia3.hpp"
-#include "graft/adapters/token_rows.hpp"
+#include "graft/adapters/kinds.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/io/adapter_dir.hpp"
 
@@ -42,8 +40,9 @@ struct AdapterInfo {
 /// weights the adapter belongs to, by fingerprint.
 ///
 /// Throws OptionError if no layer has the adapter, if a trained parameter would be lost because it is of no head and no
-/// adapter, if the layers differ in what the config has room for once (dropout, divisor, bias on B, DoRA), or as
-/// write_adapter_dir() does; StateError for biases while an adapter with a bias on B is merged.
+/// adapter, if the layers differ in kind or in what the config has room for once (dropout, divisor, bias on B), for a
+/// kind that has no form in files, or as write_adapter_dir() does; StateError for biases while an adapter that changes
+/// them is merged.
 void save_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
                   const std::string& name = "default", const AdapterInfo& info = {});
 
@@ -65,10 +64,10 @@ struct LoadedAdapter {
 ///
 /// Throws FormatError that lists every fault, before anything is changed: a layer that the config names without weights
 /// in the file, half a pair, a head or bias that lacks, a tensor that the model has no place for, another shape or
-/// type, a rank that is not the config's, a setting that graft does not have. Throws OptionError
-/// and StateError as attach() does, FileError where the system refuses.
+/// type, a rank that is not the config's, a setting that graft does not have, a kind that is not among `kinds`. Throws
+/// OptionError and StateError as attach() does, FileError where the system refuses.
 LoadedAdapter load_adapter(const std::filesystem::path& directory, torch::nn::Module& module,
-                           const std::string& name = "default");
+                           const std::string& name = "default", const AdapterKinds& kinds = known_kinds());
 
 }  // namespace graft
 

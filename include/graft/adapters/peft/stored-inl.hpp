@@ -10,20 +10,22 @@
 #include <utility>
 
 #include "graft/adapters/layer_patterns.hpp"
-#include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/stored.hpp"
+#include "graft/adapters/targets.hpp"
 #include "graft/core/console.hpp"
+#include "graft/io/peft_names.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
 namespace detail {
 
-/// What a tensor of an adapter's file is: the layer's path and the part, such as "lora_A.weight"; an empty part for
+/// What a tensor of an adapter's file is: the layer's path and the part, such as peft_names::lora_A; an empty part for
 /// what is of no layer.
 GRAFT_INLINE std::pair<std::string, std::string> adapter_part(const std::string& name) {
-  static constexpr std::string_view parts[] = {"lora_A.weight",    "lora_B.weight",    "lora_B.bias",
-                                               "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector"};
+  static constexpr std::string_view parts[] = {peft_names::lora_A,           peft_names::lora_B,
+                                               peft_names::lora_B_bias,      peft_names::lora_embedding_A,
+                                               peft_names::lora_embedding_B, peft_names::magnitude};
   for (const std::string_view part : parts) {
     if (name.size() > part.size() + 1 && matches_suffix(name, part)) {
       return {name.substr(0, name.size() - part.size() - 1), std::string(part)};
@@ -34,9 +36,10 @@ GRAFT_INLINE std::pair<std::string, std::string> adapter_part(const std::string&
 
 /// The name in the base of a tensor that is of no layer's adapter; empty for a copy that PEFT writes but does not read.
 GRAFT_INLINE std::string name_in_base(std::string name) {
-  if (name.find(".original_module.") != std::string::npos || name.find(".modules_to_save.") != std::string::npos)
-    return "";
-  constexpr std::string_view wrapper = ".base_layer.";
+  for (const std::string_view copy : {peft_names::original_module, peft_names::modules_to_save}) {
+    if (name.find(message(".", copy, ".")) != std::string::npos) return "";
+  }
+  const std::string wrapper = message(".", peft_names::base_layer, ".");
   const std::size_t at = name.rfind(wrapper);
   if (at != std::string::npos) name.erase(at, wrapper.size() - 1);
   return name;
@@ -115,8 +118,8 @@ GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory
   if (!config.trainable_token_indices.empty()) {
     faults.push_back("it trains rows of an embedding, which only a model can take; load it on one and merge there");
   }
-  if (config.peft_type == AdapterType::ia3) {
-    faults.push_back("it is of IA3, not of low rank; load it on a model and merge there");
+  if (config.peft_type != "LORA") {
+    faults.push_back("it is of " + config.peft_type + ", not of low rank; load it on a model and merge there");
   }
   const auto read = [&](const TensorInfo& info) {
     const auto type = find_scalar_type(info.type);
@@ -141,19 +144,19 @@ GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory
   PathValues<double> alphas(config.alpha_pattern);
   for (auto& [path, parts] : layers) {
     StoredLayer layer{.path = path};
-    const bool embedding = parts.count("lora_embedding_A") + parts.count("lora_embedding_B") > 0;
-    layer.A = parts[embedding ? "lora_embedding_A" : "lora_A.weight"];
-    layer.B = parts[embedding ? "lora_embedding_B" : "lora_B.weight"];
-    layer.bias = parts["lora_B.bias"];
-    layer.magnitude = parts["lora_magnitude_vector"];
+    const bool embedding = parts.count(peft_names::lora_embedding_A) + parts.count(peft_names::lora_embedding_B) > 0;
+    layer.A = parts[embedding ? peft_names::lora_embedding_A : peft_names::lora_A];
+    layer.B = parts[embedding ? peft_names::lora_embedding_B : peft_names::lora_B];
+    layer.bias = parts[peft_names::lora_B_bias];
+    layer.magnitude = parts[peft_names::magnitude];
     const auto lacks = [&](const torch::Tensor& tensor, std::string_view part) {
       if (!tensor.defined()) faults.push_back(message("layer ", quoted(path), " has no ", part));
       return !tensor.defined();
     };
-    bool bad = lacks(layer.A, embedding ? "lora_embedding_A" : "lora_A.weight");
-    bad = lacks(layer.B, embedding ? "lora_embedding_B" : "lora_B.weight") || bad;
-    if (config.use_dora) bad = lacks(layer.magnitude, "lora_magnitude_vector") || bad;
-    if (config.lora_bias) bad = lacks(layer.bias, "lora_B.bias") || bad;
+    bool bad = lacks(layer.A, embedding ? peft_names::lora_embedding_A : peft_names::lora_A);
+    bad = lacks(layer.B, embedding ? peft_names::lora_embedding_B : peft_names::lora_B) || bad;
+    if (config.use_dora) bad = lacks(layer.magnitude, peft_names::magnitude) || bad;
+    if (config.lora_bias) bad = lacks(layer.bias, peft_names::lora_B_bias) || bad;
     if (bad) continue;
     layer.kind = embedding            ? StoredLayer::Kind::embedding
                  : layer.A.dim() == 2 ? StoredLayer::Kind::linear

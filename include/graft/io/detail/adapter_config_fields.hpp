@@ -31,11 +31,6 @@ inline const Json& fixed_adapter_fields() {
   return fields;
 }
 
-/// Whether a field with this value asks for nothing, whatever it is called.
-inline bool asks_nothing(const Json& value) {
-  return value.is_null() || value == false || (value.is_structured() && value.empty());
-}
-
 /// Whole numbers as integers, which is how people write them.
 inline Json plain_number(double value) {
   const bool whole = std::abs(value) <= largest_alpha && value == std::floor(value);
@@ -74,23 +69,41 @@ inline Json ia3_fields(const AdapterConfig& config) {
   return json;
 }
 
+/// What "bias" says, by AdapterBias: the last is "lora_only", "vera_only", ...
+inline std::array<std::string, 3> bias_names(std::string kind) {
+  for (char& c : kind) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return {"none", "all", kind + "_only"};
+}
+
+/// What LoRA and the kinds without members of their own have in common.
+inline void add_layer_fields(Json& json, const AdapterConfig& config) {
+  json["peft_type"] = config.peft_type;
+  json["bias"] = bias_names(config.peft_type)[static_cast<std::size_t>(config.bias)];
+  json["layers_to_transform"] = config.layers_to_transform ? Json(*config.layers_to_transform) : Json();
+  json["layers_pattern"] = list_or_null(config.layers_pattern);
+}
+
+inline Json other_fields(const AdapterConfig& config) {
+  Json json = common_adapter_fields(config);
+  if (config.exclude_modules.empty()) json.erase("exclude_modules");  // not every kind of PEFT's has it
+  add_layer_fields(json, config);
+  json.update(config.fields);
+  return json;
+}
+
 inline Json lora_fields(const AdapterConfig& config) {
-  static constexpr std::array<std::string_view, 3> biases = {"none", "all", "lora_only"};
   Json json = fixed_adapter_fields();
   json.update(common_adapter_fields(config));
-  json["peft_type"] = "LORA";
+  add_layer_fields(json, config);
   json["r"] = config.r;
   json["lora_alpha"] = plain_number(config.lora_alpha);
   json["lora_dropout"] = config.lora_dropout;
   json["use_rslora"] = config.use_rslora;
   json["use_dora"] = config.use_dora;
   json["lora_bias"] = config.lora_bias;
-  json["bias"] = biases[static_cast<std::size_t>(config.bias)];
   const std::string& init = config.init_lora_weights;
   json["init_lora_weights"] = init == "true" || init == "false" ? Json(init == "true") : Json(init);
   json["eva_config"] = config.eva_config;
-  json["layers_to_transform"] = config.layers_to_transform ? Json(*config.layers_to_transform) : Json();
-  json["layers_pattern"] = list_or_null(config.layers_pattern);
   json["rank_pattern"] = Json(config.rank_pattern);
   json["alpha_pattern"] = Json::object();
   for (const auto& [key, alpha] : config.alpha_pattern) json["alpha_pattern"][key] = plain_number(alpha);
@@ -102,7 +115,8 @@ inline Json lora_fields(const AdapterConfig& config) {
 
 /// Every field that PEFT writes, unchecked.
 inline Json all_adapter_fields(const AdapterConfig& config) {
-  return config.peft_type == AdapterType::ia3 ? ia3_fields(config) : lora_fields(config);
+  if (config.peft_type == "IA3") return ia3_fields(config);
+  return config.peft_type == "LORA" ? lora_fields(config) : other_fields(config);
 }
 
 }  // namespace graft::detail

@@ -35,8 +35,9 @@ class AdapterConfigReader {
 
   void read_base(AdapterConfig& config);
   void read_update(AdapterConfig& config);
-  void read_layers(AdapterConfig& config);
-  void refuse_others(AdapterType type);
+  void read_which_layers(AdapterConfig& config);
+  void read_patterns(AdapterConfig& config);
+  void refuse_others(const std::string& type);
   void check_together(const AdapterConfig& config);
 
   std::optional<std::string> optional_text(std::string_view field) const {
@@ -63,21 +64,30 @@ class AdapterConfigReader {
 };
 
 inline AdapterConfig AdapterConfigReader::read() {
-  constexpr const char* kinds = "\"LORA\" or \"IA3\", the kinds of adapters that graft reads";
-  if (!fields_.has("peft_type")) fields_.fail("peft_type", kinds);
-  const Json& kind = fields_.value("peft_type");
-  if (kind != "LORA" && kind != "IA3") fields_.fail("peft_type", kinds);
+  const bool named = fields_.has("peft_type") && fields_.value("peft_type").is_string();
+  if (!named || fields_.text("peft_type").empty()) {
+    fields_.fail("peft_type", "the name of a kind of adapters, such as \"LORA\" or \"IA3\"");
+  }
   AdapterConfig config;
+  config.peft_type = fields_.text("peft_type");
   read_base(config);
-  if (kind == "IA3") {
-    config.peft_type = AdapterType::ia3;
+  if (config.peft_type == "IA3") {
     collect([&] { config.feedforward_modules = module_names("feedforward_modules"); });
     collect([&] { config.init_ia3_weights = fields_.boolean("init_ia3_weights", true); });
   } else {
-    read_update(config);
-    read_layers(config);
+    const bool lora = config.peft_type == "LORA";
+    if (lora) read_update(config);
+    read_which_layers(config);
+    if (lora) read_patterns(config);
   }
-  refuse_others(config.peft_type);
+  if (config.peft_type == "LORA" || config.peft_type == "IA3") {
+    refuse_others(config.peft_type);
+  } else {
+    const Json known = all_adapter_fields({.peft_type = config.peft_type});
+    for (const auto& [field, value] : fields_.json().items()) {
+      if (!known.contains(field) && field != "exclude_modules") config.fields[field] = value;
+    }
+  }
   if (faults_.empty()) check_together(config);
   if (faults_.size() == 1) throw FormatError(message(fields_.where(), ": ", faults_[0]));
   if (faults_.empty()) return config;
@@ -118,12 +128,6 @@ inline void AdapterConfigReader::read_update(AdapterConfig& config) {
   collect([&] { config.use_dora = fields_.boolean("use_dora", false); });
   collect([&] { config.lora_bias = fields_.boolean("lora_bias", false); });
   collect([&] {
-    const std::string bias = fields_.text("bias", "none");
-    if (bias != "none" && bias != "all" && bias != "lora_only")
-      fields_.fail("bias", "\"none\", \"all\" or \"lora_only\"");
-    config.bias = bias == "none" ? AdapterBias::none : bias == "all" ? AdapterBias::all : AdapterBias::lora_only;
-  });
-  collect([&] {
     if (!fields_.has("init_lora_weights")) return;
     const Json& init = fields_.value("init_lora_weights");
     const bool known =
@@ -139,7 +143,13 @@ inline void AdapterConfigReader::read_update(AdapterConfig& config) {
   collect([&] { config.eva_config = structured("eva_config"); });
 }
 
-inline void AdapterConfigReader::read_layers(AdapterConfig& config) {
+inline void AdapterConfigReader::read_which_layers(AdapterConfig& config) {
+  collect([&] {
+    const auto names = bias_names(config.peft_type);
+    const auto found = std::find(names.begin(), names.end(), fields_.text("bias", "none"));
+    if (found == names.end()) fields_.fail("bias", message("\"none\", \"all\" or ", quoted(names[2])));
+    config.bias = static_cast<AdapterBias>(found - names.begin());
+  });
   collect([&] {
     if (!fields_.has("layers_to_transform")) return;
     const bool one = fields_.value("layers_to_transform").is_number();
@@ -147,6 +157,9 @@ inline void AdapterConfigReader::read_layers(AdapterConfig& config) {
                                      : integers(fields_, "layers_to_transform");
   });
   collect([&] { config.layers_pattern = text_or_texts("layers_pattern"); });
+}
+
+inline void AdapterConfigReader::read_patterns(AdapterConfig& config) {
   collect([&] {
     if (!fields_.has("rank_pattern")) return;
     const JsonFields ranks = fields_.object("rank_pattern");
@@ -167,10 +180,10 @@ inline void AdapterConfigReader::read_layers(AdapterConfig& config) {
 }
 
 /// Faults for fields that ask for what AdapterConfig cannot express.
-inline void AdapterConfigReader::refuse_others(AdapterType type) {
+inline void AdapterConfigReader::refuse_others(const std::string& type) {
   const Json known = all_adapter_fields({.peft_type = type});
   for (const auto& [field, value] : fields_.json().items()) {
-    const bool fixed = type == AdapterType::lora && fixed_adapter_fields().contains(field);
+    const bool fixed = type == "LORA" && fixed_adapter_fields().contains(field);
     if (fixed ? value == fixed_adapter_fields()[field] : known.contains(field)) continue;
     // PEFT ignores runtime_config in a file, the group size without use_qalora and the module's name without
     // megatron_config.

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "graft/adapters/peft/combine.hpp"
-#include "graft/adapters/peft/detail/adapter_reader.hpp"
 #include "graft/core/pattern.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"

@@ -21,14 +21,6 @@ class ConfigTargets {
     };
     compile(config.target_modules.pattern, wanted_);
     compile(config.exclude_modules.pattern, excluded_);
-    compile(config.feedforward_modules.pattern, feed_forward_);
-  }
-
-  /// Whether IA3 scales the inputs of this target: PEFT compares the ends of paths letter by letter.
-  bool is_feed_forward(const std::string& path) const {
-    if (feed_forward_) return feed_forward_->matches(path);
-    const auto& names = config_.feedforward_modules.names;
-    return std::any_of(names.begin(), names.end(), [&](const std::string& name) { return path.ends_with(name); });
   }
 
   bool take(const TargetCandidate& layer) const {
@@ -58,7 +50,7 @@ class ConfigTargets {
   }
 
   const AdapterConfig& config_;
-  std::optional<Pattern> wanted_, excluded_, feed_forward_;
+  std::optional<Pattern> wanted_, excluded_;
 };
 
 }  // namespace graft::detail

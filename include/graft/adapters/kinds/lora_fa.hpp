@@ -36,5 +36,5 @@ class LoraFa {
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED
-#include "graft/adapters/lora_fa-inl.hpp"
+#include "graft/adapters/kinds/lora_fa-inl.hpp"
 #endif
