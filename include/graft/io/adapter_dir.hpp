@@ -17,7 +17,7 @@
 namespace graft {
 
 /// Modules as PEFT names them: by `names`, each a module's path or its last parts, or by one `pattern`, a regular
-/// expression over the whole path (see Pattern) or "all-linear".
+/// expression over the whole path (see RegularExpression) or "all-linear".
 struct ModuleNames {
   std::vector<std::string> names = {};
   std::string pattern = {};

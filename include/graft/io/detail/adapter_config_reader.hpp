@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 
 namespace graft::detail {
@@ -45,7 +45,7 @@ class AdapterConfigReader {
   /// Throws FormatError for a regular expression that graft does not understand.
   void check_pattern(std::string_view expression, std::string_view field) const {
     try {
-      Pattern{expression};
+      RegularExpression{expression};
     } catch (const OptionError& error) {
       throw FormatError(
           message(fields_.where(), ": ", quoted(field), " has the ", strip(error.what(), "OptionError: ")));

@@ -114,8 +114,8 @@ struct PreTokenizerParts {
 template <class... Patterns>
 std::unique_ptr<const PreTokenizer> find_pattern(std::string_view expression) {
   std::unique_ptr<const PreTokenizer> found;
-  const auto try_one = [&]<class Pattern>(const Pattern&) {
-    if (Pattern::expression == expression) found = std::make_unique<PatternPreTokenizer<Pattern>>();
+  const auto try_one = [&]<class WordPattern>(const WordPattern&) {
+    if (WordPattern::expression == expression) found = std::make_unique<PatternPreTokenizer<WordPattern>>();
   };
   (try_one(Patterns()), ...);
   return found;

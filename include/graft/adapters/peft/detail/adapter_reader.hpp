@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "graft/adapters/biases.hpp"
-#include "graft/adapters/peft/detail/config_targets.hpp"
 #include "graft/adapters/dora.hpp"
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/parameters.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/adapters/peft/detail/config_targets.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/adapter_dir.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"

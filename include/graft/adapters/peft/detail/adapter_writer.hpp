@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "graft/adapters/attach.hpp"
-#include "graft/adapters/peft/detail/adapter_reader.hpp"
 #include "graft/adapters/layer_patterns.hpp"
+#include "graft/adapters/peft/detail/adapter_reader.hpp"
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft::detail {
@@ -69,8 +69,8 @@ inline void describe_layers(const std::vector<std::pair<std::string, std::shared
   config.init_lora_weights = first.start == LowRankStart::gaussian ? "gaussian" : "true";
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const std::string& path = layers[i].first;
-    if (ranks[i] != config.r) config.rank_pattern["^" + pattern_of(path)] = ranks[i];
-    if (alphas[i] != config.lora_alpha) config.alpha_pattern["^" + pattern_of(path)] = alphas[i];
+    if (ranks[i] != config.r) config.rank_pattern["^" + regular_expression_of(path)] = ranks[i];
+    if (alphas[i] != config.lora_alpha) config.alpha_pattern["^" + regular_expression_of(path)] = alphas[i];
   }
 }
 
