@@ -161,7 +161,7 @@ TEST_F(ThreeWays, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
   write("questions.jsonl", {{{"question", "q"}, {"answer", "a"}, {"when", "soon"}}});
   EXPECT_EQ(
       run("").output,
-      "three_ways: FormatError: questions.jsonl, line 1: \"when\" is \"soon\"; write before or after, as the fact "
+      "three_ways: questions.jsonl, line 1: \"when\" is \"soon\"; write before or after, as the fact "
       "came before or after training\n");
   write_facts();
   EXPECT_NE(run("", "nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);

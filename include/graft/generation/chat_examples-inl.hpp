@@ -47,8 +47,7 @@ GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>
       ids_.push_back(std::move(ids));
       labels_.push_back(std::move(labels));
     } catch (const OptionError& error) {
-      const std::string_view said = error.what();
-      throw OptionError(message("conversation ", i, ": ", said.substr(said.find(": ") + 2)));
+      throw OptionError(message("conversation ", i, ": ", error.what()));
     }
   }
 }

@@ -24,7 +24,7 @@ GRAFT_INLINE Json adapter_config_json(const AdapterConfig& config) {
   try {
     parse_adapter_config(json, "adapter config");
   } catch (const FormatError& error) {
-    throw OptionError(std::string_view(error.what()).substr(std::string_view("FormatError: ").size()));
+    throw OptionError(error.what());
   }
   return json;
 }

@@ -165,15 +165,12 @@ class ServerClient {
 
   /// An error that quotes the server may quote the key.
   [[noreturn]] void rethrow_without_key(const std::exception_ptr& exception) const {
-    const auto cleaned = [&](const Error& error, std::string_view kind) {
-      return without_key(std::string(error.what()).substr(kind.size()));
-    };
     try {
       std::rethrow_exception(exception);
     } catch (const FileError& error) {
-      throw FileError(cleaned(error, "FileError: "));
+      throw FileError(without_key(error.what()));
     } catch (const FormatError& error) {
-      throw FormatError(cleaned(error, "FormatError: "));
+      throw FormatError(without_key(error.what()));
     }
   }
 

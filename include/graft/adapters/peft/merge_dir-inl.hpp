@@ -165,7 +165,7 @@ class DirMerger {
       try {
         layer.check_fits(info->shape);
       } catch (const FormatError& error) {
-        faults.push_back(std::string(std::string_view(error.what()).substr(std::string_view("FormatError: ").size())));
+        faults.push_back(error.what());
       }
     }
     merged_[info->name] = &layer;

@@ -25,12 +25,9 @@ class AdapterConfigReader {
     try {
       step();
     } catch (const FormatError& error) {
-      faults_.push_back(strip(error.what(), "FormatError: " + fields_.where() + ": "));
+      const std::string fault = error.what(), where = fields_.where() + ": ";
+      faults_.push_back(fault.starts_with(where) ? fault.substr(where.size()) : fault);
     }
-  }
-
-  static std::string strip(std::string text, const std::string& prefix) {
-    return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
   }
 
   void read_base(AdapterConfig& config);
@@ -47,8 +44,7 @@ class AdapterConfigReader {
     try {
       RegularExpression{expression};
     } catch (const OptionError& error) {
-      throw FormatError(
-          message(fields_.where(), ": ", quoted(field), " has the ", strip(error.what(), "OptionError: ")));
+      throw FormatError(message(fields_.where(), ": ", quoted(field), " has the ", error.what()));
     }
   }
 

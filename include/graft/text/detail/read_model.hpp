@@ -66,8 +66,7 @@ std::unique_ptr<const SubwordModel> made(std::string_view where, Make&& make) {
   try {
     return make();
   } catch (const FormatError& error) {
-    const std::string_view text = error.what();
-    throw FormatError(message(where, ": ", text.substr(text.find(": ") + 2)));
+    throw FormatError(message(where, ": ", error.what()));
   }
 }
 

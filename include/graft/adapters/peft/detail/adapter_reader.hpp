@@ -210,7 +210,7 @@ class AdapterReader {
       if (fit) adapters_.emplace(path, stored);
     } catch (const OptionError& error) {
       other_.push_back(message("layer ", quoted(path), ": ",
-                               std::string_view(error.what()).substr(std::string_view("OptionError: ").size())));
+                               error.what()));
     }
     if (const TensorInfo* weight = take(at + "base_layer.weight")) {
       const torch::Tensor own = layer.main_weight();
