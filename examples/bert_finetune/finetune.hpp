@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "data.hpp"
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/io/adapter_dir.hpp"
 #include "graft/io/model_dir.hpp"
 #include "support/error_message.hpp"

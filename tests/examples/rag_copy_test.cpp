@@ -1,5 +1,7 @@
 #include "rag_program.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "retrieval/postgres/server.hpp"
 #include "support/error_message.hpp"
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/io/adapter_dir.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 #include "graft/io/detail/adapter_config_reader.hpp"

@@ -6,8 +6,10 @@
 #include <unordered_set>
 #include <utility>
 
-#include "graft/core/checksum.hpp"
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
+#include "graft/core/hash.hpp"
 #include "graft/core/json.hpp"
 #include "graft/retrieval/detail/exact_scan.hpp"
 #include "graft/retrieval/detail/hnsw_graph.hpp"
@@ -262,7 +264,7 @@ GRAFT_INLINE void check_links(const HnswGraph& graph, const HnswReader& reader) 
 GRAFT_INLINE void HnswIndex::save(const std::filesystem::path& path, std::string_view stamp) const {
   const std::size_t rows = graph_->rows();
   OutputFile file(path);
-  detail::Checksum sum;
+  Checksum sum;
   const auto write = [&](std::span<const std::byte> bytes) {
     sum.add(bytes);
     file.write(bytes);

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/peft/detail/base_fingerprint.hpp"
 #include "graft/adapters/peft/merge_dir.hpp"
 #include "graft/tensor/dtype.hpp"
@@ -251,7 +253,7 @@ class DirMerger {
 }  // namespace detail
 
 GRAFT_INLINE MergeDirReport merge_dir(const std::filesystem::path& base, const std::filesystem::path& adapter,
-                                const std::filesystem::path& destination, const MergeDirOptions& options) {
+                                      const std::filesystem::path& destination, const MergeDirOptions& options) {
   const ModelDir model(base);
   const StoredAdapter stored(adapter);
   return detail::DirMerger(model, stored).write(destination, options);

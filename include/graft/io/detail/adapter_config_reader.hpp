@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/regular_expression.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 

@@ -9,6 +9,8 @@
 
 #include <torch/types.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"

@@ -5,15 +5,17 @@
 #include <string>
 #include <string_view>
 
-#include "graft/retrieval/detail/metadata.hpp"
+#include <nlohmann/json.hpp>
+
 #include "graft/core/utf8.hpp"
+#include "graft/retrieval/detail/metadata.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
 
 inline void check_text(std::string_view what, std::string_view text) {
-  if (const auto at = invalid_utf8(text))
-    throw OptionError(message(what, " is not UTF-8 at byte ", *at, "; convert it first"));
+  if (const std::size_t at = find_invalid_utf8(text); at != text.npos)
+    throw OptionError(message(what, " is not UTF-8 at byte ", at, "; convert it first"));
   if (const std::size_t at = text.find('\0'); at != std::string_view::npos)
     throw OptionError(message(what, " holds a NUL at byte ", at, "; it seems to be no text"));
 }

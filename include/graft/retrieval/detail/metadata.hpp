@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/utf8.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/filter.hpp"
@@ -59,7 +61,7 @@ inline std::vector<Attribute> attributes(std::string_view uri, const Json& metad
       throw OptionError(
           message("metadata has a key ", quoted(attribute.key), ", which is the document's own; name it otherwise"));
     const auto* text = std::get_if<std::string>(&attribute.value);
-    if (invalid_utf8(attribute.key) || (text && invalid_utf8(*text)))
+    if (!is_utf8(attribute.key) || (text && !is_utf8(*text)))
       throw OptionError(message("metadata: ", quoted(attribute.key), " or its value is not UTF-8"));
   }
   out.push_back({"uri", std::string(uri)});

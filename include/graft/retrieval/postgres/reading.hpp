@@ -8,11 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
+#include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/postgres/filter.hpp"
 #include "graft/retrieval/postgres/session.hpp"
 #include "graft/retrieval/postgres/vectors.hpp"
 #include "graft/retrieval/postgres/words.hpp"
-#include "graft/retrieval/detail/top_k.hpp"
 
 namespace graft::detail {
 
@@ -126,8 +127,8 @@ class PostgresReading : public Interface, protected PostgresSession {
   }
 
   std::vector<Scored> search_words(std::string_view question, std::size_t k, const Filter* filter) override {
-    if (const auto at = invalid_utf8(question))
-      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", *at));
+    if (const std::size_t at = find_invalid_utf8(question); at != question.npos)
+      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", at));
     const std::string words = plain_words(question);
     std::vector<Scored> out;
     if (words.empty() || k == 0) return out;

@@ -10,15 +10,16 @@
 #include <utility>
 #include <vector>
 
-#include "graft/retrieval/postgres/pool.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/retrieval/detail/store_errors.hpp"
+#include "graft/retrieval/postgres/pool.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft::detail {
 
 /// Whether PostgreSQL can hold `text` at all: nothing that it cannot hold is in a store.
 inline bool is_postgres_text(std::string_view text) {
-  return !invalid_utf8(text) && text.find('\0') == std::string_view::npos;
+  return is_utf8(text) && text.find('\0') == std::string_view::npos;
 }
 
 inline std::string vectors_table(std::int64_t space) { return message("vectors_", space); }

@@ -12,9 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/detail/document_checks.hpp"
 #include "graft/retrieval/postgres/reading.hpp"
-#include "graft/core/sha256.hpp"
 
 namespace graft::detail {
 

@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "graft/retrieval/sqlite/filter.hpp"
-#include "graft/retrieval/sqlite/session.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/detail/words.hpp"
+#include "graft/retrieval/sqlite/filter.hpp"
+#include "graft/retrieval/sqlite/session.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft::detail {
@@ -111,8 +112,8 @@ class SqliteReading : public Interface, protected SqliteSession {
   }
 
   std::vector<Scored> search_words(std::string_view question, std::size_t k, const Filter* filter) override {
-    if (const auto at = invalid_utf8(question))
-      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", *at));
+    if (const std::size_t at = find_invalid_utf8(question); at != question.npos)
+      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", at));
     const std::string query = word_query(question);
     std::vector<Scored> out;
     if (query.empty() || k == 0) return out;

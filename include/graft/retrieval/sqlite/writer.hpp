@@ -12,10 +12,12 @@
 #include <variant>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/detail/document_checks.hpp"
-#include "graft/core/sha256.hpp"
-#include "graft/retrieval/sqlite/reading.hpp"
 #include "graft/retrieval/index.hpp"
+#include "graft/retrieval/sqlite/reading.hpp"
 
 namespace graft::detail {
 

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/detail/bert_normalizer.hpp"
