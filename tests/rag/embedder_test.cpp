@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/file.hpp"
 #include "graft/models/save.hpp"
 #include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"

@@ -7,8 +7,8 @@
 
 #include "graft/core/json.hpp"
 #include "graft/core/utf8.hpp"
+#include "graft/rag/detail/server_client.hpp"
 #include "graft/rag/openai_generator.hpp"
-#include "graft/rag/server_client-inl.hpp"
 
 namespace graft {
 
