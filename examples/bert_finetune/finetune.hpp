@@ -15,6 +15,7 @@
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/core/console.hpp"
+#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"

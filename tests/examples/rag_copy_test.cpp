@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/file.hpp"
 #include "retrieval/postgres/server.hpp"
 #include "support/error_message.hpp"
 

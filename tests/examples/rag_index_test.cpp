@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/file.hpp"
 #include "rag_program.hpp"
 
 namespace {

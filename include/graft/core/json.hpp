@@ -9,6 +9,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 
 namespace graft {

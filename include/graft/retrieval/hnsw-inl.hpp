@@ -78,7 +78,7 @@ GRAFT_INLINE void HnswIndex::set_ef_search(std::size_t ef_search) {
 
 GRAFT_INLINE void HnswIndex::add(std::span<const PassageId> ids, std::span<const float> vectors) {
   check_vectors(space_, ids.size(), vectors, "vector");
-  detail::check_new_ids(*this, ids);
+  check_new_ids(*this, ids);
   try {
     detail::add_rows(*graph_, options_, ids, detail::padded_queries(space_, vectors));
   } catch (...) {

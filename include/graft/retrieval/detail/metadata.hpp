@@ -69,6 +69,14 @@ inline std::vector<Attribute> attributes(std::string_view uri, const Json& metad
   return out;
 }
 
+/// As JSON. Throws OptionError for more than a document may have.
+inline std::string metadata_text(const Json& metadata) {
+  std::string out = metadata.dump();
+  if (out.size() > kMetadataBytes)
+    throw OptionError(message("metadata has ", out.size(), " bytes as JSON; a document may have ", kMetadataBytes));
+  return out;
+}
+
 /// Which values can be compared with each other: the attributes table's `kind`.
 inline int value_kind(const FilterValue& value) {
   return std::holds_alternative<std::string>(value) ? 2 : std::holds_alternative<bool>(value) ? 0 : 1;
