@@ -14,6 +14,8 @@
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include "../peft/peak.hpp"
 #include "bandwidth.hpp"
 #include "graft/core/json.hpp"

@@ -19,6 +19,8 @@
 #include <torch/cuda.h>
 #include <CLI/CLI.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/save.hpp"

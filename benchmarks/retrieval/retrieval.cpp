@@ -22,6 +22,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/retrieval/exact.hpp"

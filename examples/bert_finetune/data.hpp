@@ -13,6 +13,7 @@
 
 #include <torch/types.h>
 
+#include "graft/core/error.hpp"
 #include "graft/io/dataset.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/tensor/packed.hpp"

@@ -8,11 +8,14 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "data.hpp"
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/core/console.hpp"
+#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/rag/ask.hpp"
 #include "graft/rag/summarise.hpp"
 #include "graft/training/interrupt.hpp"

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/error.hpp"
 #include "graft/rag/embedder.hpp"
 
 struct EmbedOptions {

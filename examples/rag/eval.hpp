@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/io/lines.hpp"
 #include "graft/retrieval/metrics.hpp"
 #include "graft/training/interrupt.hpp"

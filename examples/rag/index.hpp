@@ -9,6 +9,7 @@
 
 #include "documents.hpp"
 #include "graft/core/console.hpp"
+#include "graft/core/error.hpp"
 #include "graft/rag/embedder.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/training/interrupt.hpp"

@@ -6,6 +6,8 @@
 #include <optional>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/retrieval/filter.hpp"
 #include "questions.hpp"
 

@@ -13,6 +13,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/version.hpp"
 #include "page.hpp"

@@ -5,6 +5,8 @@
 #include <set>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/rag/answer_score.hpp"
 #include "report.hpp"

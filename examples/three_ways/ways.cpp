@@ -12,6 +12,8 @@
 
 #include <ATen/Parallel.h>
 
+#include <nlohmann/json.hpp>
+
 #include "../rag/progress.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/core/file.hpp"

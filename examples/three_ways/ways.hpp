@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "facts.hpp"
 #include "graft/core/json.hpp"
 #include "graft/training/interrupt.hpp"

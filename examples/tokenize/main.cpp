@@ -9,6 +9,8 @@
 
 #include <CLI/CLI.hpp>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/text/tokenizer.hpp"
 

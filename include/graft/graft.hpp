@@ -80,10 +80,12 @@
 #include "graft/retrieval/exact.hpp"
 #include "graft/retrieval/filter.hpp"
 #include "graft/retrieval/fusion.hpp"
+#include "graft/retrieval/hnsw.hpp"
 #include "graft/retrieval/index.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/retrieval/metrics.hpp"
 #include "graft/retrieval/query.hpp"
+#include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "graft/retrieval/store.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -126,7 +128,3 @@
 #include "graft/training/trainer.hpp"
 #include "graft/training/trainer_options.hpp"
 #include "graft/version.hpp"
-#if __has_include(<hnswlib/hnswlib.h>)
-#include "graft/retrieval/hnsw.hpp"
-#include "graft/retrieval/retriever.hpp"
-#endif

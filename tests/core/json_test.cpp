@@ -6,6 +6,9 @@
 #include <random>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/file.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 

@@ -2,6 +2,9 @@
 
 #include <fstream>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "support/error_message.hpp"
 #include "support/program.hpp"

@@ -1,6 +1,8 @@
 #ifdef RAG_WITH_HTTP
 
 #include "rag/http/servers.hpp"
+
+#include <nlohmann/json.hpp>
 #include "rag_program.hpp"
 
 namespace {

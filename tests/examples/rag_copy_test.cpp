@@ -1,5 +1,8 @@
 #include "rag_program.hpp"
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/file.hpp"
 #include "retrieval/postgres/server.hpp"
 #include "support/error_message.hpp"
 

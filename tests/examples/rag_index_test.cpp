@@ -1,5 +1,8 @@
 #include <fstream>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/file.hpp"
 #include "rag_program.hpp"
 
 namespace {

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/retrieval/sqlite_store.hpp"

@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include <nlohmann/json.hpp>
+
 #include "../../examples/three_ways/page.hpp"
 #include "graft/core/file.hpp"
 #include "support/browser.hpp"
@@ -159,10 +161,9 @@ TEST_F(ThreeWays, PageTakesWhateverAModelSays) {
 TEST_F(ThreeWays, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
   write_facts();
   write("questions.jsonl", {{{"question", "q"}, {"answer", "a"}, {"when", "soon"}}});
-  EXPECT_EQ(
-      run("").output,
-      "three_ways: FormatError: questions.jsonl, line 1: \"when\" is \"soon\"; write before or after, as the fact "
-      "came before or after training\n");
+  EXPECT_EQ(run("").output,
+            "three_ways: questions.jsonl, line 1: \"when\" is \"soon\"; write before or after, as the fact "
+            "came before or after training\n");
   write_facts();
   EXPECT_NE(run("", "nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);
   EXPECT_EQ(run("--epochs 0").exit_code, 105) << "CLI11's code for a value out of range";

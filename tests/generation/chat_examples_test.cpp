@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/generation/generate.hpp"

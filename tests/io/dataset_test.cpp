@@ -156,7 +156,7 @@ TEST(ReadDataset, EveryBadInputGetsItsMessage) {
       {{"a.txt", "\xC0\xAF", {"text"}}, "FormatError: D/a.txt, line 1, byte 0: not UTF-8; convert the file to UTF-8"},
       {{"a.txt", "\xE2\x82", {"text"}}, "FormatError: D/a.txt, line 1, byte 0: not UTF-8; convert the file to UTF-8"},
       {{"a.tsv", "a\tb\nx\n\xFF\ty\n", {"a"}, {.skip_bad_rows = true}},
-       "FormatError: D/a.tsv: holds no rows but 2 bad ones; the first: FormatError: D/a.tsv, line 2: has 1 fields, the "
+       "FormatError: D/a.tsv: holds no rows but 2 bad ones; the first: D/a.tsv, line 2: has 1 fields, the "
        "first row has 2"},
   };
   for (const auto& [input, error] : table) EXPECT_EQ(read_error(input), error) << input.content;

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "support/error_message.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"

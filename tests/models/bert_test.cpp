@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/attach.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"

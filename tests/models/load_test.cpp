@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/models/heads.hpp"
 #include "graft/models/save.hpp"
 #include "support/error_message.hpp"

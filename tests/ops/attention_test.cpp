@@ -264,7 +264,7 @@ std::string message_of(const Call& call) {
   try {
     call();
   } catch (const Error& error) {
-    return error.what();
+    return graft::message(error.kind(), ": ", error.what());
   }
   return "nothing was thrown";
 }

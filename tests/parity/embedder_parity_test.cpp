@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/rag/embedder.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"

@@ -5,6 +5,9 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "graft/core/file.hpp"
 #include "graft/models/save.hpp"
 #include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"

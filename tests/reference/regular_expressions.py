@@ -1,4 +1,4 @@
-"""Regular expressions, names, and which of the names Python's re.fullmatch takes, for the tests of core/pattern.hpp.
+"""Regular expressions, names, and which of the names Python's re.fullmatch takes: for the tests of RegularExpression.
 
 regular_expressions.py FILE: writes a JSON list of [expression, names, taken]; `taken` is null for an expression that
 Python does not compile.

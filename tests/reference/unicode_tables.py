@@ -114,18 +114,58 @@ def array(comment, kind, name, items):
     return f"/// {comment}\ninline constexpr {kind} {name}[] = {{\n{lines(items)}\n}};\n"
 
 
+def stepped(mapping):
+    """Sorted (first, last, step, to): of first, first + step, ... last each turns into what stands as far behind `to`."""
+    out = []
+    for c, to in sorted(mapping.items()):
+        if out:
+            first, last, step, start = out[-1]
+            if to - start == c - first and c - last in ((1, 2) if first == last else (step,)):
+                out[-1] = (first, c, c - last, start)
+                continue
+        out.append((c, c, 1, to))
+    return out
+
+
+def pairs_of(decomposition):
+    """A decomposition of several parts as two: what all but the last compose to, and the last."""
+    whole = {tuple(parts): c for c, parts in decomposition.items()}
+    out = {}
+    for c, parts in decomposition.items():
+        if len(parts) == 1:
+            continue
+        first = normalizers.NFC().normalize_str("".join(map(chr, parts[:-1])))
+        first = ord(first) if len(first) == 1 else whole[tuple(parts[:-1])]  # the latter for what NFC takes apart
+        if decomposition.get(first, [first]) != parts[:-1]:
+            raise SystemExit(f"U+{c:04X}: not the decomposition of a pair")
+        out[c] = (first, parts[-1])
+    return out
+
+
 def main():
     table, combining, decomposition, lower_case = measure()
     decomposition = {c: d for c, d in decomposition.items() if not 0xAC00 <= c <= 0xD7A3}  # Hangul is arithmetic
+    if not table["letter"] | table["mark"] <= table["word"] or not table["number"] <= table["digit"]:
+        raise SystemExit("a letter or mark is no word character, or a number no digit")
+    table["word"] -= table["letter"] | table["mark"]
+    table["digit"] -= table["number"]
+    if {c: to for c, to in lower_case.items() if len(to) > 1} != {0x130: [0x69, 0x307]}:
+        raise SystemExit("another lower case than that of U+0130 is of several characters")
+    lower_case = {c: to[0] for c, to in lower_case.items() if len(to) == 1}
+    single = {c: to[0] for c, to in decomposition.items() if len(to) == 1}
+    spans, at = [], 0
+    for first, last, _ in runs({c: 1 for c in single}):
+        spans.append((first, last, at))
+        at += last - first + 1
     comments = {
         "control": "Deleted by clean_text.",
         "chinese": "Isolated by handle_chinese_chars.",
         "mark": "Nonspacing marks, deleted by strip_accents.",
         "punctuation": "Isolated by BertPreTokenizer.",
-        "word": r"Word characters, \\w of a regular expression.".replace("\\\\", "\\"),
+        "word": r"Beside letters and nonspacing marks, \w of a regular expression.",
         "letter": r"\p{L} of a regular expression.",
         "number": r"\p{N} of a regular expression.",
-        "digit": "Isolated by Digits: newer numbers than those of the regular expressions are among them.",
+        "digit": "Beside numbers, isolated by Digits: newer ones.",
         "uncomposed": "Changed by NFC.",
     }
     parts = []
@@ -134,12 +174,15 @@ def main():
                            [f"{{0x{a:X}, 0x{b:X}}}" for a, b, _ in runs({c: 1 for c in table[name]})]))
     parts.append(array("Canonical combining classes other than 0.", "CombiningRange", "combining_ranges",
                        [f"{{0x{a:X}, 0x{b:X}, {k}}}" for a, b, k in runs(combining)]))
-    for name, comment, mapping in (
-            ("decomposition", "Full canonical decompositions, without those of Hangul syllables.", decomposition),
-            ("lower_case", "Lower case, one character at a time.", lower_case)):
-        longest = max(len(to) for to in mapping.values())
-        parts.append(array(comment, f"CodePointMapping<{longest}>", f"{name}_mappings",
-                           ["{0x%X, {%s}}" % (c, ", ".join(f"0x{d:X}" for d in mapping[c])) for c in sorted(mapping)]))
+    parts.append(array("Canonical decompositions of several characters: two, of which the first may be decomposed again.",
+                       "DecomposedPair", "decomposed_pairs",
+                       [f"{{0x{c:X}, 0x{a:X}, 0x{b:X}}}" for c, (a, b) in sorted(pairs_of(decomposition).items())]))
+    parts.append(array("Canonical decompositions of one character, which is final.", "DecomposedRange",
+                       "decomposed_ranges", [f"{{0x{a:X}, 0x{b:X}, {at}}}" for a, b, at in spans]))
+    parts.append(array("What those turn into.", "std::uint32_t", "decomposed_to",
+                       [f"0x{to:X}" for _, to in sorted(single.items())]))
+    parts.append(array("Lower case, but for U+0130, which turns into two characters.", "LowerCaseRange", "lower_case_ranges",
+                       [f"{{0x{a:X}, 0x{b:X}, {step}, 0x{to:X}}}" for a, b, step, to in stepped(lower_case)]))
     body = "\n".join(parts)
     header = f"""#pragma once
 
@@ -158,10 +201,18 @@ struct CombiningRange {{
   std::uint32_t first, last, combining_class;
 }};
 
-/// `to` is filled up with zeros.
-template <int longest>
-struct CodePointMapping {{
-  std::uint32_t from, to[longest];
+struct DecomposedPair {{
+  std::uint32_t from, first, second;
+}};
+
+/// first turns into decomposed_to[at], first + 1 into the next, and so on.
+struct DecomposedRange {{
+  std::uint32_t first, last, at;
+}};
+
+/// first turns into `to`, first + step into to + step, and so on.
+struct LowerCaseRange {{
+  std::uint32_t first, last, step, to;
 }};
 
 {body}

@@ -127,11 +127,11 @@ TEST(Chunker, PassagesCoverTheDocumentAndKeepTheirPromises) {
       const auto& [begin, end, heading] = ranges[i];
       ASSERT_LT(begin, end);
       ASSERT_LE(end, text.size());
-      ASSERT_TRUE(detail::is_character_border(text, begin) && detail::is_character_border(text, end));
+      ASSERT_TRUE(is_character_border(text, begin) && is_character_border(text, end));
       ASSERT_FALSE(detail::is_space(text[begin]) || detail::is_space(text[end - 1]));
       const std::string passage = text.substr(begin, end - begin);
-      ASSERT_FALSE(detail::invalid_utf8(passage));
-      const bool one_character = detail::utf8_character(passage) == passage.size();
+      ASSERT_TRUE(is_utf8(passage));
+      const bool one_character = decode_utf8(passage, 0).length == passage.size();
       ASSERT_TRUE(length(searchable(heading, passage)) <= options.size || one_character) << passage;
       for (std::size_t at = covered; at < begin; ++at)
         ASSERT_TRUE(detail::is_space(text[at])) << "byte " << at << " is lost";

@@ -1,5 +1,5 @@
 #include "graft/retrieval/hnsw.hpp"
-#include "graft/core/checksum.hpp"
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/detail/hnsw_graph.hpp"
 
 #include <map>
@@ -202,7 +202,7 @@ TEST(HnswIndex, AFileWithAFittingChecksumIsStillCheckedNumberByNumber) {
   for (int i = 0; i < 800; ++i) {
     std::string changed = whole.substr(0, whole.size() - 8);
     for (int n = 0; n < 3; ++n) changed[24 + random() % (changed.size() - 24)] = static_cast<char>(random());
-    detail::Checksum sum;
+    Checksum sum;
     sum.add(std::as_bytes(std::span(changed)));
     const std::uint64_t value = sum.value();
     changed.append(reinterpret_cast<const char*>(&value), sizeof value);

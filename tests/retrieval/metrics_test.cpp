@@ -1,5 +1,7 @@
 #include "graft/retrieval/metrics.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "retrieval/support.hpp"
 #include "support/python.hpp"

@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/retrieval/metrics.hpp"

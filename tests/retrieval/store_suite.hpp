@@ -8,6 +8,8 @@
 #include <memory>
 #include <set>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/retrieval/store.hpp"
 #include "retrieval/add.hpp"
 #include "retrieval/support.hpp"

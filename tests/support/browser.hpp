@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "support/program.hpp"
 

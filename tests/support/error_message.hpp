@@ -5,13 +5,14 @@
 
 #include "graft/core/error.hpp"
 
-/// what() of the graft::Error that `call` throws, "(no error)" if it throws none. Other exceptions pass.
+/// "OptionError: rank is 0 ...": kind and text of the graft::Error that `call` throws, "(no error)" if it throws none.
+/// Other exceptions pass.
 template <class Call>
 std::string error_message(Call&& call) {
   try {
     call();
   } catch (const graft::Error& error) {
-    return error.what();
+    return graft::message(error.kind(), ": ", error.what());
   }
   return "(no error)";
 }

@@ -139,11 +139,11 @@ TEST(CharacterBpe, NeedsSomethingForUnknownCharacters) {
             "token for byte 1");
 }
 
-template <class Pattern>
+template <class WordPattern>
 std::string cut(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = Pattern::match(text, at);
+    const std::size_t end = WordPattern::match(text, at);
     if (end <= at) return "no progress";
     out += (out.empty() ? "" : "|") + std::string(text.substr(at, end - at));
     at = end;

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/text/tokenizer.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"

@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/training/trainer.hpp"
 #include "support/error_message.hpp"

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 

@@ -190,7 +190,7 @@ GRAFT_INLINE void merge(torch::nn::Module& module) {
     } catch (const StateError& error) {
       for (Adaptable* merged : done) merged->unmerge();
       throw StateError(message("layer ", quoted(path), ": ",
-                               std::string_view(error.what()).substr(std::string_view("StateError: ").size())));
+                               error.what()));
     }
     done.push_back(layer);
   }

@@ -9,7 +9,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 
 namespace graft {
 
@@ -19,11 +19,11 @@ namespace graft {
 template <class Value>
 class PathValues {
  public:
-  /// Throws OptionError for a key that Pattern refuses.
+  /// Throws OptionError for a key that RegularExpression refuses.
   explicit PathValues(const std::map<std::string, Value>& values) {
     for (const auto& [key, value] : values) {
-      Pattern{key};  // alone, so that no key reaches out of the group it is put in
-      values_.push_back({key, Pattern("(.*\\.)?(" + key + ")"), value});
+      RegularExpression{key};  // alone, so that no key reaches out of the group it is put in
+      values_.push_back({key, RegularExpression("(.*\\.)?(" + key + ")"), value});
     }
   }
 
@@ -49,7 +49,7 @@ class PathValues {
  private:
   struct Entry {
     std::string key;
-    Pattern pattern;
+    RegularExpression pattern;
     Value value;
     bool used = false;
   };

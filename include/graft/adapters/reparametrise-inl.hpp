@@ -43,7 +43,7 @@ GRAFT_INLINE void Reparametrised::add_layer(const std::string& name, const std::
         describe<torch::nn::Conv2dImpl>(module, options, layer, shape);
   } catch (const OptionError& error) {
     faults.push_back(message("layer ", quoted(name), ": ",
-                             std::string_view(error.what()).substr(std::string_view("OptionError: ").size())));
+                             error.what()));
     return;
   }
   if (!layer.A.defined()) {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "graft/adapters/targets.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/peft_names.hpp"
 
 namespace graft {
@@ -103,7 +103,7 @@ class Matcher {
       if (!used) fault("exclusion", pattern, adaptable_);
     }
     if (!targets_.excluded_pattern.empty()) {
-      const Pattern expression(targets_.excluded_pattern);
+      const RegularExpression expression(targets_.excluded_pattern);
       bool used = false;
       for (const std::string& name : adaptable_) {
         if (expression.matches(name)) used = excluded.insert(name).second || used;
@@ -245,7 +245,7 @@ class Matcher {
 
   const Targets& targets_;
   std::span<const TargetCandidate> modules_;
-  std::optional<Pattern> expression_;  // of Targets::pattern
+  std::optional<RegularExpression> expression_;  // of Targets::pattern
   std::vector<std::string> adaptable_;
   std::vector<std::string> faults_;
   TargetReport report_;

@@ -22,7 +22,7 @@ struct Targets {
   /// layer that is not an output embedding (`lm_head`, `embed_out`, `predictions.decoder`). Heads are never taken.
   std::vector<std::string> layers = {};
 
-  /// Not empty: takes the layers whose whole path it takes, a regular expression as Pattern reads it, instead of
+  /// Not empty: takes the layers whose whole path it takes, a regular expression as RegularExpression reads it, instead of
   /// `layers`. Not together with layer_numbers, as in PEFT.
   std::string pattern = {};
 

@@ -8,18 +8,17 @@
 
 namespace graft {
 
-/// Base of every exception that graft throws. what() reads "Kind: what was wrong, where; what to do".
+/// Base of every exception that graft throws. what() says what was wrong, where, and what to do.
 class Error : public std::runtime_error {
+ public:
+  /// The name of the error's class, such as "OptionError".
+  const char* kind() const noexcept { return kind_; }
+
  protected:
-  Error(std::string_view kind, std::string_view message) : std::runtime_error(join(kind, message)) {}
+  Error(const char* kind, std::string_view message) : std::runtime_error(std::string(message)), kind_(kind) {}
 
  private:
-  static std::string join(std::string_view kind, std::string_view message) {
-    std::string text(kind);
-    text += ": ";
-    text += message;
-    return text;
-  }
+  const char* kind_;
 };
 
 /// An option, argument or name given by the caller is outside what the declaration allows.

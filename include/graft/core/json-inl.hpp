@@ -1,5 +1,13 @@
 #pragma once
 
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include <nlohmann/json.hpp>
+
+#include "graft/core/error.hpp"
+#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 
 namespace graft {

@@ -1,24 +1,20 @@
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <limits>
-#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "graft/core/error.hpp"
-#include "graft/core/file.hpp"
 #include "graft/core/mode.hpp"
 
 namespace graft {
 
+/// Declared only: who looks into a value includes <nlohmann/json.hpp>.
 using Json = nlohmann::json;
 
 /// How much a JSON text may ask for. The default passes the largest files that models ship (a 33 MB tokenizer.json).

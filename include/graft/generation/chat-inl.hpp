@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/generation/chat.hpp"
+#include "graft/text/unicode.hpp"
 
 namespace graft {
 
@@ -50,7 +52,7 @@ GRAFT_INLINE std::string stripped(std::string_view text) {
 }
 
 GRAFT_INLINE void write_chatml(std::span<const ChatMessage> messages, std::string_view system, bool answer,
-                         std::vector<PromptPart>& parts) {
+                               std::vector<PromptPart>& parts) {
   PromptWriter out(parts);
   const auto write = [&](ChatRole role, std::string_view text) {
     out.special("<|im_start|>").text(role_name(role)).text("\n").text(text).special("<|im_end|>").text("\n");
@@ -61,7 +63,7 @@ GRAFT_INLINE void write_chatml(std::span<const ChatMessage> messages, std::strin
 }
 
 GRAFT_INLINE void write_llama3(std::span<const ChatMessage> messages, std::string_view, bool answer,
-                         std::vector<PromptPart>& parts) {
+                               std::vector<PromptPart>& parts) {
   PromptWriter out(parts);
   const auto begin = [&](ChatRole role) {
     out.special("<|start_header_id|>").text(role_name(role)).special("<|end_header_id|>").text("\n\n");
@@ -102,7 +104,7 @@ GRAFT_INLINE std::string llama2_text(const ChatMessage& message) {
 }
 
 GRAFT_INLINE void write_llama2(std::span<const ChatMessage> messages, std::string_view, bool,
-                         std::vector<PromptPart>& parts) {
+                               std::vector<PromptPart>& parts) {
   check_turns(messages, "llama2");
   PromptWriter out(parts);
   std::string system;
@@ -121,7 +123,7 @@ GRAFT_INLINE void write_llama2(std::span<const ChatMessage> messages, std::strin
 }
 
 GRAFT_INLINE void write_gemma(std::span<const ChatMessage> messages, std::string_view, bool answer,
-                        std::vector<PromptPart>& parts) {
+                              std::vector<PromptPart>& parts) {
   check_turns(messages, "gemma");
   PromptWriter out(parts);
   std::string system;
@@ -178,8 +180,8 @@ GRAFT_INLINE std::vector<PromptPart> ChatFormat::parts(std::span<const ChatMessa
   return out;
 }
 
-GRAFT_INLINE std::vector<std::int32_t> ChatFormat::encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
-                                                    bool answer) const {
+GRAFT_INLINE std::vector<std::int32_t> ChatFormat::encode(const Tokenizer& tokenizer,
+                                                          std::span<const ChatMessage> messages, bool answer) const {
   return tokenizer.encode_prompt(parts(messages, answer));
 }
 

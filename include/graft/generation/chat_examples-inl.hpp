@@ -11,8 +11,9 @@ namespace detail {
 
 /// Labels of a conversation's ids: of each message of the assistant's what stands behind its prompt, up to the token
 /// that ends it.
-GRAFT_INLINE std::vector<std::int64_t> chat_labels(std::span<const ChatMessage> messages, std::span<const std::int32_t> ids,
-                                             const ChatFormat& format, const Tokenizer& tokenizer) {
+GRAFT_INLINE std::vector<std::int64_t> chat_labels(std::span<const ChatMessage> messages,
+                                                   std::span<const std::int32_t> ids, const ChatFormat& format,
+                                                   const Tokenizer& tokenizer) {
   std::vector<std::int64_t> labels(ids.size(), -100);
   const auto end_token = tokenizer.id(format.end_token());
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -30,8 +31,8 @@ GRAFT_INLINE std::vector<std::int64_t> chat_labels(std::span<const ChatMessage> 
 
 }  // namespace detail
 
-GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>> conversations, const ChatFormat& format,
-                                  const Tokenizer& tokenizer, std::size_t max_tokens) {
+GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>> conversations,
+                                        const ChatFormat& format, const Tokenizer& tokenizer, std::size_t max_tokens) {
   if (conversations.empty()) throw OptionError("there is no conversation to learn from; give at least one");
   for (std::size_t i = 0; i < conversations.size(); ++i) {
     try {
@@ -47,8 +48,7 @@ GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>
       ids_.push_back(std::move(ids));
       labels_.push_back(std::move(labels));
     } catch (const OptionError& error) {
-      const std::string_view said = error.what();
-      throw OptionError(message("conversation ", i, ": ", said.substr(said.find(": ") + 2)));
+      throw OptionError(message("conversation ", i, ": ", error.what()));
     }
   }
 }

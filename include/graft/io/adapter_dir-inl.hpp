@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/io/adapter_dir.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 #include "graft/io/detail/adapter_config_reader.hpp"
@@ -23,7 +25,7 @@ GRAFT_INLINE Json adapter_config_json(const AdapterConfig& config) {
   try {
     parse_adapter_config(json, "adapter config");
   } catch (const FormatError& error) {
-    throw OptionError(std::string_view(error.what()).substr(std::string_view("FormatError: ").size()));
+    throw OptionError(error.what());
   }
   return json;
 }

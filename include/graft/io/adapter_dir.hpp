@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/io/safetensors.hpp"
@@ -17,7 +19,7 @@
 namespace graft {
 
 /// Modules as PEFT names them: by `names`, each a module's path or its last parts, or by one `pattern`, a regular
-/// expression over the whole path (see Pattern) or "all-linear".
+/// expression over the whole path (see RegularExpression) or "all-linear".
 struct ModuleNames {
   std::vector<std::string> names = {};
   std::string pattern = {};

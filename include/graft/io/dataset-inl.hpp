@@ -4,6 +4,8 @@
 #include <charconv>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/io/dataset.hpp"
 #include "graft/io/lines.hpp"
@@ -292,7 +294,7 @@ GRAFT_INLINE DatasetFormat format_of(const std::filesystem::path& path) {
 }
 
 GRAFT_INLINE std::unique_ptr<RowSource> open_rows(const std::filesystem::path& path, std::vector<std::string> columns,
-                                            const DatasetOptions& options) {
+                                                  const DatasetOptions& options) {
   LineReader lines(path, options.row_bytes);
   switch (options.format ? *options.format : format_of(path)) {
     case DatasetFormat::jsonl:
@@ -310,7 +312,7 @@ GRAFT_INLINE std::unique_ptr<RowSource> open_rows(const std::filesystem::path& p
 }  // namespace detail
 
 GRAFT_INLINE DatasetReader::DatasetReader(const std::filesystem::path& path, std::vector<std::string> columns,
-                                    const DatasetOptions& options)
+                                          const DatasetOptions& options)
     : path_(path.native()), options_(options), source_(detail::open_rows(path, std::move(columns), options)) {}
 
 GRAFT_INLINE DatasetReader::DatasetReader(DatasetReader&&) noexcept = default;
@@ -335,7 +337,7 @@ GRAFT_INLINE bool DatasetReader::next(DatasetRow& row) {
 }
 
 GRAFT_INLINE Dataset read_dataset(const std::filesystem::path& path, const std::vector<std::string>& columns,
-                            const DatasetOptions& options) {
+                                  const DatasetOptions& options) {
   DatasetReader reader(path, columns, options);
   Dataset dataset;
   for (DatasetRow row; reader.next(row);) dataset.rows.push_back(std::move(row));

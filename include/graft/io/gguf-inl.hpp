@@ -10,7 +10,6 @@
 #include "graft/io/detail/gguf_cursor.hpp"
 #include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/gguf.hpp"
-#include "graft/io/gguf_metadata-inl.hpp"
 #include "graft/io/safetensors.hpp"
 
 namespace graft {

@@ -11,7 +11,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/io/detail/gguf_cursor.hpp"
-#include "graft/io/gguf.hpp"
+#include "graft/io/gguf_metadata.hpp"
 
 namespace graft {
 

@@ -12,12 +12,6 @@
 #include "graft/core/mode.hpp"
 
 namespace graft {
-namespace detail {
-
-/// The first byte of `text` that is not well-formed UTF-8, or is NUL; npos if there is none.
-std::size_t find_bad_utf8(std::string_view text);
-
-}  // namespace detail
 
 /// The lines of a UTF-8 file of any size, read in pieces. A byte order mark at its start is no part of the first line.
 class LineReader {

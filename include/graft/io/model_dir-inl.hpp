@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/checked.hpp"
 #include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/model_dir.hpp"
@@ -93,7 +95,7 @@ GRAFT_INLINE ModelDir::ModelDir(std::filesystem::path path, const SafetensorsLim
   if (!path_exists(path_ / "config.json")) {
     throw FileError(message(path_.native(), ": holds no config.json; is it a model's directory?"));
   }
-  config_ = read_json(path_ / "config.json");
+  config_ = std::make_shared<const Json>(read_json(path_ / "config.json"));
   config_fields();  // an object
   const bool single = path_exists(path_ / detail::single_weights);
   const bool sharded = path_exists(path_ / detail::weights_index);

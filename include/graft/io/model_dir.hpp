@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,10 +32,10 @@ class ModelDir {
   const std::filesystem::path& path() const { return path_; }
 
   /// config.json: an object.
-  const Json& config() const { return config_; }
+  const Json& config() const { return *config_; }
 
   /// config() with getters whose errors name the file.
-  JsonFields config_fields() const { return JsonFields(config_, (path_ / "config.json").native()); }
+  JsonFields config_fields() const { return JsonFields(*config_, (path_ / "config.json").native()); }
 
   /// Of all shards together, sorted by name. begin and end are positions in the tensor's own shard.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
@@ -55,7 +56,7 @@ class ModelDir {
   std::size_t position_of(std::string_view name) const;
 
   std::filesystem::path path_;
-  Json config_;
+  std::shared_ptr<const Json> config_;
   std::vector<SafetensorsFile> shards_;
   std::vector<TensorInfo> tensors_;    // sorted by name
   std::vector<std::size_t> shard_of_;  // for each of tensors_

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/checked.hpp"
 #include "graft/core/json.hpp"
 #include "graft/io/detail/tensor_checks.hpp"

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/models/bert_config.hpp"
 #include "graft/models/detail/encoder_fields.hpp"
 

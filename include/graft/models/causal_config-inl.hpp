@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/models/causal_config.hpp"
 #include "graft/models/detail/causal_config_fields.hpp"
 

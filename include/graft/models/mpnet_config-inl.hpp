@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/models/detail/encoder_fields.hpp"
 #include "graft/models/mpnet_config.hpp"
 

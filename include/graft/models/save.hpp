@@ -11,6 +11,8 @@
 
 #include <torch/nn/module.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"

@@ -7,11 +7,21 @@
 #include "graft/core/file.hpp"
 #include "graft/io/model_dir.hpp"
 #include "graft/rag/detail/fingerprint.hpp"
+#include "graft/rag/detail/sentence_config.hpp"
+#include "graft/rag/detail/sentence_encoder.hpp"
+#include "graft/rag/detail/sentence_layers.hpp"
 #include "graft/rag/embedder.hpp"
 
 namespace graft {
 
 namespace detail {
+
+/// What a directory holds beside the tokenizer.
+struct SentenceModel {
+  SentenceConfig config;
+  SentenceEncoder encoder = {};
+  std::vector<SentenceLayer> layers = {};
+};
 
 /// Most tokens of a text: as stated, else what tokenizer and position table allow.
 GRAFT_INLINE std::size_t max_tokens_of(const SentenceConfig& config, const SentenceEncoder& encoder) {
@@ -34,8 +44,8 @@ GRAFT_INLINE void check_lower_case(const SentenceConfig& config, const Tokenizer
 
 /// All of a directory that changes the vectors of documents.
 GRAFT_INLINE std::string fingerprint_of(const SentenceConfig& config, const ModelDir& directory,
-                                  const SentenceEncoder& encoder, std::span<const SentenceLayer> layers,
-                                  std::size_t max_tokens, const std::string& document_prompt) {
+                                        const SentenceEncoder& encoder, std::span<const SentenceLayer> layers,
+                                        std::size_t max_tokens, const std::string& document_prompt) {
   Fingerprint print;
   print.add("encoder", encoder.settings());
   print.add("use", message(max_tokens, " ", config.pool_prompt, " ", config.truncated_width.value_or(0)));
@@ -65,44 +75,48 @@ GRAFT_INLINE std::string fingerprint_of(const SentenceConfig& config, const Mode
 
 GRAFT_INLINE Embedder::Embedder(const std::filesystem::path& directory, const EmbedderOptions& options)
     : options_(options),
-      config_(detail::SentenceConfig::read(directory)),
-      tokenizer_(Tokenizer::load(config_.encoder)) {
+      model_(std::make_shared<detail::SentenceModel>(
+          detail::SentenceModel{.config = detail::SentenceConfig::read(directory)})),
+      tokenizer_(Tokenizer::load(model_->config.encoder)) {
+  auto& [config, encoder, layers] = *model_;
   if (options.batch_tokens < 1) throw OptionError("batch_tokens is less than 1; a batch needs tokens, such as 4096");
-  detail::check_lower_case(config_, tokenizer_);
-  const ModelDir files(config_.encoder);
-  encoder_ = detail::SentenceEncoder(files);
-  if (tokenizer_.id_limit() > encoder_.vocab_size())
-    throw FormatError(message(config_.encoder.native(), ": the tokenizer has ids up to ", tokenizer_.id_limit() - 1,
-                              ", the encoder ", encoder_.vocab_size(), " word vectors; the two are not of one model"));
-  max_tokens_ = options.max_tokens.value_or(detail::max_tokens_of(config_, encoder_));
-  if (static_cast<std::int64_t>(max_tokens_) > encoder_.max_tokens())
-    throw OptionError(message("max_tokens is ", max_tokens_, "; this encoder takes ", encoder_.max_tokens()));
+  detail::check_lower_case(config, tokenizer_);
+  const ModelDir files(config.encoder);
+  encoder = detail::SentenceEncoder(files);
+  if (tokenizer_.id_limit() > encoder.vocab_size())
+    throw FormatError(message(config.encoder.native(), ": the tokenizer has ids up to ", tokenizer_.id_limit() - 1,
+                              ", the encoder ", encoder.vocab_size(), " word vectors; the two are not of one model"));
+  max_tokens_ = options.max_tokens.value_or(detail::max_tokens_of(config, encoder));
+  if (static_cast<std::int64_t>(max_tokens_) > encoder.max_tokens())
+    throw OptionError(message("max_tokens is ", max_tokens_, "; this encoder takes ", encoder.max_tokens()));
   passage_tokens();
   prompt_tokens(query_prompt());
 
-  if (config_.pooled_width.value_or(encoder_.hidden_size()) != encoder_.hidden_size())
-    throw FormatError(message(directory.native(), ": the Pooling is for vectors of ", *config_.pooled_width,
-                              " numbers, the encoder's have ", encoder_.hidden_size()));
-  width_ = encoder_.hidden_size() * static_cast<std::int64_t>(config_.pooling.size());
-  for (const auto& layer : config_.layers) {
-    layers_.emplace_back(layer, width_, options.device, options.dtype);
-    width_ = layers_.back().width();
+  if (config.pooled_width.value_or(encoder.hidden_size()) != encoder.hidden_size())
+    throw FormatError(message(directory.native(), ": the Pooling is for vectors of ", *config.pooled_width,
+                              " numbers, the encoder's have ", encoder.hidden_size()));
+  width_ = encoder.hidden_size() * static_cast<std::int64_t>(config.pooling.size());
+  for (const auto& layer : config.layers) {
+    layers.emplace_back(layer, width_, options.device, options.dtype);
+    width_ = layers.back().width();
   }
-  width_ = std::min(width_, config_.truncated_width.value_or(width_));
+  width_ = std::min(width_, config.truncated_width.value_or(width_));
 
-  encoder_.load(files, {.dtype = options.dtype, .device = options.device});
-  space_ = {detail::fingerprint_of(config_, files, encoder_, layers_, max_tokens_, document_prompt()), width_,
-            config_.metric};
+  encoder.load(files, {.dtype = options.dtype, .device = options.device});
+  space_ = {detail::fingerprint_of(config, files, encoder, layers, max_tokens_, document_prompt()), width_,
+            config.metric};
 }
 
+GRAFT_INLINE const std::map<std::string, std::string>& Embedder::prompts() const { return model_->config.prompts; }
+
 GRAFT_INLINE std::string Embedder::query_prompt() const {
-  const auto found = config_.prompts.find("query");
-  return found == config_.prompts.end() ? "" : found->second;
+  const auto found = prompts().find("query");
+  return found == prompts().end() ? "" : found->second;
 }
 
 GRAFT_INLINE std::string Embedder::document_prompt() const {
   for (const auto* name : {"document", "passage", "corpus"})
-    if (const auto found = config_.prompts.find(name); found != config_.prompts.end()) return found->second;
+    if (const auto found = prompts().find(name); found != prompts().end()) return found->second;
   return "";
 }
 
@@ -134,7 +148,7 @@ GRAFT_INLINE LengthFunction Embedder::length() const {
 }
 
 GRAFT_INLINE std::vector<std::vector<std::int32_t>> Embedder::encode(std::span<const std::string> texts,
-                                                               std::string_view prompt) const {
+                                                                     std::string_view prompt) const {
   std::vector<Encoding> encodings;
   const EncodeOptions options{.max_length = max_tokens_};
   if (prompt.empty()) {
@@ -150,11 +164,12 @@ GRAFT_INLINE std::vector<std::vector<std::int32_t>> Embedder::encode(std::span<c
 }
 
 GRAFT_INLINE torch::Tensor Embedder::forward(std::span<const std::vector<std::int32_t>> ids,
-                                       std::int64_t prompt_tokens) const {
+                                             std::int64_t prompt_tokens) const {
   const PackedBatch batch = pack(ids).to(options_.device);
-  torch::Tensor vectors = detail::pooled_by(config_.pooling, encoder_.hidden(batch), batch.offsets, batch.positions,
-                                            config_.pool_prompt ? 0 : prompt_tokens);
-  for (const detail::SentenceLayer& layer : layers_) vectors = layer.forward(vectors);
+  const auto& [config, encoder, layers] = *model_;
+  torch::Tensor vectors = detail::pooled_by(config.pooling, encoder.hidden(batch), batch.offsets, batch.positions,
+                                            config.pool_prompt ? 0 : prompt_tokens);
+  for (const detail::SentenceLayer& layer : layers) vectors = layer.forward(vectors);
   return vectors.slice(1, 0, width_).to(torch::kCPU, torch::kFloat32);
 }
 

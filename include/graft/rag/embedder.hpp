@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,15 +15,16 @@
 #include <torch/types.h>
 
 #include "graft/core/mode.hpp"
-#include "graft/rag/detail/sentence_config.hpp"
-#include "graft/rag/detail/sentence_encoder.hpp"
-#include "graft/rag/detail/sentence_layers.hpp"
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/text/tokenizer.hpp"
 
 namespace graft {
+
+namespace detail {
+struct SentenceModel;
+}
 
 struct EmbedderOptions {
   torch::Device device = torch::kCPU;
@@ -66,7 +68,7 @@ class Embedder {
   std::size_t max_tokens() const { return max_tokens_; }  ///< of a text with its prompt and the special tokens
 
   /// What the directory says to put before texts, by name.
-  const std::map<std::string, std::string>& prompts() const { return config_.prompts; }
+  const std::map<std::string, std::string>& prompts() const;
   std::string query_prompt() const;     ///< "query", else nothing
   std::string document_prompt() const;  ///< the first there is of "document", "passage" and "corpus", else nothing
 
@@ -90,10 +92,8 @@ class Embedder {
   std::size_t prompt_tokens(std::string_view prompt) const;
 
   EmbedderOptions options_;
-  detail::SentenceConfig config_;
+  std::shared_ptr<detail::SentenceModel> model_;
   Tokenizer tokenizer_;
-  detail::SentenceEncoder encoder_;
-  std::vector<detail::SentenceLayer> layers_;
   std::size_t max_tokens_ = 0;
   std::int64_t width_ = 0;
   VectorSpace space_;

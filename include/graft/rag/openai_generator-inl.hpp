@@ -3,8 +3,11 @@
 #include <mutex>
 #include <optional>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
-#include "graft/rag/server_client-inl.hpp"
+#include "graft/core/utf8.hpp"
+#include "graft/rag/detail/server_client.hpp"
 #include "graft/rag/openai_generator.hpp"
 
 namespace graft {
@@ -27,7 +30,7 @@ class OpenAiGenerator::Connection {
         client_(options_.url, options_.key_variable, options_.patience),
         model_(options_.model) {
     if (options_.context_tokens == 0) throw OptionError("context_tokens is 0; say what the model's context is");
-    if (detail::invalid_utf8(model_)) throw OptionError(message("the model ", quoted(model_), " is not UTF-8"));
+    if (!is_utf8(model_)) throw OptionError(message("the model ", quoted(model_), " is not UTF-8"));
     if (!options_.length) options_.length = [](std::string_view text) { return (text.size() + 2) / 3; };
   }
 
@@ -137,8 +140,8 @@ GRAFT_INLINE std::string OpenAiGenerator::name() const { return connection_->nam
 GRAFT_INLINE std::size_t OpenAiGenerator::context_tokens() const { return connection_->options().context_tokens; }
 GRAFT_INLINE LengthFunction OpenAiGenerator::length() const { return connection_->options().length; }
 
-GRAFT_INLINE Completion OpenAiGenerator::generate(std::span<const ChatMessage> messages, const CompletionOptions& options,
-                                            const TextFunction& on_text) {
+GRAFT_INLINE Completion OpenAiGenerator::generate(std::span<const ChatMessage> messages,
+                                                  const CompletionOptions& options, const TextFunction& on_text) {
   check_completion(messages, options);
   return connection_->complete(messages, options, on_text);
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/rag/prompt.hpp"
 #include "graft/retrieval/detail/cut_places.hpp"
 
@@ -38,7 +39,7 @@ namespace detail {
 GRAFT_INLINE std::string prompt_name(std::string_view name, std::size_t bytes) {
   std::string out;
   for (std::size_t at = 0; at < name.size();) {
-    const std::size_t size = std::max<std::size_t>(1, utf8_character(name.substr(at)));
+    const std::size_t size = decode_utf8(name, at).length;
     if (out.size() + size > bytes) return out;
     const auto first = static_cast<unsigned char>(name[at]);
     out += first < 0x20 || first == 0x7f ? " " : name.substr(at, size);
@@ -79,8 +80,8 @@ class PromptMeter {
 };
 
 GRAFT_INLINE void check_question(const std::string& question) {
-  if (const auto at = invalid_utf8(question))
-    throw OptionError(message("the question is not UTF-8 at byte ", *at, ": ", quoted(question, 60), "; convert it"));
+  if (const std::size_t at = find_invalid_utf8(question); at != question.npos)
+    throw OptionError(message("the question is not UTF-8 at byte ", at, ": ", quoted(question, 60), "; convert it"));
   if (question.find_first_not_of(" \t\r\n") == std::string::npos)
     throw OptionError("the question is empty; say what you want to know");
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/rag/ask.hpp"
 #include "graft/rag/summarise.hpp"
 
@@ -34,7 +35,7 @@ class Summariser {
         options_(options),
         on_text_(on_text),
         budget_(budget_beside(generator, options.completion.max_tokens)) {
-    if (invalid_utf8(options.focus)) throw OptionError(message("the focus is not UTF-8: ", quoted(options.focus, 60)));
+    if (!is_utf8(options.focus)) throw OptionError(message("the focus is not UTF-8: ", quoted(options.focus, 60)));
     const std::size_t fixed =
         std::max(budget_.length(options.map_instructions), budget_.length(options.reduce_instructions)) +
         2 * budget_.message_tokens + budget_.length(focus_head()) + budget_.length(options.focus);
@@ -211,7 +212,7 @@ class Summariser {
 GRAFT_INLINE std::vector<Source> Summary::cited() const { return detail::cited_of(citations, sources); }
 
 GRAFT_INLINE Summary summarise(Snapshot& snapshot, Generator& generator, const SummaryOptions& options,
-                         const TextFunction& on_text) {
+                               const TextFunction& on_text) {
   return detail::Summariser(snapshot, generator, options, on_text).run();
 }
 

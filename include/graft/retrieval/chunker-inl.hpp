@@ -227,8 +227,8 @@ GRAFT_INLINE Chunker::Chunker(LengthFunction length, std::string name, ChunkerOp
 }
 
 GRAFT_INLINE std::vector<PassageRange> Chunker::cut(std::string_view text) const {
-  if (const auto at = detail::invalid_utf8(text))
-    throw OptionError(message("a text is not UTF-8 at byte ", *at, "; convert it first"));
+  if (const std::size_t at = find_invalid_utf8(text); at != text.npos)
+    throw OptionError(message("a text is not UTF-8 at byte ", at, "; convert it first"));
   std::vector<PassageRange> out;
   for (const detail::Section& section : detail::sections(text, options_.markdown))
     detail::SectionCutter(text, section, length_, options_).cut(section, out);

@@ -22,7 +22,7 @@ GRAFT_INLINE ExactIndex& ExactIndex::operator=(ExactIndex&&) noexcept = default;
 
 GRAFT_INLINE void ExactIndex::add(std::span<const PassageId> ids, std::span<const float> vectors) {
   check_vectors(space_, ids.size(), vectors, "vector");
-  detail::check_new_ids(*this, ids);
+  check_new_ids(*this, ids);
   if (ids.size() > std::numeric_limits<std::uint32_t>::max() - size())
     throw OptionError("an exact index holds at most 4294967295 vectors");
   const auto width = static_cast<std::size_t>(space_.width);

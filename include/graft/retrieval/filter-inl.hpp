@@ -12,14 +12,14 @@ namespace graft {
 
 GRAFT_INLINE Filter Filter::comparison(Kind kind, std::string field, std::vector<FilterValue> values) {
   if (field.empty()) throw OptionError("a filter names no field; give the key of a document's metadata");
-  if (const auto at = detail::invalid_utf8(field))
-    throw OptionError(message("field ", quoted(field), " of a filter is not UTF-8 at byte ", *at));
+  if (const std::size_t at = find_invalid_utf8(field); at != field.npos)
+    throw OptionError(message("field ", quoted(field), " of a filter is not UTF-8 at byte ", at));
   for (const FilterValue& value : values) {
     if (const auto* number = std::get_if<double>(&value); number && !std::isfinite(*number))
       throw OptionError(message("field ", quoted(field), " is compared with ", *number, "; give a finite number"));
     if (const auto* text = std::get_if<std::string>(&value))
-      if (const auto at = detail::invalid_utf8(*text))
-        throw OptionError(message("field ", quoted(field), " is compared with text that is not UTF-8 at byte ", *at));
+      if (const std::size_t at = find_invalid_utf8(*text); at != text->npos)
+        throw OptionError(message("field ", quoted(field), " is compared with text that is not UTF-8 at byte ", at));
   }
   Filter out(kind);
   out.field_ = std::move(field);

@@ -6,8 +6,10 @@
 #include <unordered_set>
 #include <utility>
 
-#include "graft/core/checksum.hpp"
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
+#include "graft/core/hash.hpp"
 #include "graft/core/json.hpp"
 #include "graft/retrieval/detail/exact_scan.hpp"
 #include "graft/retrieval/detail/hnsw_graph.hpp"
@@ -76,7 +78,7 @@ GRAFT_INLINE void HnswIndex::set_ef_search(std::size_t ef_search) {
 
 GRAFT_INLINE void HnswIndex::add(std::span<const PassageId> ids, std::span<const float> vectors) {
   check_vectors(space_, ids.size(), vectors, "vector");
-  detail::check_new_ids(*this, ids);
+  check_new_ids(*this, ids);
   try {
     detail::add_rows(*graph_, options_, ids, detail::padded_queries(space_, vectors));
   } catch (...) {
@@ -262,7 +264,7 @@ GRAFT_INLINE void check_links(const HnswGraph& graph, const HnswReader& reader) 
 GRAFT_INLINE void HnswIndex::save(const std::filesystem::path& path, std::string_view stamp) const {
   const std::size_t rows = graph_->rows();
   OutputFile file(path);
-  detail::Checksum sum;
+  Checksum sum;
   const auto write = [&](std::span<const std::byte> bytes) {
     sum.add(bytes);
     file.write(bytes);

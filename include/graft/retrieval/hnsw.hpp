@@ -73,6 +73,7 @@ class HnswIndex : public VectorIndex {
 
 }  // namespace graft
 
-#ifndef GRAFT_COMPILED
+// Without hnswlib's headers (Debian: libhnswlib-dev) the class is declared only: a program that uses it does not link.
+#if !defined(GRAFT_COMPILED) && __has_include(<hnswlib/hnswlib.h>)
 #include "graft/retrieval/hnsw-inl.hpp"
 #endif

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "graft/retrieval/index.hpp"
 
 namespace graft {
@@ -50,6 +52,15 @@ GRAFT_INLINE void check_vectors(const VectorSpace& space, std::size_t count, std
       throw OptionError(message(what, " ", row, " of model ", quoted(space.model),
                                 " is zero, which has no cosine; check the text it was made from"));
   }
+}
+
+GRAFT_INLINE void check_new_ids(const VectorIndex& index, std::span<const PassageId> ids) {
+  std::vector<PassageId> sorted(ids.begin(), ids.end());
+  std::sort(sorted.begin(), sorted.end());
+  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
+  if (twice != sorted.end()) throw OptionError(message("passage ", *twice, " is given twice; add each once"));
+  for (const PassageId id : ids)
+    if (index.contains(id)) throw OptionError(message("passage ", id, " is already in the index; remove it first"));
 }
 
 }  // namespace graft

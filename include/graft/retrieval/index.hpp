@@ -53,6 +53,9 @@ void check_space(const VectorSpace& space);
 /// vector is zero. `what` names the vectors in the message: "query", "vector".
 void check_vectors(const VectorSpace& space, std::size_t count, std::span<const float> vectors, std::string_view what);
 
+/// Throws OptionError if an id is given twice or `index` already has it.
+void check_new_ids(const VectorIndex& index, std::span<const PassageId> ids);
+
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

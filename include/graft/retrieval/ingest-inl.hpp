@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
-#include "graft/core/sha256.hpp"
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/ingest.hpp"
 
 namespace graft {

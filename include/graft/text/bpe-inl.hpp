@@ -1,6 +1,7 @@
 #pragma once
 
 #include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/text/bpe.hpp"
 #include "graft/text/detail/byte_alphabet.hpp"
 
@@ -52,7 +53,8 @@ GRAFT_INLINE ByteBpe::ByteBpe(Vocabulary vocabulary, std::span<const BpeMerge> m
   }
 }
 
-GRAFT_INLINE void ByteBpe::encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const {
+GRAFT_INLINE void ByteBpe::encode(std::string_view text, std::span<const TextRange> words,
+                                  std::vector<Token>& tokens) const {
   std::vector<Token> pieces;
   for (const TextRange range : words) {
     const std::string_view word = text.substr(range.begin, range.end - range.begin);
@@ -72,7 +74,8 @@ GRAFT_INLINE void ByteBpe::encode(std::string_view text, std::span<const TextRan
   }
 }
 
-GRAFT_INLINE CharacterBpe::CharacterBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, CharacterBpeOptions options)
+GRAFT_INLINE CharacterBpe::CharacterBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges,
+                                        CharacterBpeOptions options)
     : vocabulary_(std::move(vocabulary)),
       options_(std::move(options)),
       merges_(detail::merge_table(vocabulary_, merges)) {
@@ -122,7 +125,7 @@ GRAFT_INLINE void CharacterBpe::cut(std::string_view text, TextRange word, std::
 }
 
 GRAFT_INLINE void CharacterBpe::encode(std::string_view text, std::span<const TextRange> words,
-                                 std::vector<Token>& tokens) const {
+                                       std::vector<Token>& tokens) const {
   std::vector<Token> pieces;
   for (const TextRange word : words) {
     if (options_.whole_words) {

@@ -7,17 +7,12 @@
 #include <string_view>
 #include <vector>
 
-#include "graft/text/unicode.hpp"
-#include "graft/text/vocabulary.hpp"
+#include "graft/core/utf8.hpp"
+#include "graft/text/text_range.hpp"
 
 namespace graft {
 
-/// Bytes [begin, end) of a text of less than 4 GiB.
-struct TextRange {
-  std::uint32_t begin = 0;
-  std::uint32_t end = 0;
-  friend bool operator==(const TextRange&, const TextRange&) = default;
-};
+class Vocabulary;
 
 /// Text on its way through a tokenizer, each byte with the range of the original text that it came from.
 struct AlignedText {

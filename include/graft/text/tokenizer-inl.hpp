@@ -17,7 +17,7 @@ namespace detail {
 
 /// How many tokens of either text stay, so that they and `special` others are at most options.max_length.
 GRAFT_INLINE std::pair<std::size_t, std::size_t> truncated(std::size_t first, std::optional<std::size_t> second,
-                                                     std::size_t special, const EncodeOptions& options) {
+                                                           std::size_t special, const EncodeOptions& options) {
   const std::size_t both = first + second.value_or(0);
   if (!options.max_length || both + special <= *options.max_length) return {first, second.value_or(0)};
   if (*options.max_length < special) {
@@ -49,13 +49,14 @@ GRAFT_INLINE std::pair<std::size_t, std::size_t> truncated(std::size_t first, st
   return cut_first ? std::pair(first - excess, second.value_or(0)) : std::pair(first, *second - excess);
 }
 
-GRAFT_INLINE std::span<const Token> kept(const std::vector<Token>& tokens, std::size_t count, TruncationDirection direction) {
+GRAFT_INLINE std::span<const Token> kept(const std::vector<Token>& tokens, std::size_t count,
+                                         TruncationDirection direction) {
   const std::span<const Token> all(tokens);
   return direction == TruncationDirection::right ? all.first(count) : all.last(count);
 }
 
-GRAFT_INLINE Encoding assembled(const Stages& stages, std::span<const Token> first, std::span<const Token> second, bool pair,
-                          bool add_special_tokens) {
+GRAFT_INLINE Encoding assembled(const Stages& stages, std::span<const Token> first, std::span<const Token> second,
+                                bool pair, bool add_special_tokens) {
   Encoding out;
   const auto& steps = stages.post_processor.steps(pair);
   const std::size_t size = first.size() + second.size() + steps.size();
@@ -84,7 +85,7 @@ GRAFT_INLINE Encoding assembled(const Stages& stages, std::span<const Token> fir
 }
 
 GRAFT_INLINE Encoding encoded(const Stages& stages, std::string_view first, std::optional<std::string_view> second,
-                        const EncodeOptions& options, Scratch& scratch) {
+                              const EncodeOptions& options, Scratch& scratch) {
   const TextOptions text_options{options.special_tokens_in_text, options.strict_utf8};
   stages.tokenize(first, text_options, scratch, scratch.first);
   std::optional<std::size_t> second_size;
@@ -162,18 +163,19 @@ GRAFT_INLINE Encoding Tokenizer::encode(std::string_view text, const EncodeOptio
   return detail::encoded(*stages_, text, std::nullopt, options, scratch);
 }
 
-GRAFT_INLINE Encoding Tokenizer::encode(std::string_view first, std::string_view second, const EncodeOptions& options) const {
+GRAFT_INLINE Encoding Tokenizer::encode(std::string_view first, std::string_view second,
+                                        const EncodeOptions& options) const {
   detail::Scratch scratch;
   return detail::encoded(*stages_, first, second, options, scratch);
 }
 
-GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string> texts, const EncodeOptions& options,
-                                                     unsigned threads) const {
+GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string> texts,
+                                                           const EncodeOptions& options, unsigned threads) const {
   return detail::encoded_batch(*stages_, texts, options, threads);
 }
 
 GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string_view> texts,
-                                                     const EncodeOptions& options, unsigned threads) const {
+                                                           const EncodeOptions& options, unsigned threads) const {
   return detail::encoded_batch(*stages_, texts, options, threads);
 }
 
@@ -217,5 +219,27 @@ GRAFT_INLINE std::string Tokenizer::decode(std::span<const std::int32_t> ids, bo
   }
   return stages_->decoder->decode(tokens);
 }
+
+GRAFT_INLINE std::optional<std::int32_t> Tokenizer::id(std::string_view token) const {
+  return stages_->vocabulary.id(token);
+}
+
+GRAFT_INLINE std::optional<std::string_view> Tokenizer::token(std::int32_t id) const {
+  return stages_->vocabulary.token(id);
+}
+
+GRAFT_INLINE bool Tokenizer::is_special(std::int32_t id) const { return stages_->special_ids.contains(id); }
+
+GRAFT_INLINE std::size_t Tokenizer::vocabulary_size() const { return stages_->vocabulary.size(); }
+
+GRAFT_INLINE std::int32_t Tokenizer::id_limit() const { return stages_->vocabulary.id_limit(); }
+
+GRAFT_INLINE std::size_t Tokenizer::special_tokens_added(bool pair) const {
+  return stages_->post_processor.special_tokens(pair);
+}
+
+GRAFT_INLINE std::optional<std::size_t> Tokenizer::file_max_length() const { return stages_->file_max_length; }
+
+GRAFT_INLINE Tokenizer::Tokenizer(std::shared_ptr<const detail::Stages> stages) : stages_(std::move(stages)) {}
 
 }  // namespace graft

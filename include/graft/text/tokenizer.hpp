@@ -10,10 +10,13 @@
 #include <vector>
 
 #include "graft/core/mode.hpp"
-#include "graft/text/detail/pipeline.hpp"
-#include "graft/text/stages.hpp"
+#include "graft/text/text_range.hpp"
 
 namespace graft {
+
+namespace detail {
+struct Stages;
+}
 
 /// Which text loses tokens when there are too many.
 enum class TruncationStrategy {
@@ -97,26 +100,26 @@ class Tokenizer {
   /// Throws OptionError for an id that is not in the vocabulary.
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = true) const;
 
-  std::optional<std::int32_t> id(std::string_view token) const { return stages_->vocabulary.id(token); }
-  std::optional<std::string_view> token(std::int32_t id) const { return stages_->vocabulary.token(id); }
+  std::optional<std::int32_t> id(std::string_view token) const;
+  std::optional<std::string_view> token(std::int32_t id) const;
 
   /// Whether it is a special token, such as [SEP] or <|im_end|>, which decode() leaves out on request.
-  bool is_special(std::int32_t id) const { return stages_->special_ids.contains(id); }
+  bool is_special(std::int32_t id) const;
 
   /// How many tokens there are, added ones included; with gaps between ids, fewer than id_limit().
-  std::size_t vocabulary_size() const { return stages_->vocabulary.size(); }
+  std::size_t vocabulary_size() const;
 
   /// One more than the largest id: an embedding needs at least so many rows.
-  std::int32_t id_limit() const { return stages_->vocabulary.id_limit(); }
+  std::int32_t id_limit() const;
 
   /// How many special tokens encode() adds around one text, or around a pair.
-  std::size_t special_tokens_added(bool pair = false) const { return stages_->post_processor.special_tokens(pair); }
+  std::size_t special_tokens_added(bool pair = false) const;
 
   /// The max_length of the file's own truncation, which nothing applies by itself.
-  std::optional<std::size_t> file_max_length() const { return stages_->file_max_length; }
+  std::optional<std::size_t> file_max_length() const;
 
  private:
-  explicit Tokenizer(std::shared_ptr<const detail::Stages> stages) : stages_(std::move(stages)) {}
+  explicit Tokenizer(std::shared_ptr<const detail::Stages> stages);
 
   std::shared_ptr<const detail::Stages> stages_;
 };

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstdio>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/checked.hpp"
 #include "graft/core/file.hpp"
 #include "graft/io/safetensors.hpp"

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include "graft/training/log.hpp"
 
 namespace graft {

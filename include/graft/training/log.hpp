@@ -4,7 +4,7 @@
 #include <fstream>
 #include <string>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"

@@ -8,6 +8,8 @@
 #include <torch/utils.h>
 #include <torch/version.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/training/guards.hpp"
 #include "graft/training/trainer.hpp"
 #include "graft/version.hpp"

@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/rag/summarise.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "rag/answers/support.hpp"

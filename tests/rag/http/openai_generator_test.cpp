@@ -5,6 +5,8 @@
 
 #include <httplib.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/rag/detail/chat_stream.hpp"
 #include "graft/rag/openai_generator.hpp"

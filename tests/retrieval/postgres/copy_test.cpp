@@ -1,5 +1,7 @@
 #include "graft/retrieval/copy.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "graft/retrieval/postgres_store.hpp"
 #include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"

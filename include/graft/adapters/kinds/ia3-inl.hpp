@@ -7,7 +7,7 @@
 #include "graft/adapters/kinds/ia3.hpp"
 #include "graft/adapters/peft/kind.hpp"
 #include "graft/core/error.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/peft_names.hpp"
 
 namespace graft {
@@ -107,7 +107,7 @@ class Ia3Files : public AdapterKind {
 
   void read(AdapterReader& in) const override {
     const ModuleNames& inputs = in.config().feedforward_modules;
-    const auto pattern = inputs.pattern.empty() ? std::nullopt : std::optional<Pattern>(inputs.pattern);
+    const auto pattern = inputs.pattern.empty() ? std::nullopt : std::optional<RegularExpression>(inputs.pattern);
     const auto is_input = [&](const std::string& path) {  // PEFT compares the ends of paths letter by letter
       return pattern ? pattern->matches(path)
                      : std::any_of(inputs.names.begin(), inputs.names.end(),

@@ -95,7 +95,7 @@ GRAFT_INLINE std::vector<std::string> LowRankAdapter::faults(const Adaptable& la
       fault("rank is ", options.rank, " for ", where, " ", layer.main_weight().sizes(), "; choose 1 to ", largest);
     }
   } catch (const OptionError& error) {
-    fault(where, ": ", std::string_view(error.what()).substr(std::string_view("OptionError: ").size()));
+    fault(where, ": ", error.what());
   }
   return faults;
 }

@@ -6,6 +6,8 @@
 #include <string_view>
 #include <utility>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/peft/detail/base_fingerprint.hpp"
 #include "graft/adapters/peft/merge_dir.hpp"
 #include "graft/tensor/dtype.hpp"
@@ -165,7 +167,7 @@ class DirMerger {
       try {
         layer.check_fits(info->shape);
       } catch (const FormatError& error) {
-        faults.push_back(std::string(std::string_view(error.what()).substr(std::string_view("FormatError: ").size())));
+        faults.push_back(error.what());
       }
     }
     merged_[info->name] = &layer;

@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft::detail {

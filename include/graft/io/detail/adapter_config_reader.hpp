@@ -6,7 +6,9 @@
 #include <string_view>
 #include <vector>
 
-#include "graft/core/pattern.hpp"
+#include <nlohmann/json.hpp>
+
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 
 namespace graft::detail {
@@ -25,12 +27,9 @@ class AdapterConfigReader {
     try {
       step();
     } catch (const FormatError& error) {
-      faults_.push_back(strip(error.what(), "FormatError: " + fields_.where() + ": "));
+      const std::string fault = error.what(), where = fields_.where() + ": ";
+      faults_.push_back(fault.starts_with(where) ? fault.substr(where.size()) : fault);
     }
-  }
-
-  static std::string strip(std::string text, const std::string& prefix) {
-    return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
   }
 
   void read_base(AdapterConfig& config);
@@ -46,10 +45,9 @@ class AdapterConfigReader {
   /// Throws FormatError for a regular expression that graft does not understand.
   void check_pattern(std::string_view expression, std::string_view field) const {
     try {
-      Pattern{expression};
+      RegularExpression{expression};
     } catch (const OptionError& error) {
-      throw FormatError(
-          message(fields_.where(), ": ", quoted(field), " has the ", strip(error.what(), "OptionError: ")));
+      throw FormatError(message(fields_.where(), ": ", quoted(field), " has the ", error.what()));
     }
   }
 

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/models/causal_config.hpp"
 
 namespace graft::detail {

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <string>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
 #include "graft/layers/activation.hpp"
 

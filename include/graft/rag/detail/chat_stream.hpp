@@ -9,10 +9,12 @@
 #include <string>
 #include <string_view>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/rag/detail/server_events.hpp"
 #include "graft/rag/generator.hpp"
-#include "graft/core/utf8.hpp"
 
 namespace graft::detail {
 
@@ -125,7 +127,7 @@ inline std::string without_controls(std::string_view text, std::span<const std::
   std::string out;
   for (std::size_t at = 0; at < text.size();) {
     const std::string_view rest = text.substr(at);
-    const std::size_t size = std::max<std::size_t>(1, utf8_character(rest));
+    const std::size_t size = decode_utf8(text, at).length;
     out += rest.substr(0, size);
     if (std::any_of(controls.begin(), controls.end(), [&](const std::string& c) { return rest.starts_with(c); }))
       out += ' ';

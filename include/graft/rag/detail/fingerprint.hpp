@@ -9,7 +9,7 @@
 
 #include <ATen/Parallel.h>
 
-#include "graft/core/sha256.hpp"
+#include "graft/core/hash.hpp"
 
 namespace graft::detail {
 

@@ -13,8 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/json.hpp"
-#include "graft/core/mode.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
@@ -49,13 +50,27 @@ struct SentenceConfig {
 };
 
 /// Throws FormatError naming all members of `fields` that are not `known`.
-void refuse_others(const JsonFields& fields, std::span<const std::string_view> known);
+inline void refuse_others(const JsonFields& fields, std::span<const std::string_view> known) {
+  std::string others;
+  for (const auto& [name, value] : fields.json().items())
+    if (std::find(known.begin(), known.end(), name) == known.end())
+      others += (others.empty() ? "" : ", ") + quoted(name);
+  if (!others.empty())
+    throw FormatError(message(fields.where(), ": graft does not know ", others,
+                              ", which may change the vectors; if not, take it out"));
+}
 
 /// Throws FormatError unless the member is absent, null or empty.
-void refuse_unless_empty(const JsonFields& fields, std::string_view name);
+inline void refuse_unless_empty(const JsonFields& fields, std::string_view name) {
+  if (fields.has(name) && !fields.value(name).empty()) fields.fail(name, "absent or empty; graft has no use for it");
+}
 
 /// Throws FormatError if a module reads or writes anything but the vector of the text.
-void check_places(const JsonFields& fields);
+inline void check_places(const JsonFields& fields) {
+  for (const auto* name : {"module_input_name", "module_output_name"})
+    if (fields.text(name, "sentence_embedding") != "sentence_embedding")
+      fields.fail(name, "\"sentence_embedding\"; graft's modules follow each other");
+}
 
 class SentenceConfigReader {
  public:
@@ -233,8 +248,8 @@ class SentenceConfigReader {
   SentenceConfig config_;
 };
 
-}  // namespace graft::detail
+inline SentenceConfig SentenceConfig::read(const std::filesystem::path& directory) {
+  return SentenceConfigReader(directory).read();
+}
 
-#ifndef GRAFT_COMPILED
-#include "graft/rag/detail/sentence_config-inl.hpp"
-#endif
+}  // namespace graft::detail

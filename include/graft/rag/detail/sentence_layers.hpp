@@ -9,9 +9,10 @@
 
 #include <torch/types.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
-#include "graft/core/mode.hpp"
 #include "graft/io/safetensors.hpp"
 #include "graft/layers/pooling.hpp"
 #include "graft/rag/detail/sentence_config.hpp"
@@ -21,12 +22,36 @@
 namespace graft::detail {
 
 /// One way of pooling; before the tokens in `hidden`, `left_out` tokens of each sequence were taken away.
-torch::Tensor pooled_by(PoolingMode mode, const torch::Tensor& hidden, const torch::Tensor& offsets,
-                        std::int64_t left_out);
+inline torch::Tensor pooled_by(PoolingMode mode, const torch::Tensor& hidden, const torch::Tensor& offsets,
+                               std::int64_t left_out) {
+  switch (mode) {
+    case PoolingMode::cls:
+      return first_tokens(hidden, offsets);
+    case PoolingMode::max:
+      return max_tokens(hidden, offsets);
+    case PoolingMode::mean:
+      return mean_tokens(hidden, offsets);
+    case PoolingMode::mean_sqrt_len_tokens:
+      return mean_sqrt_tokens(hidden, offsets);
+    case PoolingMode::weightedmean:
+      return weighted_mean_tokens(hidden, offsets, 1 + left_out);
+    case PoolingMode::lasttoken:
+      return last_tokens(hidden, offsets);
+  }
+  throw OptionError("a way of pooling is none of the enumerators");
+}
 
 /// hidden [T, D] over `batch`, without the first `left_out` tokens of each sequence -> [N, modes * D].
-torch::Tensor pooled_by(std::span<const PoolingMode> modes, torch::Tensor hidden, torch::Tensor offsets,
-                        const torch::Tensor& positions, std::int64_t left_out);
+inline torch::Tensor pooled_by(std::span<const PoolingMode> modes, torch::Tensor hidden, torch::Tensor offsets,
+                               const torch::Tensor& positions, std::int64_t left_out) {
+  if (left_out > 0) {
+    hidden = hidden.index_select(0, (positions >= left_out).nonzero().squeeze(1));
+    offsets = offsets - torch::arange(offsets.size(0)) * left_out;
+  }
+  std::vector<torch::Tensor> parts;
+  for (const PoolingMode mode : modes) parts.push_back(pooled_by(mode, hidden, offsets, left_out));
+  return parts.size() == 1 ? parts.front() : torch::cat(parts, 1);
+}
 
 /// Dense, LayerNorm or Normalize on vectors [N, in] -> [N, out].
 class SentenceLayer {
@@ -136,7 +161,3 @@ class SentenceLayer {
 };
 
 }  // namespace graft::detail
-
-#ifndef GRAFT_COMPILED
-#include "graft/rag/detail/sentence_layers-inl.hpp"
-#endif

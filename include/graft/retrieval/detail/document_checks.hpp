@@ -4,30 +4,34 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
-#include "graft/retrieval/detail/metadata.hpp"
 #include "graft/core/utf8.hpp"
+#include "graft/retrieval/detail/metadata.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
 
 inline void check_text(std::string_view what, std::string_view text) {
-  if (const auto at = invalid_utf8(text))
-    throw OptionError(message(what, " is not UTF-8 at byte ", *at, "; convert it first"));
+  if (const std::size_t at = find_invalid_utf8(text); at != text.npos)
+    throw OptionError(message(what, " is not UTF-8 at byte ", at, "; convert it first"));
   if (const std::size_t at = text.find('\0'); at != std::string_view::npos)
     throw OptionError(message(what, " holds a NUL at byte ", at, "; it seems to be no text"));
 }
 
-/// As JSON. Throws OptionError for more than a document may have.
-inline std::string metadata_text(const Json& metadata) {
-  std::string out = metadata.dump();
-  if (out.size() > kMetadataBytes)
-    throw OptionError(message("metadata has ", out.size(), " bytes as JSON; a document may have ", kMetadataBytes));
-  return out;
+/// What a store writes down of a document's metadata.
+struct StoredMetadata {
+  std::vector<Attribute> attributes;
+  std::string text;
+};
+
+inline StoredMetadata stored_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) {
+  return {attributes(uri, metadata, modified), metadata_text(metadata)};
 }
 
 /// Throws OptionError for a document that no store takes, or one above `limit` bytes.
-inline void check_document(const Document& document, std::size_t limit) {
+inline StoredMetadata check_document(const Document& document, std::size_t limit) {
   if (document.uri.empty()) throw OptionError("a document has an empty uri; give it a name");
   if (document.uri.size() > 4096)
     throw OptionError(
@@ -37,8 +41,7 @@ inline void check_document(const Document& document, std::size_t limit) {
     throw OptionError(message("document ", quoted(document.uri), " has ", document.text.size(), " bytes, the limit is ",
                               limit, "; split it, or raise the option \"document_bytes\""));
   check_text(message("document ", quoted(document.uri)), document.text);
-  attributes(document.uri, document.metadata, document.modified);
-  metadata_text(document.metadata);
+  return stored_metadata(document.uri, document.metadata, document.modified);
 }
 
 /// Throws OptionError for a passage that does not lie in the text, or cuts a character.
@@ -51,6 +54,26 @@ inline void check_ranges(const Document& document, std::span<const PassageRange>
                                 range.end, " are not whole characters of a text of ", document.text.size(), " bytes"));
     check_text(message("document ", quoted(document.uri), ", heading of passage ", i), range.heading);
   }
+}
+
+/// All that Writer::put() refuses.
+inline StoredMetadata check_document(const Document& document, std::span<const PassageRange> ranges,
+                                     std::string_view cutting, std::size_t limit) {
+  StoredMetadata metadata = check_document(document, limit);
+  check_ranges(document, ranges);
+  check_text("the name of a way of cutting", cutting);
+  return metadata;
+}
+
+/// Throws OptionError for a question that is not UTF-8.
+inline void check_question(std::string_view question) {
+  if (const std::size_t at = find_invalid_utf8(question); at != question.npos)
+    throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", at));
+}
+
+/// Throws OptionError for a part of a text that ends before it begins.
+inline void check_part(std::size_t begin, std::size_t end) {
+  if (end < begin) throw OptionError(message("bytes ", begin, " to ", end, " of a text are asked for"));
 }
 
 }  // namespace graft::detail

@@ -8,8 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "graft/retrieval/detail/padded_vectors.hpp"
 #include "graft/retrieval/detail/top_k.hpp"
-#include "graft/retrieval/detail/vectors.hpp"
 
 namespace graft::detail {
 

@@ -1,9 +1,5 @@
 #pragma once
 
-#if !__has_include(<hnswlib/hnswlib.h>)
-#error \
-    "graft/retrieval/hnsw.hpp needs the headers of hnswlib 0.6.2 or newer: Debian's libhnswlib-dev, or PyPI's source package"
-#endif
 // hnswlib's own distances are not used, and in 0.6.2 they are functions that two files cannot both define.
 #if !defined(NO_MANUAL_VECTORIZATION)
 #define NO_MANUAL_VECTORIZATION
@@ -20,7 +16,7 @@
 #include <vector>
 
 #include "graft/retrieval/detail/dot.hpp"
-#include "graft/retrieval/detail/vectors.hpp"
+#include "graft/retrieval/detail/padded_vectors.hpp"
 
 namespace graft::detail {
 

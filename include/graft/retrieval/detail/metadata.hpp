@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/utf8.hpp"
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/filter.hpp"
@@ -59,11 +61,19 @@ inline std::vector<Attribute> attributes(std::string_view uri, const Json& metad
       throw OptionError(
           message("metadata has a key ", quoted(attribute.key), ", which is the document's own; name it otherwise"));
     const auto* text = std::get_if<std::string>(&attribute.value);
-    if (invalid_utf8(attribute.key) || (text && invalid_utf8(*text)))
+    if (!is_utf8(attribute.key) || (text && !is_utf8(*text)))
       throw OptionError(message("metadata: ", quoted(attribute.key), " or its value is not UTF-8"));
   }
   out.push_back({"uri", std::string(uri)});
   out.push_back({"modified", modified});
+  return out;
+}
+
+/// As JSON. Throws OptionError for more than a document may have.
+inline std::string metadata_text(const Json& metadata) {
+  std::string out = metadata.dump();
+  if (out.size() > kMetadataBytes)
+    throw OptionError(message("metadata has ", out.size(), " bytes as JSON; a document may have ", kMetadataBytes));
   return out;
 }
 

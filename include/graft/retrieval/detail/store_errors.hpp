@@ -59,4 +59,19 @@ inline PassageRange stored_range(std::string_view store, PassageId id, std::int6
   return {static_cast<std::size_t>(first), static_cast<std::size_t>(last), std::move(heading)};
 }
 
+[[noreturn]] inline void no_stamp(std::string_view store) {
+  throw FormatError(message(store, ": has lost the stamp of its generation; the store is damaged"));
+}
+[[noreturn]] inline void no_document_of(std::string_view store, const Passage& passage) {
+  throw FormatError(message(store, ": passage ", passage.id, " belongs to document ", passage.document,
+                            ", which is not there; the store is damaged"));
+}
+
+/// Throws FormatError for a passage that ends behind its text of `bytes`.
+inline void check_inside(std::string_view store, const Passage& passage, std::int64_t bytes) {
+  if (passage.range.end > static_cast<std::uint64_t>(bytes))
+    throw FormatError(message(store, ": passage ", passage.id, " ends at byte ", passage.range.end, " of a text of ",
+                              bytes, "; the store is damaged"));
+}
+
 }  // namespace graft::detail

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <cstddef>
 #include <limits>
+#include <utility>
 #include <vector>
 
-#include "graft/core/mode.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
 
 /// Whether `a` stands before `b` in a ranking: the higher score, then the lower id.
-bool before(const Scored& a, const Scored& b);
+inline bool before(const Scored& a, const Scored& b) {
+  return a.score > b.score || (a.score == b.score && a.id < b.id);
+}
 
 /// Keeps the best k of what it is shown.
 class TopK {
@@ -50,7 +52,3 @@ class TopK {
 };
 
 }  // namespace graft::detail
-
-#ifndef GRAFT_COMPILED
-#include "graft/retrieval/detail/top_k-inl.hpp"
-#endif

@@ -8,11 +8,12 @@
 #include <utility>
 #include <vector>
 
+#include "graft/retrieval/detail/document_checks.hpp"
+#include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/postgres/filter.hpp"
 #include "graft/retrieval/postgres/session.hpp"
 #include "graft/retrieval/postgres/vectors.hpp"
 #include "graft/retrieval/postgres/words.hpp"
-#include "graft/retrieval/detail/top_k.hpp"
 
 namespace graft::detail {
 
@@ -26,8 +27,7 @@ class PostgresReading : public Interface, protected PostgresSession {
 
   std::string stamp() override {
     const PostgresRows rows = db().rows("SELECT stamp FROM history JOIN store USING (generation)");
-    if (rows.empty())
-      throw FormatError(message(db().name(), ": has lost the stamp of its generation; the store is damaged"));
+    if (rows.empty()) no_stamp(db().name());
     return rows.text(0, 0);
   }
 
@@ -81,7 +81,7 @@ class PostgresReading : public Interface, protected PostgresSession {
   }
 
   std::string text(DocumentId id, std::size_t begin, std::size_t end) override {
-    if (end < begin) throw OptionError(message("bytes ", begin, " to ", end, " of a text are asked for"));
+    check_part(begin, end);
     constexpr std::size_t kLongest = 1 << 30;  // of any value
     begin = std::min(begin, kLongest);
     const PostgresRows rows = db().rows("SELECT substring(text, $2::int + 1, $3::int) FROM documents WHERE id = $1", id,
@@ -126,8 +126,7 @@ class PostgresReading : public Interface, protected PostgresSession {
   }
 
   std::vector<Scored> search_words(std::string_view question, std::size_t k, const Filter* filter) override {
-    if (const auto at = invalid_utf8(question))
-      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", *at));
+    check_question(question);
     const std::string words = plain_words(question);
     std::vector<Scored> out;
     if (words.empty() || k == 0) return out;

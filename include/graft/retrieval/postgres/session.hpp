@@ -10,15 +10,16 @@
 #include <utility>
 #include <vector>
 
-#include "graft/retrieval/postgres/pool.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/retrieval/detail/store_errors.hpp"
+#include "graft/retrieval/postgres/pool.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft::detail {
 
 /// Whether PostgreSQL can hold `text` at all: nothing that it cannot hold is in a store.
 inline bool is_postgres_text(std::string_view text) {
-  return !invalid_utf8(text) && text.find('\0') == std::string_view::npos;
+  return is_utf8(text) && text.find('\0') == std::string_view::npos;
 }
 
 inline std::string vectors_table(std::int64_t space) { return message("vectors_", space); }
@@ -55,12 +56,8 @@ class PostgresSession {
     out.document = rows.integer(row, 1);
     out.order = rows.integer(row, 2);
     out.range = stored_range(db().name(), out.id, rows.integer(row, 3), rows.integer(row, 4), rows.text(row, 5));
-    if (rows.is_null(row, 6))
-      throw FormatError(message(db().name(), ": passage ", out.id, " belongs to document ", out.document,
-                                ", which is not there; the store is damaged"));
-    if (rows.integer(row, 4) > rows.integer(row, 6))
-      throw FormatError(message(db().name(), ": passage ", out.id, " ends at byte ", out.range.end, " of a text of ",
-                                rows.integer(row, 6), "; the store is damaged"));
+    if (rows.is_null(row, 6)) no_document_of(db().name(), out);
+    check_inside(db().name(), out, rows.integer(row, 6));
     out.text = rows.text(row, 7);
     return out;
   }

@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/detail/document_checks.hpp"
 #include "graft/retrieval/postgres/reading.hpp"
-#include "graft/core/sha256.hpp"
 
 namespace graft::detail {
 
@@ -36,11 +36,7 @@ class PostgresWriter : public PostgresReading<Writer> {
 
   std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
                              std::string_view cutting) override {
-    check_document(document, settings().document_bytes);
-    check_ranges(document, ranges);
-    check_text("the name of a way of cutting", cutting);
-    const std::vector<Attribute> fields = attributes(document.uri, document.metadata, document.modified);
-    const std::string metadata = metadata_text(document.metadata);
+    const StoredMetadata stored = check_document(document, ranges, cutting, settings().document_bytes);
     std::vector<PassageId> ids(ranges.size());
     change([&] {
       const std::optional<DocumentId> old = find_id(document.uri);
@@ -50,9 +46,9 @@ class PostgresWriter : public PostgresReading<Writer> {
                        "text = $7 WHERE id = $1"
                      : "INSERT INTO documents(id, uri, hash, modified, cutting, metadata, text) "
                        "VALUES ($1, $2, $3, $4, $5, $6::json, $7)",
-                 PostgresParameters(id, document.uri, sha256(document.text), document.modified, cutting, metadata,
+                 PostgresParameters(id, document.uri, sha256(document.text), document.modified, cutting, stored.text,
                                     std::as_bytes(std::span(document.text))));
-      put_attributes(id, fields);
+      put_attributes(id, stored.attributes);
       for (PassageId& passage : ids) passage = counts_.next_passage++;
       put_passages(id, document, ranges, ids);
     });
@@ -62,12 +58,11 @@ class PostgresWriter : public PostgresReading<Writer> {
   void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) override {
     const auto id = find_id(uri);
     if (!id) no_document(db().name(), uri);
-    const std::vector<Attribute> fields = attributes(uri, metadata, modified);
-    const std::string text = metadata_text(metadata);
+    const StoredMetadata stored = stored_metadata(uri, metadata, modified);
     change([&] {
-      db().rows("UPDATE documents SET metadata = $1::json, modified = $2 WHERE id = $3", text, modified, *id);
+      db().rows("UPDATE documents SET metadata = $1::json, modified = $2 WHERE id = $3", stored.text, modified, *id);
       db().rows("DELETE FROM attributes WHERE document = $1", *id);
-      put_attributes(*id, fields);
+      put_attributes(*id, stored.attributes);
     });
   }
 

@@ -9,10 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "graft/retrieval/detail/document_checks.hpp"
+#include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/sqlite/filter.hpp"
 #include "graft/retrieval/sqlite/session.hpp"
-#include "graft/retrieval/detail/top_k.hpp"
-#include "graft/retrieval/detail/words.hpp"
+#include "graft/retrieval/sqlite/words.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft::detail {
@@ -27,8 +28,7 @@ class SqliteReading : public Interface, protected SqliteSession {
 
   std::string stamp() override {
     SqliteRows rows(db(), "SELECT stamp FROM history JOIN store ON store.generation = history.generation");
-    if (!rows.next())
-      throw FormatError(message(db().name(), ": has lost the stamp of its generation; the store is damaged"));
+    if (!rows.next()) no_stamp(db().name());
     return rows.text(0);
   }
 
@@ -70,7 +70,7 @@ class SqliteReading : public Interface, protected SqliteSession {
   }
 
   std::string text(DocumentId id, std::size_t begin, std::size_t end) override {
-    if (end < begin) throw OptionError(message("bytes ", begin, " to ", end, " of a text are asked for"));
+    check_part(begin, end);
     if (!has_document(id)) no_document(db().name(), id);
     const SqliteHandle<sqlite3_blob> blob = open_text(id);
     const auto size = static_cast<std::size_t>(sqlite3_blob_bytes(blob.get()));
@@ -111,8 +111,7 @@ class SqliteReading : public Interface, protected SqliteSession {
   }
 
   std::vector<Scored> search_words(std::string_view question, std::size_t k, const Filter* filter) override {
-    if (const auto at = invalid_utf8(question))
-      throw OptionError(message("the question ", quoted(question), " is not UTF-8 at byte ", *at));
+    check_question(question);
     const std::string query = word_query(question);
     std::vector<Scored> out;
     if (query.empty() || k == 0) return out;

@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "graft/retrieval/sqlite/pool.hpp"
 #include "graft/retrieval/detail/store_errors.hpp"
+#include "graft/retrieval/sqlite/pool.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft::detail {
@@ -100,15 +100,11 @@ class SqliteSession {
     DocumentId open = 0;
     for (Passage& passage : passages) {
       if (open != passage.document) {
-        if (!has_document(passage.document))
-          throw FormatError(message(db().name(), ": passage ", passage.id, " belongs to document ", passage.document,
-                                    ", which is not there; the store is damaged"));
+        if (!has_document(passage.document)) no_document_of(db().name(), passage);
         blob = open_text(passage.document);
         open = passage.document;
       }
-      if (passage.range.end > static_cast<std::size_t>(sqlite3_blob_bytes(blob.get())))
-        throw FormatError(message(db().name(), ": passage ", passage.id, " ends at byte ", passage.range.end,
-                                  " of a text of ", sqlite3_blob_bytes(blob.get()), "; the store is damaged"));
+      check_inside(db().name(), passage, sqlite3_blob_bytes(blob.get()));
       passage.text = read_text(blob.get(), passage.range.begin, passage.range.end);
     }
   }

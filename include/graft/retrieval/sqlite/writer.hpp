@@ -12,10 +12,10 @@
 #include <variant>
 #include <vector>
 
+#include "graft/core/hash.hpp"
 #include "graft/retrieval/detail/document_checks.hpp"
-#include "graft/core/sha256.hpp"
-#include "graft/retrieval/sqlite/reading.hpp"
 #include "graft/retrieval/index.hpp"
+#include "graft/retrieval/sqlite/reading.hpp"
 
 namespace graft::detail {
 
@@ -27,11 +27,7 @@ class SqliteWriter : public SqliteReading<Writer> {
 
   std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
                              std::string_view cutting) override {
-    check_document(document, document_bytes());
-    check_ranges(document, ranges);
-    check_text("the name of a way of cutting", cutting);
-    const std::vector<Attribute> fields = attributes(document.uri, document.metadata, document.modified);
-    const std::string metadata = metadata_text(document.metadata);
+    const StoredMetadata stored = check_document(document, ranges, cutting, document_bytes());
     std::vector<PassageId> ids;
     change([&] {
       DocumentId id = 0;
@@ -41,16 +37,16 @@ class SqliteWriter : public SqliteReading<Writer> {
         remove_passages(id);
         SqliteRows rows(
             db(), "UPDATE documents SET hash = ?1, modified = ?2, cutting = ?3, metadata = ?4, text = ?5 WHERE id = ?6",
-            sha256(document.text), document.modified, cutting, metadata, text, id);
+            sha256(document.text), document.modified, cutting, stored.text, text, id);
         rows.run();
       } else {
         SqliteRows rows(
             db(), "INSERT INTO documents(uri, hash, modified, cutting, metadata, text) VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-            document.uri, sha256(document.text), document.modified, cutting, metadata, text);
+            document.uri, sha256(document.text), document.modified, cutting, stored.text, text);
         rows.run();
         id = sqlite3_last_insert_rowid(db().get());
       }
-      put_attributes(id, fields);
+      put_attributes(id, stored.attributes);
       for (const PassageRange& range : ranges) ids.push_back(put_passage(id, ids.size(), document.text, range));
     });
     return ids;
@@ -59,11 +55,11 @@ class SqliteWriter : public SqliteReading<Writer> {
   void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) override {
     const auto id = find_id(uri);
     if (!id) no_document(db().name(), uri);
-    const std::vector<Attribute> fields = attributes(uri, metadata, modified);
-    const std::string text = metadata_text(metadata);
+    const StoredMetadata stored = stored_metadata(uri, metadata, modified);
     change([&] {
-      SqliteRows(db(), "UPDATE documents SET metadata = ?1, modified = ?2 WHERE id = ?3", text, modified, *id).run();
-      put_attributes(*id, fields);
+      SqliteRows(db(), "UPDATE documents SET metadata = ?1, modified = ?2 WHERE id = ?3", stored.text, modified, *id)
+          .run();
+      put_attributes(*id, stored.attributes);
     });
   }
 

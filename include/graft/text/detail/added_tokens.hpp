@@ -7,8 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
 #include "graft/text/detail/byte_trie.hpp"
 #include "graft/text/stages.hpp"
+#include "graft/text/unicode.hpp"
 
 namespace graft::detail {
 

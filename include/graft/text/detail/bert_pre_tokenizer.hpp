@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
+#include "graft/text/detail/code_points.hpp"
 #include "graft/text/stages.hpp"
 
 namespace graft::detail {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
 #include "graft/text/detail/byte_alphabet.hpp"
 #include "graft/text/detail/pre_tokenizers.hpp"
 #include "graft/text/stages.hpp"
@@ -17,7 +18,7 @@ namespace graft::detail {
 
 /// `bytes` with U+FFFD in the place of each maximal subpart that is not UTF-8.
 inline std::string valid_utf8(std::string bytes) {
-  if (find_invalid_utf8(bytes) == std::string::npos) return bytes;
+  if (is_utf8(bytes)) return bytes;
   std::string out;
   for (std::size_t at = 0; at < bytes.size();) {
     const Utf8Step step = decode_utf8(bytes, at);
@@ -68,7 +69,7 @@ class ByteFallbackStep final : public DecoderStep {
     std::string bytes;
     const auto finish = [&] {
       if (bytes.empty()) return;
-      if (find_invalid_utf8(bytes) == std::string::npos) {
+      if (is_utf8(bytes)) {
         out.push_back(bytes);
       } else {
         out.insert(out.end(), bytes.size(), "\uFFFD");

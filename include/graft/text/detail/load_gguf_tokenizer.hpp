@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "graft/core/error.hpp"
+#include "graft/core/utf8.hpp"
 #include "graft/io/gguf.hpp"
 #include "graft/text/bpe.hpp"
 #include "graft/text/detail/decoder_steps.hpp"
@@ -36,7 +37,7 @@ struct GgufVocabulary {
         throw FormatError(message(data.where(), ": \"tokenizer.ggml.tokens\"[", i, "] has ", spelled[i].size(),
                                   " bytes, more than ", longest));
       }
-      if (find_invalid_utf8(spelled[i]) != std::string_view::npos) {
+      if (!is_utf8(spelled[i])) {
         throw FormatError(
             message(data.where(), ": \"tokenizer.ggml.tokens\"[", i, "], ", quoted(spelled[i]), ", is not UTF-8"));
       }

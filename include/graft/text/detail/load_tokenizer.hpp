@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
@@ -19,6 +21,7 @@
 #include "graft/text/detail/read_model.hpp"
 #include "graft/text/detail/read_post_processor.hpp"
 #include "graft/text/detail/read_stages.hpp"
+#include "graft/text/unicode.hpp"
 
 namespace graft::detail {
 

@@ -2,55 +2,14 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
-#include <optional>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
+#include "graft/text/detail/code_points.hpp"
 #include "graft/text/stages.hpp"
 
 namespace graft::detail {
-
-/// Canonical composition: which two code points become one.
-class Compositions {
- public:
-  static const Compositions& instance() {
-    static const Compositions table;
-    return table;
-  }
-
-  std::optional<std::uint32_t> composed(std::uint32_t a, std::uint32_t b) const {
-    // Unicode, section 3.12: a leading consonant and a vowel, then a trailing consonant, by arithmetic.
-    if (a >= 0x1100 && a < 0x1113 && b >= 0x1161 && b < 0x1176) return 0xAC00 + ((a - 0x1100) * 21 + b - 0x1161) * 28;
-    if (a >= 0xAC00 && a <= 0xD7A3 && (a - 0xAC00) % 28 == 0 && b > 0x11A7 && b < 0x11C3) return a + b - 0x11A7;
-    const auto found = pairs_.find(std::uint64_t{a} << 32 | b);
-    return found == pairs_.end() ? std::nullopt : std::optional(found->second);
-  }
-
- private:
-  Compositions() {
-    // The table holds full decompositions; all but the last part of one compose to what it is joined with. The shorter
-    // come first.
-    for (std::size_t length = 2; length <= 4; ++length) {
-      for (const auto& mapping : decomposition_mappings) {
-        const auto end = std::find(std::begin(mapping.to), std::end(mapping.to), 0u);
-        if (static_cast<std::size_t>(end - mapping.to) != length || changes_alone(mapping.from)) continue;
-        std::uint32_t first = mapping.to[0];
-        for (std::size_t i = 1; i + 1 < length; ++i) first = composed(first, mapping.to[i]).value_or(0);
-        pairs_.emplace(std::uint64_t{first} << 32 | mapping.to[length - 1], mapping.from);
-      }
-    }
-  }
-
-  static bool changes_alone(std::uint32_t c) {
-    const auto* found = std::upper_bound(std::begin(uncomposed_ranges), std::end(uncomposed_ranges), c,
-                                         [](std::uint32_t value, const auto& range) { return value < range.first; });
-    return found != std::begin(uncomposed_ranges) && std::prev(found)->last >= c;
-  }
-
-  std::unordered_map<std::uint64_t, std::uint32_t> pairs_;
-};
 
 /// Unicode's normal form C, with the origins that the reference gives: of characters that become one, the first's.
 class Nfc {
@@ -144,8 +103,8 @@ class Nfc {
       const bool adjacent = starter != SIZE_MAX && starter + 1 == out.size();
       const bool reachable = starter != SIZE_MAX && (adjacent || out.back().combining_class < part.combining_class);
       if (reachable) {
-        if (const auto both = Compositions::instance().composed(out[starter].code_point, part.code_point)) {
-          out[starter].code_point = *both;
+        if (const auto both = CodePointTable::composition(out[starter].code_point, part.code_point)) {
+          out[starter].code_point = both;
           out[starter].change += part.change - 1;
           continue;
         }

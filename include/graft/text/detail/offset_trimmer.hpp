@@ -5,7 +5,9 @@
 #include <string_view>
 #include <vector>
 
+#include "graft/core/utf8.hpp"
 #include "graft/text/stages.hpp"
+#include "graft/text/unicode.hpp"
 #include "graft/text/vocabulary.hpp"
 
 namespace graft::detail {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "graft/core/utf8.hpp"
 #include "graft/text/detail/pipeline.hpp"
 
 namespace graft::detail {
@@ -24,7 +25,7 @@ GRAFT_INLINE void Stages::tokenize(std::string_view text, TextOptions options, S
 GRAFT_INLINE void Stages::tokenize_plain(std::string_view text, bool first, Scratch& scratch,
                                          std::vector<Token>& tokens) const {
   if (first || text.size() > UINT32_MAX / 3) return tokenize(text, {.special_tokens = false}, scratch, tokens);
-  if (find_invalid_utf8(text) != std::string_view::npos) {
+  if (!is_utf8(text)) {
     const RepairedText repaired(text);
     return tokenize_plain(repaired.text(), first, scratch, tokens);
   }

@@ -15,6 +15,7 @@
 #include "graft/text/detail/offset_trimmer.hpp"
 #include "graft/text/detail/template.hpp"
 #include "graft/text/stages.hpp"
+#include "graft/text/vocabulary.hpp"
 
 namespace graft::detail {
 

@@ -13,13 +13,13 @@
 namespace graft::detail {
 
 /// Cuts at the matches of one of the patterns of word_patterns.hpp, which cover the text.
-template <class Pattern>
+template <class WordPattern>
 class PatternPreTokenizer final : public PreTokenizer {
  public:
   void split(const AlignedText& text, TextRange part, std::vector<TextRange>& words) const override {
     const std::string_view piece = std::string_view(text.bytes).substr(part.begin, part.end - part.begin);
     for (std::size_t at = 0; at < piece.size();) {
-      const std::size_t end = Pattern::match(piece, at);
+      const std::size_t end = WordPattern::match(piece, at);
       words.push_back({part.begin + static_cast<std::uint32_t>(at), part.begin + static_cast<std::uint32_t>(end)});
       at = end;
     }

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/detail/pipeline.hpp"

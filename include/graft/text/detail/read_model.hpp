@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/bpe.hpp"
@@ -66,8 +68,7 @@ std::unique_ptr<const SubwordModel> made(std::string_view where, Make&& make) {
   try {
     return make();
   } catch (const FormatError& error) {
-    const std::string_view text = error.what();
-    throw FormatError(message(where, ": ", text.substr(text.find(": ") + 2)));
+    throw FormatError(message(where, ": ", error.what()));
   }
 }
 

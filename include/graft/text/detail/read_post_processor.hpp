@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/detail/pipeline.hpp"

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/detail/bert_normalizer.hpp"
@@ -114,8 +116,8 @@ struct PreTokenizerParts {
 template <class... Patterns>
 std::unique_ptr<const PreTokenizer> find_pattern(std::string_view expression) {
   std::unique_ptr<const PreTokenizer> found;
-  const auto try_one = [&]<class Pattern>(const Pattern&) {
-    if (Pattern::expression == expression) found = std::make_unique<PatternPreTokenizer<Pattern>>();
+  const auto try_one = [&]<class WordPattern>(const WordPattern&) {
+    if (WordPattern::expression == expression) found = std::make_unique<PatternPreTokenizer<WordPattern>>();
   };
   (try_one(Patterns()), ...);
   return found;

@@ -62,7 +62,7 @@ class LoraFiles : public AdapterKind {
     config.lora_bias = first.bias;
     config.init_lora_weights = first.start == LowRankStart::gaussian ? "gaussian" : "true";
     for (std::size_t i = 0; i < ranks.size(); ++i) {
-      const std::string key = "^" + pattern_of(out.layers[i].path);
+      const std::string key = "^" + regular_expression_of(out.layers[i].path);
       if (ranks[i] != config.r) config.rank_pattern[key] = ranks[i];
       if (alphas[i] != config.lora_alpha) config.alpha_pattern[key] = alphas[i];
     }
@@ -99,7 +99,7 @@ class LoraFiles : public AdapterKind {
         if (A.defined() && B.defined() && (!config.lora_bias || bias.defined()) && adapter) at.put(std::move(adapter));
       } catch (const OptionError& error) {
         at.fault(message("layer ", quoted(at.path()), ": ",
-                         std::string_view(error.what()).substr(std::string_view("OptionError: ").size())));
+                         error.what()));
       }
     }
   }

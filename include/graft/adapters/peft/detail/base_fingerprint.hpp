@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include <torch/types.h>
+
 #include "graft/core/error.hpp"
 #include "graft/tensor/fingerprint.hpp"
 

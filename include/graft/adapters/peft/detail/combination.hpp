@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "graft/adapters/peft/combine.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"
 
@@ -115,8 +115,8 @@ class Combination {
       std::tie(layer.A, layer.B) = make(here);
       layer.rank = layer.A.size(0), layer.scale = 1.0;
       if (layer.rank != rank) {
-        result.config.rank_pattern["^" + pattern_of(path)] = layer.rank;
-        result.config.alpha_pattern["^" + pattern_of(path)] = static_cast<double>(layer.rank);
+        result.config.rank_pattern["^" + regular_expression_of(path)] = layer.rank;
+        result.config.alpha_pattern["^" + regular_expression_of(path)] = static_cast<double>(layer.rank);
       }
       result.config.target_modules.names.push_back(path);
       result.layers.push_back(std::move(layer));

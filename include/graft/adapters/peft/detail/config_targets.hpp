@@ -7,7 +7,7 @@
 
 #include "graft/adapters/layer_patterns.hpp"
 #include "graft/adapters/targets.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 #include "graft/io/adapter_dir.hpp"
 
 namespace graft::detail {
@@ -16,7 +16,7 @@ namespace graft::detail {
 class ConfigTargets {
  public:
   explicit ConfigTargets(const AdapterConfig& config) : config_(config) {
-    const auto compile = [](const std::string& pattern, std::optional<Pattern>& compiled) {
+    const auto compile = [](const std::string& pattern, std::optional<RegularExpression>& compiled) {
       if (!pattern.empty() && pattern != "all-linear") compiled.emplace(pattern);
     };
     compile(config.target_modules.pattern, wanted_);
@@ -50,7 +50,7 @@ class ConfigTargets {
   }
 
   const AdapterConfig& config_;
-  std::optional<Pattern> wanted_, excluded_;
+  std::optional<RegularExpression> wanted_, excluded_;
 };
 
 }  // namespace graft::detail

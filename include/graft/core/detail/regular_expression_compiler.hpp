@@ -9,14 +9,14 @@
 #include <vector>
 
 #include "graft/core/error.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 
 namespace graft {
 
 /// Reads an expression by recursive descent and lays out its states, each part before what follows it.
-class PatternCompiler {
+class RegularExpressionCompiler {
  public:
-  explicit PatternCompiler(Pattern& pattern) : pattern_(pattern), text_(pattern.expression_) {
+  explicit RegularExpressionCompiler(RegularExpression& result) : result_(result), text_(result.expression_) {
     if (text_.size() > longest) {
       throw OptionError(message("a regular expression has ", text_.size(), " bytes; at most ", longest, " are read"));
     }
@@ -25,17 +25,21 @@ class PatternCompiler {
   void run() {
     const Part all = alternatives(0);
     if (at_ < text_.size()) fail(at_, "\")\" closes no group");
-    pattern_.start_ = lay_out(all, add({.kind = Pattern::Kind::accept}), 0);
-    pattern_.before_.resize(pattern_.states_.size());
-    for (int i = 0; i < static_cast<int>(pattern_.states_.size()); ++i) {
-      const Pattern::State& state = pattern_.states_[static_cast<std::size_t>(i)];
-      if (state.kind == Pattern::Kind::accept) pattern_.ends_.push_back(i);
-      if (state.next >= 0) pattern_.before_[static_cast<std::size_t>(state.next)].push_back(i);
-      if (state.kind == Pattern::Kind::split) pattern_.before_[static_cast<std::size_t>(state.other)].push_back(i);
+    result_.start_ = lay_out(all, add({.kind = StateKind::accept}), 0);
+    result_.before_.resize(result_.states_.size());
+    for (int i = 0; i < static_cast<int>(result_.states_.size()); ++i) {
+      const State& state = result_.states_[static_cast<std::size_t>(i)];
+      if (state.kind == StateKind::accept) result_.ends_.push_back(i);
+      if (state.next >= 0) result_.before_[static_cast<std::size_t>(state.next)].push_back(i);
+      if (state.kind == StateKind::split) result_.before_[static_cast<std::size_t>(state.other)].push_back(i);
     }
   }
 
  private:
+  using State = RegularExpression::State;
+  using StateKind = RegularExpression::Kind;
+  using Assertion = RegularExpression::Assertion;
+
   static constexpr std::size_t longest = 65'536;
   static constexpr std::size_t most_states = 10'000;
   static constexpr int most_groups = 100;
@@ -49,7 +53,7 @@ class PatternCompiler {
     std::vector<Part> parts = {};
     std::size_t set = 0;
     std::uint32_t least = 0, most = 0;
-    Pattern::Assertion assertion = Pattern::Assertion::text_end;
+    Assertion assertion = Assertion::text_end;
     bool negative = false;
   };
 
@@ -134,11 +138,11 @@ class PatternCompiler {
     if (take("(")) return group(from, depth);
     if (take("[")) return one_of(byte_class(from));
     if (take(".")) return one_of(~Bytes().set('\n'));
-    if (take("^") || take("\\A")) return assertion(Pattern::Assertion::line_start);
-    if (take("$")) return assertion(Pattern::Assertion::line_end);
-    if (take("\\Z")) return assertion(Pattern::Assertion::text_end);
-    if (take("\\b")) return assertion(Pattern::Assertion::word_edge);
-    if (take("\\B")) return assertion(Pattern::Assertion::no_word_edge);
+    if (take("^") || take("\\A")) return assertion(Assertion::line_start);
+    if (take("$")) return assertion(Assertion::line_end);
+    if (take("\\Z")) return assertion(Assertion::text_end);
+    if (take("\\b")) return assertion(Assertion::word_edge);
+    if (take("\\B")) return assertion(Assertion::no_word_edge);
     return one_of(byte());
   }
 
@@ -166,11 +170,11 @@ class PatternCompiler {
   }
 
   Part one_of(const Bytes& bytes) {
-    pattern_.sets_.push_back(bytes);
-    return {.kind = Part::Kind::set, .set = pattern_.sets_.size() - 1};
+    result_.sets_.push_back(bytes);
+    return {.kind = Part::Kind::set, .set = result_.sets_.size() - 1};
   }
 
-  static Part assertion(Pattern::Assertion kind) { return {.kind = Part::Kind::assertion, .assertion = kind}; }
+  static Part assertion(Assertion kind) { return {.kind = Part::Kind::assertion, .assertion = kind}; }
 
   static Bytes range(unsigned char first, unsigned char last) {
     Bytes bytes;
@@ -250,24 +254,24 @@ class PatternCompiler {
     return negative ? ~bytes : bytes;
   }
 
-  int add(const Pattern::State& state) {
-    if (pattern_.states_.size() == most_states) {
+  int add(const State& state) {
+    if (result_.states_.size() == most_states) {
       throw OptionError(
           message("regular expression ", quoted(text_), " takes more than ", most_states, " states; repeat less"));
     }
-    pattern_.states_.push_back(state);
-    return static_cast<int>(pattern_.states_.size()) - 1;
+    result_.states_.push_back(state);
+    return static_cast<int>(result_.states_.size()) - 1;
   }
 
-  Pattern::State& state(int index) { return pattern_.states_[static_cast<std::size_t>(index)]; }
+  State& state(int index) { return result_.states_[static_cast<std::size_t>(index)]; }
 
   /// Adds the states of `part` in front of state `next`; gives the first of them.
   int lay_out(const Part& part, int next, int depth) {
     switch (part.kind) {
       case Part::Kind::set:
-        return add({Pattern::Kind::byte, next, -1, depth, part.set});
+        return add({StateKind::byte, next, -1, depth, part.set});
       case Part::Kind::assertion:
-        return add({Pattern::Kind::assertion, next, -1, depth, 0, part.assertion});
+        return add({StateKind::assertion, next, -1, depth, 0, part.assertion});
       case Part::Kind::sequence:
         for (auto inner = part.parts.rbegin(); inner != part.parts.rend(); ++inner) next = lay_out(*inner, next, depth);
         return next;
@@ -275,7 +279,7 @@ class PatternCompiler {
         int first = lay_out(part.parts.back(), next, depth);
         for (std::size_t i = part.parts.size() - 1; i-- > 0;) {
           const int start = lay_out(part.parts[i], next, depth);
-          first = add({Pattern::Kind::split, start, first, depth});
+          first = add({StateKind::split, start, first, depth});
         }
         return first;
       }
@@ -283,10 +287,10 @@ class PatternCompiler {
         return lay_out_repeated(part, next, depth);
       case Part::Kind::look: {
         if (depth == most_looks) fail(text_.size(), message("lookahead is nested deeper than ", most_looks));
-        pattern_.deepest_ = std::max(pattern_.deepest_, depth + 1);
-        const int end = add({.kind = Pattern::Kind::accept, .depth = depth + 1});
+        result_.deepest_ = std::max(result_.deepest_, depth + 1);
+        const int end = add({.kind = StateKind::accept, .depth = depth + 1});
         const int start = lay_out(part.parts.front(), end, depth + 1);
-        return add({Pattern::Kind::look, next, start, depth, 0, Pattern::Assertion::text_end, part.negative});
+        return add({StateKind::look, next, start, depth, 0, Assertion::text_end, part.negative});
       }
     }
     return next;
@@ -295,7 +299,7 @@ class PatternCompiler {
   int lay_out_repeated(const Part& part, int next, int depth) {
     const Part& inner = part.parts.front();
     if (part.most == endless) {
-      const int loop = add({Pattern::Kind::split, -1, next, depth});
+      const int loop = add({StateKind::split, -1, next, depth});
       const int body = lay_out(inner, loop, depth);
       state(loop).next = body;
       next = loop;
@@ -303,18 +307,18 @@ class PatternCompiler {
       const int after = next;
       for (std::uint32_t i = part.least; i < part.most; ++i) {
         const int body = lay_out(inner, next, depth);
-        next = add({Pattern::Kind::split, body, after, depth});
+        next = add({StateKind::split, body, after, depth});
       }
     }
     for (std::uint32_t i = 0; i < part.least; ++i) {
-      const std::size_t before = pattern_.states_.size();
+      const std::size_t before = result_.states_.size();
       next = lay_out(inner, next, depth);
-      if (pattern_.states_.size() == before) break;  // of nothing, once is as good as often
+      if (result_.states_.size() == before) break;  // of nothing, once is as good as often
     }
     return next;
   }
 
-  Pattern& pattern_;
+  RegularExpression& result_;
   std::string_view text_;
   std::size_t at_ = 0;
 };

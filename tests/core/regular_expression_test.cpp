@@ -1,9 +1,11 @@
-#include "graft/core/pattern.hpp"
+#include "graft/core/regular_expression.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
 #include "support/error_message.hpp"
@@ -13,7 +15,7 @@
 namespace graft {
 namespace {
 
-TEST(Pattern, TakesWhatPythonsFullmatchTakes) {
+TEST(RegularExpression, TakesWhatPythonsFullmatchTakes) {
   const TemporaryDirectory directory;
   const auto file = directory / "expressions.json";
   run_python("regular_expressions.py", {file.string()});
@@ -24,7 +26,7 @@ TEST(Pattern, TakesWhatPythonsFullmatchTakes) {
     std::string error = "(no error)";
     std::vector<bool> found;
     try {
-      const Pattern pattern(expression);
+      const RegularExpression pattern(expression);
       for (const Json& name : row[1]) found.push_back(pattern.matches(name.get<std::string>()));
     } catch (const OptionError& fault) {
       error = fault.what();
@@ -47,22 +49,22 @@ TEST(Pattern, TakesWhatPythonsFullmatchTakes) {
   EXPECT_LT(refused, understood / 10);
 }
 
-TEST(Pattern, TakesLayersAsAdaptersNameThem) {
-  const Pattern layers(R"(.*\.(layer|h)\.[01]\.(?!crossattention).*(query|value))");
+TEST(RegularExpression, TakesLayersAsAdaptersNameThem) {
+  const RegularExpression layers(R"(.*\.(layer|h)\.[01]\.(?!crossattention).*(query|value))");
   EXPECT_TRUE(layers.matches("bert.encoder.layer.0.attention.self.query"));
   EXPECT_FALSE(layers.matches("bert.encoder.layer.2.attention.self.query"));
   EXPECT_FALSE(layers.matches("bert.encoder.layer.0.crossattention.self.query"));
   EXPECT_FALSE(layers.matches("bert.encoder.layer.0.attention.self.query.x"));
 }
 
-TEST(Pattern, WhatMakesBacktrackingExplodeIsAnsweredAtOnce) {
+TEST(RegularExpression, WhatMakesBacktrackingExplodeIsAnsweredAtOnce) {
   // A backtracking matcher would take about 2^5000 steps; this test would not end.
-  EXPECT_FALSE(Pattern("(a+)+$").matches(std::string(5000, 'a') + "b"));
-  EXPECT_TRUE(Pattern("(a*)*(b|a*)*").matches(std::string(5000, 'a')));
-  EXPECT_FALSE(Pattern("(?!(a|a)*$)a*b?").matches(std::string(5000, 'a')));
+  EXPECT_FALSE(RegularExpression("(a+)+$").matches(std::string(5000, 'a') + "b"));
+  EXPECT_TRUE(RegularExpression("(a*)*(b|a*)*").matches(std::string(5000, 'a')));
+  EXPECT_FALSE(RegularExpression("(?!(a|a)*$)a*b?").matches(std::string(5000, 'a')));
 }
 
-TEST(Pattern, EveryBadExpressionGetsItsMessage) {
+TEST(RegularExpression, EveryBadExpressionGetsItsMessage) {
   const std::string broken = "OptionError: regular expression ";
   const auto undone = [](std::string_view what) {
     return message(what, " not understood here; write the expression without");
@@ -88,19 +90,20 @@ TEST(Pattern, EveryBadExpressionGetsItsMessage) {
       {"\xc3\xa9", "character 0: " + undone("a character outside ASCII is")},
   };
   for (const auto& [expression, error] : rows) {
-    EXPECT_EQ(error_message([&] { Pattern pattern(expression); }), broken + quoted(expression) + ", " + error);
+    EXPECT_EQ(error_message([&] { RegularExpression pattern(expression); }),
+              broken + quoted(expression) + ", " + error);
   }
-  EXPECT_EQ(error_message([] { Pattern pattern("((a{100}){100}){100}"); }),
+  EXPECT_EQ(error_message([] { RegularExpression pattern("((a{100}){100}){100}"); }),
             broken + "\"((a{100}){100}){100}\" takes more than 10000 states; repeat less");
-  EXPECT_EQ(error_message([] { Pattern pattern(std::string(101, '(')); }).substr(0, 32), broken);
-  EXPECT_EQ(error_message([] { Pattern pattern(std::string(65'537, 'a')); }),
+  EXPECT_EQ(error_message([] { RegularExpression pattern(std::string(101, '(')); }).substr(0, 32), broken);
+  EXPECT_EQ(error_message([] { RegularExpression pattern(std::string(65'537, 'a')); }),
             "OptionError: a regular expression has 65537 bytes; at most 65536 are read");
 }
 
-TEST(PatternOf, TakesTheTextAlone) {
+TEST(RegularExpressionOf, TakesTheTextAlone) {
   const std::string text = "a.b[0]+(c)|d\\{2}^$*?";
-  EXPECT_TRUE(Pattern(pattern_of(text)).matches(text));
-  EXPECT_FALSE(Pattern(pattern_of("a.b")).matches("axb"));
+  EXPECT_TRUE(RegularExpression(regular_expression_of(text)).matches(text));
+  EXPECT_FALSE(RegularExpression(regular_expression_of("a.b")).matches("axb"));
 }
 
 }  // namespace

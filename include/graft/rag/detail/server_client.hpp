@@ -31,7 +31,7 @@ struct ServerAddress {
   std::string origin, path;
 };
 
-GRAFT_INLINE ServerAddress server_address(const std::string& url) {
+inline ServerAddress server_address(const std::string& url) {
   const auto refuse = [&](std::string_view what) {
     throw OptionError(message("the address ", quoted(url), " ", what, "; write http://host:port or https://host/path"));
   };
@@ -80,12 +80,12 @@ class NoBrokenPipe {
   bool was_pending_ = false;
 };
 
-GRAFT_INLINE bool worth_a_retry(int status) {
+inline bool worth_a_retry(int status) {
   return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
 }
 
 /// How long the server asks to be left alone, if it says so in seconds.
-GRAFT_INLINE std::optional<std::chrono::milliseconds> asked_wait(const httplib::Response& response) {
+inline std::optional<std::chrono::milliseconds> asked_wait(const httplib::Response& response) {
   const std::string text = response.get_header_value("Retry-After");
   std::uint32_t seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
@@ -94,7 +94,7 @@ GRAFT_INLINE std::optional<std::chrono::milliseconds> asked_wait(const httplib::
 }
 
 /// The key in an environment variable. No message holds it.
-GRAFT_INLINE std::string key_in(const std::string& variable) {
+inline std::string key_in(const std::string& variable) {
   if (variable.empty()) return "";
   const char* key = std::getenv(variable.c_str());
   if (!key || *key == '\0')
@@ -106,7 +106,7 @@ GRAFT_INLINE std::string key_in(const std::string& variable) {
   return key;
 }
 
-GRAFT_INLINE void check_patience(const ServerPatience& patience) {
+inline void check_patience(const ServerPatience& patience) {
   for (const auto& [name, time] : {std::pair("connect", patience.connect), std::pair("silence", patience.silence),
                                    std::pair("total", patience.total), std::pair("first_wait", patience.first_wait),
                                    std::pair("longest_wait", patience.longest_wait)})
@@ -165,15 +165,12 @@ class ServerClient {
 
   /// An error that quotes the server may quote the key.
   [[noreturn]] void rethrow_without_key(const std::exception_ptr& exception) const {
-    const auto cleaned = [&](const Error& error, std::string_view kind) {
-      return without_key(std::string(error.what()).substr(kind.size()));
-    };
     try {
       std::rethrow_exception(exception);
     } catch (const FileError& error) {
-      throw FileError(cleaned(error, "FileError: "));
+      throw FileError(without_key(error.what()));
     } catch (const FormatError& error) {
-      throw FormatError(cleaned(error, "FormatError: "));
+      throw FormatError(without_key(error.what()));
     }
   }
 

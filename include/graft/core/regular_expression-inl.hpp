@@ -2,14 +2,16 @@
 
 #include <utility>
 
-#include "graft/core/detail/pattern_compiler.hpp"
-#include "graft/core/pattern.hpp"
+#include "graft/core/detail/regular_expression_compiler.hpp"
+#include "graft/core/regular_expression.hpp"
 
 namespace graft {
 
-GRAFT_INLINE Pattern::Pattern(std::string_view expression) : expression_(expression) { PatternCompiler(*this).run(); }
+GRAFT_INLINE RegularExpression::RegularExpression(std::string_view expression) : expression_(expression) {
+  RegularExpressionCompiler(*this).run();
+}
 
-GRAFT_INLINE bool Pattern::holds(Assertion assertion, std::string_view name, std::size_t at) const {
+GRAFT_INLINE bool RegularExpression::holds(Assertion assertion, std::string_view name, std::size_t at) const {
   const auto word = [&](std::size_t i) {
     const char c = i < name.size() ? name[i] : ' ';
     return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -28,7 +30,7 @@ GRAFT_INLINE bool Pattern::holds(Assertion assertion, std::string_view name, std
   return assertion == Assertion::word_edge ? edge : !edge && !name.empty();  // as Python before 3.14
 }
 
-GRAFT_INLINE bool Pattern::matches(std::string_view name) const {
+GRAFT_INLINE bool RegularExpression::matches(std::string_view name) const {
   // The states from which the rest of the name, from `at` on, can be taken.
   std::vector<int> here, later;
   std::vector<bool> reached(states_.size()), reached_later(states_.size());
@@ -67,7 +69,7 @@ GRAFT_INLINE bool Pattern::matches(std::string_view name) const {
   }
 }
 
-GRAFT_INLINE std::string pattern_of(std::string_view text) {
+GRAFT_INLINE std::string regular_expression_of(std::string_view text) {
   std::string expression;
   for (const char c : text) {
     if (std::string_view("\\^$.*+?()[]{}|").find(c) != std::string_view::npos) expression += '\\';

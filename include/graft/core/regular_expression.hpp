@@ -14,7 +14,7 @@ namespace graft {
 /// A regular expression in Python's notation that takes whole names, as re.fullmatch() does. The time to match is at
 /// most the length of the name times that of the expression, whatever both are: fit for expressions from unknown files.
 ///
-///   Pattern(R"(.*\.layer\.\d+\..*(query|value))").matches("encoder.layer.3.attention.self.query")
+///   RegularExpression(R"(.*\.layer\.\d+\..*(query|value))").matches("encoder.layer.3.attention.self.query")
 ///
 /// Understood: characters and their escapes, . and classes, \d \w \s and their opposites, groups, |, the repetitions
 /// * + ? {m,n} and their lazy forms, ^ $ \A \Z \b \B, lookahead (?=...) and (?!...). Not understood, and refused: back
@@ -22,11 +22,11 @@ namespace graft {
 /// compared byte by byte. Threads: matches() may run on many at once.
 /// Source: Thompson, Regular Expression Search Algorithm, CACM 11(6), 1968; run from the end, which makes lookahead
 /// one more set of states.
-class Pattern {
+class RegularExpression {
  public:
   /// Throws OptionError that names the place for an expression that is broken, not understood, longer than 64 KiB,
   /// nested deeper than 100 groups or 4 lookaheads, or that would take more than 10,000 states, counting repetitions.
-  explicit Pattern(std::string_view expression);
+  explicit RegularExpression(std::string_view expression);
 
   /// True if the expression takes all of `name`.
   bool matches(std::string_view name) const;
@@ -34,7 +34,7 @@ class Pattern {
   const std::string& expression() const { return expression_; }
 
  private:
-  friend class PatternCompiler;
+  friend class RegularExpressionCompiler;
 
   enum class Kind { byte, split, assertion, look, accept };
   enum class Assertion { line_start, line_end, text_end, word_edge, no_word_edge };
@@ -61,10 +61,10 @@ class Pattern {
 };
 
 /// The expression that takes `text` and nothing else.
-std::string pattern_of(std::string_view text);
+std::string regular_expression_of(std::string_view text);
 
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED
-#include "graft/core/pattern-inl.hpp"
+#include "graft/core/regular_expression-inl.hpp"
 #endif

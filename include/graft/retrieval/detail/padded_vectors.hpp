@@ -1,6 +1,5 @@
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <numeric>
@@ -41,16 +40,6 @@ inline LineVector<float> padded_queries(const VectorSpace& space, std::span<cons
   for (std::size_t q = 0; q < count; ++q)
     copy_scaled(space.metric, queries.subspan(q * width, width), out.data() + q * stride);
   return out;
-}
-
-/// Throws OptionError if an id is given twice or `index` already has it.
-inline void check_new_ids(const VectorIndex& index, std::span<const PassageId> ids) {
-  std::vector<PassageId> sorted(ids.begin(), ids.end());
-  std::sort(sorted.begin(), sorted.end());
-  const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
-  if (twice != sorted.end()) throw OptionError(message("passage ", *twice, " is given twice; add each once"));
-  for (const PassageId id : ids)
-    if (index.contains(id)) throw OptionError(message("passage ", id, " is already in the index; remove it first"));
 }
 
 }  // namespace graft::detail
