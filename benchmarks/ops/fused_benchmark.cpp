@@ -12,12 +12,14 @@
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
-#include "graft/tensor/allocator.hpp"
 #include "graft/ops/attention.hpp"
+#include "graft/ops/detail/blocked_product.hpp"
+#include "graft/ops/detail/onednn_product.hpp"
 #include "graft/ops/dropout.hpp"
 #include "graft/ops/gelu.hpp"
 #include "graft/ops/layer_norm.hpp"
 #include "graft/ops/linear.hpp"
+#include "graft/tensor/allocator.hpp"
 #include "graft/training/optimizer.hpp"
 
 namespace {

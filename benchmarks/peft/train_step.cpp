@@ -161,10 +161,11 @@ void run(const Options& options) {
   }
 }
 
-const std::map<std::string, graft::MatrixBackend> backends = {{"torch", graft::MatrixBackend::torch},
-                                                              {"onednn", graft::MatrixBackend::onednn},
-                                                              {"graft", graft::MatrixBackend::graft},
-                                                              {"measured", graft::MatrixBackend::measured}};
+const std::map<std::string, graft::MatrixBackend> backends = {
+    {"torch", graft::MatrixBackend::torch},
+    {"onednn", graft::MatrixBackend::onednn},
+    {"graft", graft::MatrixBackend::graft_float32_onednn_bfloat16},
+    {"measured", graft::MatrixBackend::measured}};
 
 }  // namespace
 

@@ -130,7 +130,7 @@ TEST(BertConfig, RefusesWhatItCannotBe) {
        "\"quantization_config\" is an object, but must be absent; graft loads weights of float types only"},
       {{{"problem_type", "ranking"}},
        "\"problem_type\" is \"ranking\", but must be regression, "
-       "single_label_classification, multi_label_classification"},
+       "single_label_classification or multi_label_classification"},
       {{{"id2label", {{"0", "no"}, {"2", "yes"}}}}, "\"id2label\": no label 1 among 2; the ids must be 0, 1, 2, ..."},
       {{{"id2label", {{"0", "no"}, {"1", "no"}}}}, "label \"no\" has two ids"},
       {{{"label2id", {{"no", 0}, {"yes", 0}}}}, "\"label2id\": id 0 has two labels, one of them \"yes\""},

@@ -35,7 +35,7 @@ TEST(CausalConfig, TakesEachFamilysDefaults) {
   EXPECT_EQ(llama.head_dim, 4);
   EXPECT_EQ(llama.hidden_act, "silu");
   EXPECT_EQ(llama.rope.theta, 10000.0);
-  EXPECT_FALSE(llama.attention_bias || llama.tie_word_embeddings || llama.has_qk_norm());
+  EXPECT_FALSE(llama.attention_bias || llama.tie_word_embeddings || llama.family().head_norms);
   EXPECT_DOUBLE_EQ(llama.scale(1), 0.5);
   EXPECT_EQ(llama.class_name(), "LlamaForCausalLM");
 
@@ -44,7 +44,7 @@ TEST(CausalConfig, TakesEachFamilysDefaults) {
   EXPECT_FALSE(qwen2.attention_output_bias);
   const CausalConfig qwen3 = read("qwen3");
   EXPECT_EQ(qwen3.head_dim, 128);
-  EXPECT_TRUE(qwen3.has_qk_norm());
+  EXPECT_TRUE(qwen3.family().head_norms);
 
   const CausalConfig gemma = read("gemma3_text", {{"num_hidden_layers", 7}, {"sliding_window", 8}});
   EXPECT_EQ(gemma.head_dim, 256);

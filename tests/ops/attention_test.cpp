@@ -7,15 +7,15 @@
 #include <torch/torch.h>
 
 #include "graft/ops/cached_attention.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 #include "support/gradcheck.hpp"
 
 namespace {
 
 using graft::attention;
 using graft::AttentionOptions;
-using graft::detail::Simd;
-using graft::detail::SimdScope;
+using graft::Simd;
+using graft::SimdScope;
 
 torch::Tensor offsets_of(const std::vector<std::int64_t>& lengths) {
   std::vector<std::int64_t> ends{0};
@@ -39,10 +39,10 @@ Heads random_heads(const std::vector<std::int64_t>& lengths, std::int64_t heads,
 
 /// What attention() promises, in float64 and with no kernel of its own.
 torch::Tensor reference(const Heads& x, const AttentionOptions& options) {
-  return graft::detail::attention_by_sequence(x.q.to(torch::kFloat64), x.k.to(torch::kFloat64), x.v.to(torch::kFloat64),
-                                              x.offsets, options.scale.value_or(1 / std::sqrt(double(x.q.size(2)))),
-                                              options.causal, options.window, 0.0,
-                                              x.bias.defined() ? x.bias.to(torch::kFloat64) : x.bias);
+  AttentionOptions kept = options;
+  kept.dropout = 0.0;
+  return graft::detail::plain_attention(x.q.to(torch::kFloat64), x.k.to(torch::kFloat64), x.v.to(torch::kFloat64),
+                                        x.offsets, kept, x.bias.defined() ? x.bias.to(torch::kFloat64) : x.bias);
 }
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {

@@ -1,5 +1,5 @@
 #include "graft/ops/decoding.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <array>
 
@@ -10,8 +10,8 @@
 
 namespace {
 
-using graft::detail::Simd;
-using graft::detail::SimdScope;
+using graft::Simd;
+using graft::SimdScope;
 
 class DecodingLevels : public ::testing::TestWithParam<Simd> {};
 

@@ -1,7 +1,7 @@
 #include "graft/ops/dropout.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
 #include "graft/ops/kernels/random_kernels.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <bit>
 
@@ -14,8 +14,8 @@
 namespace {
 
 using graft::dropout;
-using graft::detail::Simd;
-using graft::detail::SimdScope;
+using graft::Simd;
+using graft::SimdScope;
 
 /// Philox4x32 with 7 rounds, from the paper, one counter at a time: the 16-bit number that belongs to element e of a
 /// row that starts at word `word`.

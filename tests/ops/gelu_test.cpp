@@ -1,5 +1,5 @@
 #include "graft/ops/gelu.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -8,8 +8,8 @@
 
 namespace {
 
-using graft::detail::Simd;
-using graft::detail::SimdScope;
+using graft::Simd;
+using graft::SimdScope;
 
 class GeluLevels : public ::testing::TestWithParam<Simd> {};
 

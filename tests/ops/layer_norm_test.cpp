@@ -1,5 +1,5 @@
 #include "graft/ops/layer_norm.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -11,8 +11,8 @@
 namespace {
 
 using graft::add_norm;
-using graft::detail::Simd;
-using graft::detail::SimdScope;
+using graft::Simd;
+using graft::SimdScope;
 
 double largest_difference(const torch::Tensor& a, const torch::Tensor& b) {
   return a.numel() == 0 ? 0.0 : (a.to(torch::kFloat64) - b.to(torch::kFloat64)).abs().max().item<double>();

@@ -1,6 +1,6 @@
 #include "graft/ops/linear.hpp"
 #include "graft/ops/detail/base_product.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -14,9 +14,9 @@ using graft::linear_group;
 using graft::LinearPart;
 using graft::LowRankTerm;
 using graft::MatrixBackend;
+using graft::Simd;
+using graft::SimdScope;
 using graft::WeightCache;
-using graft::detail::Simd;
-using graft::detail::SimdScope;
 
 struct BackendScope {
   explicit BackendScope(MatrixBackend backend) : before(graft::matrix_backend()) { graft::set_matrix_backend(backend); }
@@ -92,8 +92,8 @@ class LinearLevels : public ::testing::TestWithParam<Simd> {};
 TEST_P(LinearLevels, EqualsFloat64Operations) {
   const SimdScope level(GetParam());
   torch::manual_seed(1);
-  for (const auto backend :
-       {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft, MatrixBackend::measured}) {
+  for (const auto backend : {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft_float32_onednn_bfloat16,
+                             MatrixBackend::measured}) {
     const BackendScope pin(backend);
     for (const std::int64_t tokens : {0, 1, 5, 131}) {
       for (const auto& [in, out] :
@@ -156,7 +156,7 @@ void expect_dropout_equals_a_masked_input(torch::ScalarType type, std::size_t te
 
 TEST_P(LinearLevels, DropoutEqualsAMaskedInput) {
   const SimdScope level(GetParam());
-  for (const auto backend : {MatrixBackend::torch, MatrixBackend::graft}) {
+  for (const auto backend : {MatrixBackend::torch, MatrixBackend::graft_float32_onednn_bfloat16}) {
     const BackendScope pin(backend);
     for (const std::size_t terms : {1, 2}) {
       expect_dropout_equals_a_masked_input(torch::kFloat32, terms);
@@ -209,7 +209,8 @@ void expect_group_equals_its_layers(torch::ScalarType type, double tolerance) {
 }
 
 TEST(Linear, GroupEqualsItsLayers) {
-  for (const auto backend : {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft}) {
+  for (const auto backend :
+       {MatrixBackend::torch, MatrixBackend::onednn, MatrixBackend::graft_float32_onednn_bfloat16}) {
     const BackendScope pin(backend);
     expect_group_equals_its_layers(torch::kFloat64, 1e-13);
     expect_group_equals_its_layers(torch::kFloat32, 1e-5);

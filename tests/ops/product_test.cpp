@@ -1,5 +1,5 @@
-#include "graft/ops/detail/product.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/detail/blocked_product.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <array>
 #include <cmath>
@@ -11,10 +11,10 @@
 
 namespace {
 
+using graft::Simd;
+using graft::SimdScope;
 using graft::detail::LowRankFactors;
 using graft::detail::matrix_product;
-using graft::detail::Simd;
-using graft::detail::SimdScope;
 
 enum class Lies { by_rows, by_columns, apart };  // how the elements of an operand lie in memory
 enum class Onto { nothing, row, matrix };        // what a product is added to

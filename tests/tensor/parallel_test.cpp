@@ -24,7 +24,7 @@ class Parallel : public testing::Test {
 TEST_F(Parallel, CoversTheRangeOnce) {
   for (const std::int64_t n : {0, 1, 2, 7, 1000}) {
     std::vector<int> visits(static_cast<std::size_t>(n));
-    graft::detail::parallel_for(n, 3, [&](std::int64_t first, std::int64_t last) {
+    graft::parallel_for(n, 3, [&](std::int64_t first, std::int64_t last) {
       for (std::int64_t i = first; i < last; ++i) ++visits[static_cast<std::size_t>(i)];
     });
     EXPECT_EQ(visits, std::vector<int>(visits.size(), 1)) << n;
@@ -34,7 +34,7 @@ TEST_F(Parallel, CoversTheRangeOnce) {
 TEST_F(Parallel, TasksRunOnceEach) {
   for (const std::int64_t n : {0, 1, 2, 7, 100}) {
     std::vector<std::atomic<int>> visits(static_cast<std::size_t>(n));
-    graft::detail::parallel_tasks(n, [&](std::int64_t i) { ++visits[static_cast<std::size_t>(i)]; });
+    graft::parallel_tasks(n, [&](std::int64_t i) { ++visits[static_cast<std::size_t>(i)]; });
     for (const auto& count : visits) EXPECT_EQ(count, 1) << n;
   }
 }
@@ -44,7 +44,7 @@ TEST_F(Parallel, UsesTheThreadsOfLibTorch) {
   std::mutex mutex;
   std::set<std::thread::id> threads;
   std::atomic<int> arrived = 0;
-  graft::detail::parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
+  graft::parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
     ++arrived;
     while (arrived < 2) std::this_thread::yield();  // for ever, if one thread took both pieces
     const std::lock_guard lock(mutex);
@@ -55,8 +55,8 @@ TEST_F(Parallel, UsesTheThreadsOfLibTorch) {
 
 TEST_F(Parallel, StaysOnItsThreadWithinAParallelRegion) {
   std::atomic<int> pieces = 0;
-  graft::detail::parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
-    graft::detail::parallel_for(100, 1, [&](std::int64_t first, std::int64_t last) {
+  graft::parallel_for(2, 1, [&](std::int64_t, std::int64_t) {
+    graft::parallel_for(100, 1, [&](std::int64_t first, std::int64_t last) {
       EXPECT_EQ(last - first, 100);
       ++pieces;
     });
@@ -65,10 +65,10 @@ TEST_F(Parallel, StaysOnItsThreadWithinAParallelRegion) {
 }
 
 TEST_F(Parallel, AnExceptionOfAPieceArrives) {
-  EXPECT_THROW(graft::detail::parallel_for(100, 1,
-                                           [](std::int64_t first, std::int64_t) {
-                                             if (first == 50) throw std::runtime_error("piece");
-                                           }),
+  EXPECT_THROW(graft::parallel_for(100, 1,
+                                   [](std::int64_t first, std::int64_t) {
+                                     if (first == 50) throw std::runtime_error("piece");
+                                   }),
                std::runtime_error);
 }
 

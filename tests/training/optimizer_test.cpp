@@ -1,5 +1,5 @@
 #include "graft/training/optimizer.hpp"
-#include "graft/ops/kernels/simd.hpp"
+#include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
@@ -121,10 +121,10 @@ NamedTensors train(std::vector<torch::Tensor>& parameters) {
   return optimizer.state();
 }
 
-class AdamWLevels : public testing::TestWithParam<detail::Simd> {};
+class AdamWLevels : public testing::TestWithParam<Simd> {};
 
 TEST_P(AdamWLevels, EqualsLibTorchsInFloat64) {
-  const detail::SimdScope level(GetParam());
+  const SimdScope level(GetParam());
   auto wide = parameters_of_all_sizes(torch::kDouble), narrow = parameters_of_all_sizes(torch::kDouble), plain = wide;
   for (auto& tensor : plain) tensor = tensor.detach().clone().requires_grad_(true);
   for (auto& tensor : narrow) tensor = tensor.detach().to(torch::kFloat).requires_grad_(true);
@@ -151,8 +151,7 @@ TEST_P(AdamWLevels, EqualsLibTorchsInFloat64) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Simd, AdamWLevels,
-                         testing::Values(detail::Simd::baseline, detail::Simd::avx2, detail::Simd::avx512));
+INSTANTIATE_TEST_SUITE_P(Simd, AdamWLevels, testing::Values(Simd::baseline, Simd::avx2, Simd::avx512));
 
 TEST(AdamW, HasTheSameBitsAtAnyNumberOfThreads) {
   const int before = at::get_num_threads();

@@ -53,7 +53,7 @@ class LayerAdapter : public torch::nn::Module {
   virtual torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const = 0;
 
   /// The same of the layer's bias, undefined if it has none. Throws StateError where one is needed.
-  virtual torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const;
+  GRAFT_INLINE virtual torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const;
 
   /// Whether it can be weighed and summed with others. An adapter that scales or replaces what the layer has cannot: it
   /// is chosen alone there, with weight 1.

@@ -1,6 +1,17 @@
 #pragma once
 
+#include <array>
+#include <string>
+#include <utility>
+
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/tanh.h>
+
+#include "graft/core/error.hpp"
 #include "graft/layers/activation.hpp"
+#include "graft/ops/gelu.hpp"
 
 namespace graft {
 
@@ -20,18 +31,18 @@ GRAFT_INLINE Activation activation_named(std::string_view name) {
   throw OptionError(message("activation ", quoted(name), " is not supported; choose one of ", known));
 }
 
-GRAFT_INLINE torch::Tensor activate(Activation activation, const torch::Tensor& x) {
+GRAFT_INLINE at::Tensor activate(Activation activation, const at::Tensor& x) {
   switch (activation) {
     case Activation::gelu:
       return graft::gelu(x);
     case Activation::gelu_tanh:
-      return torch::gelu(x, "tanh");
+      return at::gelu(x, "tanh");
     case Activation::relu:
-      return torch::relu(x);
+      return at::relu(x);
     case Activation::silu:
-      return torch::silu(x);
+      return at::silu(x);
     case Activation::tanh:
-      return torch::tanh(x);
+      return at::tanh(x);
   }
   throw OptionError("activation is none of the enumerators");
 }

@@ -1,15 +1,10 @@
 #pragma once
 
-#include <array>
-#include <string>
 #include <string_view>
-#include <utility>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/ops/gelu.hpp"
 
 namespace graft {
 
@@ -27,7 +22,7 @@ enum class Activation {
 Activation activation_named(std::string_view name);
 
 /// activation(x), element by element, in the shape and type of `x`.
-torch::Tensor activate(Activation activation, const torch::Tensor& x);
+at::Tensor activate(Activation activation, const at::Tensor& x);
 
 }  // namespace graft
 

@@ -1,8 +1,15 @@
 #pragma once
 
-#include "graft/layers/causal_attention.hpp"
+#include <vector>
 
-namespace graft::detail {
+#include <torch/nn/modules/linear.h>
+
+#include "graft/layers/causal_attention.hpp"
+#include "graft/ops/attention.hpp"
+#include "graft/ops/decoding.hpp"
+
+namespace graft {
+namespace detail {
 
 GRAFT_INLINE torch::Tensor attend_causally(const CausalAttentionOptions& options, const torch::Tensor& q,
                                            const torch::Tensor& k, const torch::Tensor& v, const DecoderInput& input,
@@ -13,9 +20,7 @@ GRAFT_INLINE torch::Tensor attend_causally(const CausalAttentionOptions& options
   return attention(q, k, v, input.offsets, attention_options).flatten(-2);
 }
 
-}  // namespace graft::detail
-
-namespace graft {
+}  // namespace detail
 
 GRAFT_INLINE CausalSelfAttentionImpl::CausalSelfAttentionImpl(const CausalAttentionOptions& options)
     : options_(options) {
@@ -39,19 +44,10 @@ GRAFT_INLINE torch::Tensor CausalSelfAttentionImpl::forward(const torch::Tensor&
     projected[1] = k_norm_(projected[1]);
   }
   const RotaryAngles& angles = options_.window > 0 ? input.window_angles : input.angles;
-  return o_proj_(detail::attend_causally(options_, rotate(projected[0], angles), rotate(projected[1], angles),
-                                         projected[2], input, is_training()));
-}
-
-GRAFT_INLINE torch::Tensor JointSelfAttentionImpl::forward(const torch::Tensor& x, const DecoderInput& input) {
-  const torch::Tensor joint = c_attn_(x).unflatten(-1, {3, options_.heads, options_.head_size});
-  return c_proj_(detail::attend_causally(options_, joint.select(1, 0), joint.select(1, 1), joint.select(1, 2), input,
+  const auto turned = [&](const torch::Tensor& x) { return rotate_pairs(x, angles.cos, angles.sin); };
+  return o_proj_(detail::attend_causally(options_, turned(projected[0]), turned(projected[1]), projected[2], input,
                                          is_training()));
 }
-
-}  // namespace graft
-
-namespace graft {
 
 GRAFT_INLINE JointSelfAttentionImpl::JointSelfAttentionImpl(const CausalAttentionOptions& options)
     : options_(options),
@@ -59,5 +55,11 @@ GRAFT_INLINE JointSelfAttentionImpl::JointSelfAttentionImpl(const CausalAttentio
                               Linear(torch::nn::LinearOptions(options.hidden, 3 * options.hidden).bias(options.bias)))),
       c_proj_(register_module(
           "c_proj", Linear(torch::nn::LinearOptions(options.hidden, options.hidden).bias(options.output_bias)))) {}
+
+GRAFT_INLINE torch::Tensor JointSelfAttentionImpl::forward(const torch::Tensor& x, const DecoderInput& input) {
+  const torch::Tensor joint = c_attn_(x).unflatten(-1, {3, options_.heads, options_.head_size});
+  return c_proj_(detail::attend_causally(options_, joint.select(1, 0), joint.select(1, 1), joint.select(1, 2), input,
+                                         is_training()));
+}
 
 }  // namespace graft

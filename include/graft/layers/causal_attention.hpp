@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
@@ -12,7 +11,6 @@
 #include "graft/layers/kv_cache.hpp"
 #include "graft/layers/rms_norm.hpp"
 #include "graft/layers/rotary.hpp"
-#include "graft/ops/attention.hpp"
 
 namespace graft {
 
@@ -71,13 +69,6 @@ class JointSelfAttentionImpl : public torch::nn::Module {
   Linear c_attn_{nullptr}, c_proj_{nullptr};
 };
 TORCH_MODULE(JointSelfAttention);
-
-namespace detail {
-
-torch::Tensor attend_causally(const CausalAttentionOptions& options, const torch::Tensor& q, const torch::Tensor& k,
-                              const torch::Tensor& v, const DecoderInput& input, bool training);
-
-}  // namespace detail
 
 }  // namespace graft
 

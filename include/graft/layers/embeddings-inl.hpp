@@ -1,6 +1,10 @@
 #pragma once
 
+#include <torch/nn/modules/normalization.h>
+
+#include "graft/layers/add_norm.hpp"
 #include "graft/layers/embeddings.hpp"
+#include "graft/ops/dropout.hpp"
 
 namespace graft {
 
@@ -17,15 +21,14 @@ GRAFT_INLINE TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptio
     types_ =
         register_module("token_type_embeddings", Embedding(torch::nn::EmbeddingOptions(options.types, options.hidden)));
   }
-  norm_ = register_module("LayerNorm",
-                          torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.hidden}).eps(options.eps)));
+  norm_ = register_module("LayerNorm", detail::make_layer_norm(options.hidden, options.eps));
 }
 
 GRAFT_INLINE torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
                                                         const torch::Tensor& positions) {
   const torch::Tensor words = words_(ids);
   const torch::Tensor sum = (types_ ? words + types_(type_ids) : words) + positions_(positions);
-  return dropout(norm_(sum), is_training() ? dropout_ : 0.0);
+  return dropout(norm_->forward(sum), is_training() ? dropout_ : 0.0);
 }
 
 }  // namespace graft

@@ -1,15 +1,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/ops/dropout.hpp"
+
+namespace torch::nn {
+class LayerNormImpl;
+}
 
 namespace graft {
 
@@ -41,7 +44,7 @@ class TokenEmbeddingsImpl : public torch::nn::Module {
 
  private:
   Embedding words_, positions_, types_{nullptr};
-  torch::nn::LayerNorm norm_{nullptr};
+  std::shared_ptr<torch::nn::LayerNormImpl> norm_;
   double dropout_;
 };
 TORCH_MODULE(TokenEmbeddings);

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/layers/activation.hpp"
 
 namespace graft {
@@ -17,16 +17,8 @@ namespace graft {
 /// Source: Shazeer, GLU variants improve transformer, arXiv:2002.05202.
 class GatedFeedForwardImpl : public torch::nn::Module {
  public:
-  GatedFeedForwardImpl(std::int64_t hidden, std::int64_t intermediate, Activation activation, bool bias)
-      : gate_(register_module("gate_proj", Linear(torch::nn::LinearOptions(hidden, intermediate).bias(bias)))),
-        up_(register_module("up_proj", Linear(torch::nn::LinearOptions(hidden, intermediate).bias(bias)))),
-        down_(register_module("down_proj", Linear(torch::nn::LinearOptions(intermediate, hidden).bias(bias)))),
-        activation_(activation) {}
-
-  torch::Tensor forward(const torch::Tensor& x) {
-    const std::vector<torch::Tensor> both = forward_together(x, gate_, up_);
-    return down_(activate(activation_, both[0]) * both[1]);
-  }
+  GatedFeedForwardImpl(std::int64_t hidden, std::int64_t intermediate, Activation activation, bool bias);
+  torch::Tensor forward(const torch::Tensor& x);
 
  private:
   Linear gate_, up_, down_;
@@ -35,3 +27,7 @@ class GatedFeedForwardImpl : public torch::nn::Module {
 TORCH_MODULE(GatedFeedForward);
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/layers/gated_feed_forward-inl.hpp"
+#endif

@@ -1,5 +1,11 @@
 #pragma once
 
+#include <torch/nn/init.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
 #include "graft/layers/init.hpp"
 
 namespace graft {

@@ -1,12 +1,10 @@
 #pragma once
 
-#include <torch/nn/init.h>
-#include <torch/nn/module.h>
-#include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
-#include <torch/nn/modules/normalization.h>
-
 #include "graft/core/mode.hpp"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace graft {
 

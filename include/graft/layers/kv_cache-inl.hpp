@@ -1,8 +1,30 @@
 #pragma once
 
+#include <algorithm>
+#include <cstring>
+
+#include <torch/types.h>
+
+#include "graft/core/error.hpp"
 #include "graft/layers/kv_cache.hpp"
+#include "graft/ops/cached_attention.hpp"
 
 namespace graft {
+
+GRAFT_INLINE KvCache::KvCache(std::int64_t sequences, std::int64_t layers, std::int64_t rows)
+    : layers_(static_cast<std::size_t>(std::max<std::int64_t>(layers, 0))), rows_(rows) {
+  if (sequences < 1 || layers < 1 || rows < 0)
+    throw OptionError(message("a cache of ", sequences, " sequences, ", layers, " layers and ", rows,
+                              " rows; choose at least one sequence and layer, and no negative number of rows"));
+  lengths_ = torch::zeros({sequences}, torch::kInt64);
+  after_ = lengths_.clone();
+}
+
+GRAFT_INLINE std::int64_t KvCache::checked(std::int64_t n) const {
+  if (n < 0 || n >= sequences())
+    throw OptionError(message("sequence ", n, " of a cache for ", sequences(), "; choose 0 to ", sequences() - 1));
+  return n;
+}
 
 GRAFT_INLINE void KvCache::truncate(std::int64_t n, std::int64_t length) {
   std::int64_t& held = lengths_.data_ptr<std::int64_t>()[checked(n)];
@@ -65,8 +87,8 @@ GRAFT_INLINE void KvCache::store(torch::Tensor& to, const torch::Tensor& from, c
 }
 
 GRAFT_INLINE torch::Tensor KvCache::attend(std::int64_t layer, const torch::Tensor& q, const torch::Tensor& k,
-                                     const torch::Tensor& v, const torch::Tensor& offsets,
-                                     const AttentionOptions& options) {
+                                           const torch::Tensor& v, const torch::Tensor& offsets,
+                                           const AttentionOptions& options) {
   const torch::NoGradGuard no_grad;
   Layer& kept = layers_.at(static_cast<std::size_t>(layer));
   reserve(kept, k);

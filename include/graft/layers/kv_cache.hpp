@@ -1,16 +1,12 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/ops/attention.hpp"
-#include "graft/ops/cached_attention.hpp"
 
 namespace graft {
 
@@ -22,14 +18,8 @@ namespace graft {
 class KvCache {
  public:
   /// For `sequences` sequences of a model with `layers` layers, with room for `rows` tokens each at first.
-  KvCache(std::int64_t sequences, std::int64_t layers, std::int64_t rows = 0)
-      : layers_(static_cast<std::size_t>(std::max<std::int64_t>(layers, 0))), rows_(rows) {
-    if (sequences < 1 || layers < 1 || rows < 0)
-      throw OptionError(message("a cache of ", sequences, " sequences, ", layers, " layers and ", rows,
-                                " rows; choose at least one sequence and layer, and no negative number of rows"));
-    lengths_ = torch::zeros({sequences}, torch::kInt64);
-    after_ = lengths_.clone();
-  }
+  /// Throws OptionError for fewer than one sequence or layer, or a negative number of rows.
+  KvCache(std::int64_t sequences, std::int64_t layers, std::int64_t rows = 0);
 
   std::int64_t sequences() const { return lengths_.size(0); }
   std::int64_t layers() const { return static_cast<std::int64_t>(layers_.size()); }
@@ -46,35 +36,31 @@ class KvCache {
   // What a model calls, in this order: begin(), attend() once in each layer, commit(). Without commit() nothing counts.
 
   /// New tokens, by `offsets` [N + 1]; some sequences may have none.
-  void begin(const torch::Tensor& offsets);
+  void begin(const at::Tensor& offsets);
 
   /// Keeps the new tokens' keys and values [T, G, d] of layer `layer`, and gives the attention of q [T, H, d] to all
   /// that its sequences hold. Causal whatever `options` says.
-  torch::Tensor attend(std::int64_t layer, const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                       const torch::Tensor& offsets, const AttentionOptions& options);
+  at::Tensor attend(std::int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                    const at::Tensor& offsets, const AttentionOptions& options);
 
   void commit() { lengths_.copy_(after_); }
 
   /// Positions of the new tokens: `positions` counted from 0 in each sequence, behind what the sequence holds.
-  torch::Tensor shifted(const torch::Tensor& positions, const torch::Tensor& offsets) const;
+  at::Tensor shifted(const at::Tensor& positions, const at::Tensor& offsets) const;
 
  private:
   struct Layer {
-    torch::Tensor keys, values;  // [N, G, rows, d]
+    at::Tensor keys, values;  // [N, G, rows, d]
   };
 
-  std::int64_t checked(std::int64_t n) const {
-    if (n < 0 || n >= sequences())
-      throw OptionError(message("sequence ", n, " of a cache for ", sequences(), "; choose 0 to ", sequences() - 1));
-    return n;
-  }
-  void reserve(Layer& layer, const torch::Tensor& k);
-  void store(torch::Tensor& to, const torch::Tensor& from, const torch::Tensor& offsets);
+  std::int64_t checked(std::int64_t n) const;
+  void reserve(Layer& layer, const at::Tensor& k);
+  void store(at::Tensor& to, const at::Tensor& from, const at::Tensor& offsets);
 
   std::vector<Layer> layers_;
   std::int64_t rows_;
-  torch::Tensor lengths_, after_;  // [N] int64: before and with the new tokens
-  bool empty_ = true;              // before the new tokens
+  at::Tensor lengths_, after_;  // [N] int64: before and with the new tokens
+  bool empty_ = true;           // before the new tokens
 };
 
 }  // namespace graft

@@ -1,16 +1,37 @@
 #pragma once
 
+#include <optional>
+#include <vector>
+
+#include <torch/types.h>
+
 #include "graft/layers/pooling.hpp"
 
-namespace graft::detail {
+namespace graft {
+namespace detail {
+
+struct TokenSums {
+  torch::Tensor sequence;  ///< [T]: the sequence of each token
+  torch::Tensor lengths;   ///< [N]
+
+  TokenSums(const torch::Tensor& hidden, const torch::Tensor& offsets)
+      : sequence(), lengths(offsets.diff().to(hidden.device())) {
+    sequence = torch::repeat_interleave(lengths, /*output_size=*/std::optional(hidden.size(0)));
+  }
+
+  /// rows [T, ...] -> [N, ...]
+  torch::Tensor operator()(const torch::Tensor& rows) const {
+    auto shape = rows.sizes().vec();
+    shape[0] = lengths.size(0);
+    return torch::zeros(shape, rows.options()).index_add(0, sequence, rows);
+  }
+};
 
 GRAFT_INLINE torch::Tensor at_least_float(const torch::Tensor& hidden) {
   return hidden.to(hidden.scalar_type() == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32);
 }
 
-}  // namespace graft::detail
-
-namespace graft {
+}  // namespace detail
 
 GRAFT_INLINE torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets) {
   return hidden.index_select(0, offsets.slice(0, 0, offsets.size(0) - 1).to(hidden.device()));

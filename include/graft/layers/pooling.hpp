@@ -1,10 +1,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <vector>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "graft/core/mode.hpp"
 
@@ -14,46 +12,22 @@ namespace graft {
 // wider. `offsets` may lie on another device than `hidden`; every sequence must have a token.
 
 /// The first token.
-torch::Tensor first_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+at::Tensor first_tokens(const at::Tensor& hidden, const at::Tensor& offsets);
 
 /// The last token.
-torch::Tensor last_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+at::Tensor last_tokens(const at::Tensor& hidden, const at::Tensor& offsets);
 
 /// The largest value of each column.
-torch::Tensor max_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+at::Tensor max_tokens(const at::Tensor& hidden, const at::Tensor& offsets);
 
 /// The mean over the tokens.
-torch::Tensor mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+at::Tensor mean_tokens(const at::Tensor& hidden, const at::Tensor& offsets);
 
 /// The sum over the tokens, divided by the square root of their number.
-torch::Tensor mean_sqrt_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets);
+at::Tensor mean_sqrt_tokens(const at::Tensor& hidden, const at::Tensor& offsets);
 
 /// The mean in which the token at place i, the first being 0, weighs `first_weight` + i.
-torch::Tensor weighted_mean_tokens(const torch::Tensor& hidden, const torch::Tensor& offsets,
-                                   std::int64_t first_weight = 1);
-
-namespace detail {
-
-struct TokenSums {
-  torch::Tensor sequence;  ///< [T]: the sequence of each token
-  torch::Tensor lengths;   ///< [N]
-
-  TokenSums(const torch::Tensor& hidden, const torch::Tensor& offsets)
-      : sequence(), lengths(offsets.diff().to(hidden.device())) {
-    sequence = torch::repeat_interleave(lengths, /*output_size=*/std::optional(hidden.size(0)));
-  }
-
-  /// rows [T, ...] -> [N, ...]
-  torch::Tensor operator()(const torch::Tensor& rows) const {
-    auto shape = rows.sizes().vec();
-    shape[0] = lengths.size(0);
-    return torch::zeros(shape, rows.options()).index_add(0, sequence, rows);
-  }
-};
-
-torch::Tensor at_least_float(const torch::Tensor& hidden);
-
-}  // namespace detail
+at::Tensor weighted_mean_tokens(const at::Tensor& hidden, const at::Tensor& offsets, std::int64_t first_weight = 1);
 
 }  // namespace graft
 

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
+#include <torch/types.h>
+
 #include "graft/layers/relative_position.hpp"
 
 namespace graft {

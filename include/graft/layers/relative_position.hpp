@@ -1,10 +1,8 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <vector>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "graft/core/mode.hpp"
 
@@ -16,7 +14,7 @@ namespace graft {
 /// Half of the buckets are for keys behind the query. Of either half, eight hold the distances 0 to 7, one each, and
 /// the next eight what follows, each to sqrt(2) times the distance of the one before; the last holds all from 91 on.
 /// `reach`, R, is at least 1. Source: Raffel et al., T5, arXiv:1910.10683, section 2.1, and its published code.
-torch::Tensor relative_position_buckets(std::int64_t reach);
+at::Tensor relative_position_buckets(std::int64_t reach);
 
 }  // namespace graft
 

@@ -4,7 +4,6 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
-#include <torch/types.h>
 
 #include "graft/ops/decoding.hpp"
 

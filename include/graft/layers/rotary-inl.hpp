@@ -1,16 +1,12 @@
 #pragma once
 
+#include <numbers>
+
+#include <torch/types.h>
+
 #include "graft/layers/rotary.hpp"
 
 namespace graft {
-
-GRAFT_INLINE bool RotaryOptions::operator==(const RotaryOptions& other) const {
-  if (theta != other.theta || factor != other.factor || llama3.has_value() != other.llama3.has_value()) return false;
-  return !llama3 ||
-         (llama3->factor == other.llama3->factor && llama3->low_freq_factor == other.llama3->low_freq_factor &&
-          llama3->high_freq_factor == other.llama3->high_freq_factor &&
-          llama3->original_max_position_embeddings == other.llama3->original_max_position_embeddings);
-}
 
 GRAFT_INLINE torch::Tensor rotary_frequencies(std::int64_t head_size, const RotaryOptions& options) {
   const torch::Tensor exponents = torch::arange(0, head_size, 2, torch::kInt64).to(torch::kFloat32) / head_size;
@@ -30,15 +26,11 @@ GRAFT_INLINE torch::Tensor rotary_frequencies(std::int64_t head_size, const Rota
 }
 
 GRAFT_INLINE RotaryAngles rotary_angles(const torch::Tensor& positions, std::int64_t head_size,
-                                        const RotaryOptions& options, torch::ScalarType type) {
+                                        const RotaryOptions& options, c10::ScalarType type) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor turns = rotary_frequencies(head_size, options).to(positions.device());
   const torch::Tensor angles = positions.to(torch::kFloat32).unsqueeze(1) * turns;
   return {angles.cos().unsqueeze(1).to(type), angles.sin().unsqueeze(1).to(type)};
-}
-
-GRAFT_INLINE torch::Tensor rotate(const torch::Tensor& x, const RotaryAngles& angles) {
-  return rotate_pairs(x, angles.cos, angles.sin);
 }
 
 }  // namespace graft

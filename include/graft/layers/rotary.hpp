@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <numbers>
 #include <optional>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
 #include "graft/core/mode.hpp"
-#include "graft/ops/decoding.hpp"
 
 namespace graft {
 
@@ -19,6 +17,8 @@ struct Llama3Stretch {
   double low_freq_factor = 1.0;
   double high_freq_factor = 4.0;  ///< above low_freq_factor
   std::int64_t original_max_position_embeddings = 8192;
+
+  bool operator==(const Llama3Stretch&) const = default;
 };
 
 /// How fast positions turn the pairs of a head. Source: Su et al., RoFormer, arXiv:2104.09864.
@@ -27,24 +27,21 @@ struct RotaryOptions {
   double factor = 1.0;     ///< all turns are slowed by it ("linear" scaling)
   std::optional<Llama3Stretch> llama3{};
 
-  bool operator==(const RotaryOptions&) const;
+  bool operator==(const RotaryOptions&) const = default;
 };
 
 /// Radians a token for each of the `head_size` / 2 pairs, [d / 2] in float32, rounded step by step as in transformers:
 /// at a position of thousands the last bit of a frequency shows.
-torch::Tensor rotary_frequencies(std::int64_t head_size, const RotaryOptions& options);
+at::Tensor rotary_frequencies(std::int64_t head_size, const RotaryOptions& options);
 
-/// Cosines and sines of each token's angles, [T, 1, d / 2], in the type of what they turn.
+/// Cosines and sines of each token's angles, [T, 1, d / 2], in the type of what rotate_pairs() turns by them.
 struct RotaryAngles {
-  torch::Tensor cos, sin;
+  at::Tensor cos, sin;
 };
 
 /// Angles of `positions` [T] int64, taken in float32.
-RotaryAngles rotary_angles(const torch::Tensor& positions, std::int64_t head_size, const RotaryOptions& options,
-                           torch::ScalarType type);
-
-/// Turns the pairs (i, i + d / 2) of every head:  x [T, H, d] -> [T, H, d].
-torch::Tensor rotate(const torch::Tensor& x, const RotaryAngles& angles);
+RotaryAngles rotary_angles(const at::Tensor& positions, std::int64_t head_size, const RotaryOptions& options,
+                           c10::ScalarType type);
 
 }  // namespace graft
 

@@ -4,55 +4,33 @@
 #include <array>
 #include <cmath>
 #include <string_view>
-#include <utility>
 
 #include <nlohmann/json.hpp>
 
+#include "graft/layers/activation.hpp"
 #include "graft/models/bert_config.hpp"
 #include "graft/models/detail/encoder_fields.hpp"
 
 namespace graft {
 namespace detail {
 
-struct SizeField {
-  std::string_view name;
-  std::int64_t BertConfig::*member;
-  std::int64_t max;
-};
+inline constexpr std::array<std::string_view, 2> bert_families{"bert", "roberta"};
+inline constexpr std::array<std::string_view, 3> problem_types{"regression", "single_label_classification",
+                                                               "multi_label_classification"};
 
-/// Limits that no real model reaches and that keep every product of two below 2^63.
-inline constexpr std::array<SizeField, 7> size_fields{{
-    {"vocab_size", &BertConfig::vocab_size, std::int64_t{1} << 24},
-    {"hidden_size", &BertConfig::hidden_size, max_config_size},
-    {"num_hidden_layers", &BertConfig::num_hidden_layers, 1024},
-    {"num_attention_heads", &BertConfig::num_attention_heads, max_config_size},
-    {"intermediate_size", &BertConfig::intermediate_size, max_config_size},
-    {"max_position_embeddings", &BertConfig::max_position_embeddings, std::int64_t{1} << 22},
-    {"type_vocab_size", &BertConfig::type_vocab_size, max_config_size},
-}};
-
-GRAFT_INLINE void require_fields(const JsonFields& fields) {
-  std::string missing;
-  const auto require = [&](std::string_view name) {
-    if (!fields.has(name)) missing += (missing.empty() ? "" : ", ") + quoted(name);
-  };
-  require("model_type");
-  for (const SizeField& field : size_fields) require(field.name);
-  require("hidden_act");
-  if (!missing.empty())
-    throw FormatError(
-        message(fields.where(), ": missing ", missing, "; is this the config.json of a BERT or RoBERTa?"));
+template <std::size_t n>
+bool is_one_of(const std::array<std::string_view, n>& names, std::string_view name) {
+  return std::ranges::find(names, name) != names.end();
 }
 
 /// Settings of transformers that change the result and that graft's encoder does not have.
-GRAFT_INLINE void refuse_unsupported(const JsonFields& fields) {
+GRAFT_INLINE void refuse_unsupported_bert(const JsonFields& fields) {
   if (const std::string type = fields.text("position_embedding_type", "absolute"); type != "absolute")
     fields.fail("position_embedding_type", "\"absolute\"; graft has no other");
   for (const auto* name : {"is_decoder", "add_cross_attention", "is_encoder_decoder"})
     if (fields.boolean(name, false)) fields.fail(name, "false; graft's BERT is an encoder");
   if (fields.has("pruned_heads") && !fields.value("pruned_heads").empty())
     fields.fail("pruned_heads", "empty; graft does not prune heads");
-  refuse_unsupported_encoder(fields);
 }
 
 /// The labels in the order of their ids, from id2label, label2id or num_labels, which must not contradict each other.
@@ -99,30 +77,20 @@ GRAFT_INLINE std::vector<std::string> read_labels(const JsonFields& fields) {
   return labels;
 }
 
-inline constexpr std::array<std::string_view, 3> problem_types{"regression", "single_label_classification",
-                                                               "multi_label_classification"};
-
-GRAFT_INLINE std::string comma_separated(const auto& names) {
-  std::string text;
-  for (const std::string_view name : names) text += (text.empty() ? "" : ", ") + std::string(name);
-  return text;
-}
-
 /// What is wrong with the numbers of `config`, or nothing.
 GRAFT_INLINE std::string fault_of(const BertConfig& config) {
-  if (config.model_type != "bert" && config.model_type != "roberta")
-    return message("model_type is ", quoted(config.model_type), "; choose bert or roberta");
-  for (const SizeField& field : size_fields) {
-    const std::int64_t value = config.*field.member;
-    if (value < 1 || value > field.max) return message(field.name, " is ", value, "; choose 1 to ", field.max);
-  }
-  if (const std::string fault = encoder_fault(config); !fault.empty()) return fault;
-  if (const double dropout = config.head_dropout(); !(dropout >= 0.0 && dropout < 1.0))
-    return message("dropout is ", dropout, "; choose 0 to below 1");
-  if (config.pad_token_id && (*config.pad_token_id < 0 || *config.pad_token_id >= config.vocab_size))
-    return message("pad_token_id is ", *config.pad_token_id, ", but vocab_size is ", config.vocab_size);
-  if (config.is_roberta() && !config.pad_token_id)
+  if (!is_one_of(bert_families, config.model_type))
+    return message("model_type is ", quoted(config.model_type), "; choose ", alternatives(bert_families, false));
+  if (const std::string fault = encoder_fault(config, /*padding=*/false); !fault.empty()) return fault;
+  if (config.type_vocab_size < 1 || config.type_vocab_size > max_config_size)
+    return message("type_vocab_size is ", config.type_vocab_size, "; choose 1 to ", max_config_size);
+  if (const std::string fault = dropout_fault({config.head_dropout()}); !fault.empty()) return fault;
+  if (config.pad_token_id) {
+    if (const std::string fault = id_fault("pad_token_id", *config.pad_token_id, config.vocab_size); !fault.empty())
+      return fault;
+  } else if (config.is_roberta()) {
     return "pad_token_id is not set; RoBERTa counts its positions from there";
+  }
   if (config.max_tokens() < 1)
     return message("max_position_embeddings is ", config.max_position_embeddings,
                    ", which leaves no room for RoBERTa's positions; they start at ", *config.pad_token_id + 1);
@@ -132,8 +100,8 @@ GRAFT_INLINE std::string fault_of(const BertConfig& config) {
   std::ranges::sort(labels);
   if (const auto twice = std::ranges::adjacent_find(labels); twice != labels.end())
     return message("label ", quoted(*twice), " has two ids");
-  if (config.problem_type && std::ranges::find(problem_types, *config.problem_type) == problem_types.end())
-    return message("problem_type is ", quoted(*config.problem_type), "; choose ", comma_separated(problem_types));
+  if (config.problem_type && !is_one_of(problem_types, *config.problem_type))
+    return message("problem_type is ", quoted(*config.problem_type), "; choose ", alternatives(problem_types, false));
   return {};
 }
 
@@ -141,48 +109,43 @@ GRAFT_INLINE std::string fault_of(const BertConfig& config) {
 
 GRAFT_INLINE BertConfig BertConfig::from_json(const Json& json, const std::string& where) {
   const JsonFields fields(json, where);
-  detail::require_fields(fields);
-  detail::refuse_unsupported(fields);
+  std::vector<std::string_view> required{"model_type"};
+  for (const detail::EncoderSize& size : detail::encoder_sizes) required.push_back(size.name);
+  required.insert(required.end(), {"type_vocab_size", "hidden_act"});
+  detail::require_fields(fields, required, "a BERT or RoBERTa");
+  detail::refuse_unsupported_bert(fields);
 
   BertConfig config;
   config.model_type = fields.text("model_type");
-  if (config.model_type != "bert" && config.model_type != "roberta")
-    fields.fail("model_type", "\"bert\" or \"roberta\"");
-  for (const detail::SizeField& field : detail::size_fields)
-    config.*field.member = fields.integer(field.name, 1, field.max);
-  detail::read_encoder_fields(fields, config);
+  if (!detail::is_one_of(detail::bert_families, config.model_type))
+    fields.fail("model_type", detail::alternatives(detail::bert_families, true));
+  detail::read_encoder(fields, config, /*padding=*/false);
+  config.type_vocab_size = fields.integer("type_vocab_size", 1, detail::max_config_size);
   if (fields.has("classifier_dropout"))
     config.classifier_dropout = fields.number("classifier_dropout", 0, std::nextafter(1.0, 0.0));
   if (fields.has("pad_token_id")) {
     config.pad_token_id = fields.integer("pad_token_id", 0, config.vocab_size - 1);
-  } else if (json.contains("pad_token_id") && !config.is_roberta()) {
-    config.pad_token_id.reset();  // null: no padding row
   } else if (config.is_roberta()) {
     config.pad_token_id = 1;
+  } else if (json.contains("pad_token_id")) {
+    config.pad_token_id.reset();  // null: no padding row
   }
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
   config.labels = detail::read_labels(fields);
   if (fields.has("problem_type")) {
     config.problem_type = fields.text("problem_type");
-    if (std::ranges::find(detail::problem_types, *config.problem_type) == detail::problem_types.end())
-      fields.fail("problem_type", detail::comma_separated(detail::problem_types));
+    if (!detail::is_one_of(detail::problem_types, *config.problem_type))
+      fields.fail("problem_type", detail::alternatives(detail::problem_types, false));
   }
-  const Json known = config.to_json("", "");
-  config.other = json;
-  for (const auto& [name, value] : known.items()) config.other.erase(name);
-  config.other.erase("torch_dtype");  // the older name of dtype
-  config.other.erase("num_labels");   // implied by id2label
-  if (const std::string fault = detail::fault_of(config); !fault.empty()) throw FormatError(where + ": " + fault);
+  config.other = detail::other_fields(json, config.to_json("", ""), {"num_labels"});  // implied by id2label
+  detail::refuse_fault(detail::fault_of(config), where);
   return config;
 }
 
 GRAFT_INLINE Json BertConfig::to_json(const std::string& architecture, const std::string& dtype) const {
-  Json json = other;
-  json["architectures"] = Json::array({architecture});
-  json["dtype"] = dtype;
-  json["model_type"] = model_type;
-  for (const detail::SizeField& field : detail::size_fields) json[std::string(field.name)] = this->*field.member;
-  detail::write_encoder_fields(*this, json);
+  Json json = detail::config_json(other, architecture, dtype, model_type);
+  detail::write_encoder(*this, json);
+  json["type_vocab_size"] = type_vocab_size;
   json["classifier_dropout"] = classifier_dropout ? Json(*classifier_dropout) : Json();
   json["pad_token_id"] = pad_token_id ? Json(*pad_token_id) : Json();
   json["tie_word_embeddings"] = tie_word_embeddings;
@@ -205,19 +168,14 @@ GRAFT_INLINE std::string BertConfig::class_name(const std::string& bert_name) co
   return (is_roberta() ? "Roberta" : "Bert") + bert_name.substr(std::string_view("Bert").size());
 }
 
-GRAFT_INLINE const std::vector<std::string>& BertConfig::head_names() {
-  static const std::vector<std::string> names{"pooler",          "classifier",           "qa_outputs",
-                                              "cls.predictions", "cls.seq_relationship", "lm_head"};
-  return names;
-}
-
-GRAFT_INLINE const std::vector<std::pair<std::string, std::string>>& BertConfig::tied_names() {
-  static const std::vector<std::pair<std::string, std::string>> names{
-      {"cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"},
-      {"cls.predictions.decoder.bias", "cls.predictions.bias"},
-      {"lm_head.decoder.weight", "embeddings.word_embeddings.weight"},
-      {"lm_head.decoder.bias", "lm_head.bias"}};
-  return names;
+GRAFT_INLINE WeightNames BertConfig::weight_names() const {
+  return {.base = base_name(),
+          .heads = {"pooler", "classifier", "qa_outputs", "cls.predictions", "cls.seq_relationship", "lm_head"},
+          .tied = {{"cls.predictions.decoder.weight", "embeddings.word_embeddings.weight"},
+                   {"cls.predictions.decoder.bias", "cls.predictions.bias"},
+                   {"lm_head.decoder.weight", "embeddings.word_embeddings.weight"},
+                   {"lm_head.decoder.bias", "lm_head.bias"}},
+          .buffers = {"embeddings.position_ids", "embeddings.token_type_ids"}};
 }
 
 }  // namespace graft

@@ -3,14 +3,14 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/layers/activation.hpp"
+#include "graft/models/encoder_config.hpp"
+#include "graft/models/family.hpp"
 
 namespace graft {
 
@@ -18,29 +18,14 @@ namespace graft {
 ///
 /// The two differ in where positions start, in the names of the heads and in the classification head; `model_type` says
 /// which it is, everything else is shared. A struct filled in by hand is checked by the model that takes it.
-struct BertConfig {
+struct BertConfig : EncoderConfig {
   std::string model_type = "bert";  ///< "bert" or "roberta"
-  std::int64_t vocab_size = 30522;
-  std::int64_t hidden_size = 768;  ///< D, a multiple of num_attention_heads
-  std::int64_t num_hidden_layers = 12;
-  std::int64_t num_attention_heads = 12;
-  std::int64_t intermediate_size = 3072;
-  std::int64_t max_position_embeddings =
-      512;  ///< rows of the table; RoBERTa's longest text is pad_token_id + 1 shorter
   std::int64_t type_vocab_size = 2;
-  std::string hidden_act = "gelu";   ///< as activation_named() takes it
-  double hidden_dropout_prob = 0.1;  ///< all dropouts lie in [0, 1)
-  double attention_probs_dropout_prob = 0.1;
-  std::optional<double> classifier_dropout{};  ///< before a head; hidden_dropout_prob if not set
-  double layer_norm_eps = 1e-12;
-  double initializer_range = 0.02;               ///< standard deviation of fresh weights
+  std::optional<double> classifier_dropout{};    ///< before a head; hidden_dropout_prob if not set
   std::optional<std::int64_t> pad_token_id = 0;  ///< its embedding is never trained; RoBERTa counts positions from it
   bool tie_word_embeddings = true;               ///< whether a masked language model decodes with the word embeddings
   std::vector<std::string> labels{"LABEL_0", "LABEL_1"};  ///< what a classifier's outputs mean, in their order
   std::optional<std::string> problem_type{};  ///< regression, single_label_classification or multi_label_classification
-
-  /// Fields of the file that change nothing here (`_name_or_path`, `eos_token_id`, ...), kept for saving.
-  Json other = Json::object();
 
   /// Reads a config.json. `where` names it in errors. The sizes and hidden_act must be there; the rest has the defaults
   /// above (pad_token_id 1 for RoBERTa). Throws FormatError: missing fields, all at once; a value outside its range
@@ -63,19 +48,11 @@ struct BertConfig {
     return max_position_embeddings - (is_roberta() ? pad_token_id.value_or(0) + 1 : 0);
   }
 
-  // What models/load.hpp asks of a configuration.
   /// Name of the encoder inside a model with a head: "bert" or "roberta".
   const std::string& base_name() const { return model_type; }
   /// "BertForX" as RoBERTa calls it, if it is one.
   std::string class_name(const std::string& bert_name) const;
-  /// Modules (encoder's name left out) that one task has and another has not.
-  static const std::vector<std::string>& head_names();
-  /// Names under which a file may hold a copy of a weight that the model ties to another: {copy, its original}.
-  static const std::vector<std::pair<std::string, std::string>>& tied_names();
-  /// Tensors of files that are no weights, by their name without the encoder's.
-  static bool is_buffer(std::string_view name) {
-    return name == "embeddings.position_ids" || name == "embeddings.token_type_ids";
-  }
+  WeightNames weight_names() const;
 };
 
 }  // namespace graft

@@ -3,25 +3,22 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/layers/activation.hpp"
 #include "graft/layers/rotary.hpp"
+#include "graft/models/causal_family.hpp"
+#include "graft/models/family.hpp"
 
 namespace graft {
 
 /// The sizes and settings of a causal language model, named as in Llama's config.json, whatever its family calls them.
 ///
-/// What a family always has follows from `model_type`: GPT-2 its table of positions, its norms and its joint
-/// projection; Qwen 3 and Gemma 3 a norm on queries and keys; Gemma 3 norms on both sides of each half of a layer, norm
-/// weights that count from one, and embeddings times sqrt(hidden_size). A struct filled in by hand is checked by the
-/// model that takes it.
+/// What a family always has follows from `model_type`: family() gives its row of causal_families. A struct filled in by
+/// hand is checked by the model that takes it.
 struct CausalConfig {
   std::string model_type = "llama";  ///< llama, qwen2, qwen3, gemma3_text or gpt2
   std::int64_t vocab_size = 32000;
@@ -52,8 +49,8 @@ struct CausalConfig {
   std::optional<std::int32_t> bos_token_id{};
   std::vector<std::int32_t> eos_token_ids{};  ///< what ends a text: none, one or several
 
-  /// Fields of the file that change nothing here (`use_cache`, `transformers_version`, ...), kept for saving.
-  Json other = Json::object();
+  /// Fields of the file that change nothing here (`use_cache`, `transformers_version`, ...), kept for saving: JSON.
+  std::string other = "{}";
 
   /// Reads a config.json, in today's form or with the older names of rotary settings. `where` names it in errors.
   /// Throws FormatError: missing sizes, all at once; a value outside its range; a setting that graft does not have:
@@ -68,9 +65,8 @@ struct CausalConfig {
   /// positions.
   void check() const;
 
-  bool is_gpt2() const { return model_type == "gpt2"; }
-  bool is_gemma() const { return model_type == "gemma3_text"; }
-  bool has_qk_norm() const { return is_gemma() || model_type == "qwen3"; }
+  /// Throws OptionError if model_type is none of causal_families.
+  const CausalFamily& family() const;
 
   /// The window of layer `layer`; 0 if it sees everything.
   std::int64_t window(std::int64_t layer) const {
@@ -81,19 +77,10 @@ struct CausalConfig {
   double scale(std::int64_t layer) const;
 
   /// What transformers calls the model: LlamaForCausalLM, GPT2LMHeadModel, ...
-  std::string class_name() const;
-
-  // What models/load.hpp asks of a configuration.
+  std::string class_name() const { return std::string(family().class_name); }
   /// Name of the decoder inside the model: "model", or GPT-2's "transformer".
-  std::string base_name() const { return is_gpt2() ? "transformer" : "model"; }
-  /// Modules that one task has and another has not: none, since a language model's head is its own.
-  static const std::vector<std::string>& head_names();
-  /// {copy, its original}, as files may hold both.
-  std::vector<std::pair<std::string, std::string>> tied_names() const;
-  /// Tensors of files that are no weights: masks and frequencies, by their name without the decoder's.
-  static bool is_buffer(std::string_view name);
-  /// Whether files hold this weight as [in, out].
-  bool is_transposed(std::string_view name) const;
+  std::string base_name() const { return std::string(family().base); }
+  WeightNames weight_names() const;
 };
 
 }  // namespace graft

@@ -4,6 +4,10 @@
 #include <utility>
 #include <vector>
 
+#include <torch/nn/modules/normalization.h>
+
+#include "graft/layers/add_norm.hpp"
+#include "graft/layers/init.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/models/detail/check_ids.hpp"
 #include "graft/ops/dropout.hpp"
@@ -24,21 +28,17 @@ GRAFT_INLINE CausalAttentionOptions attention_options(const CausalConfig& config
                                  .dropout = config.attention_dropout,
                                  .bias = config.attention_bias,
                                  .output_bias = config.attention_output_bias};
-  if (config.has_qk_norm()) options.head_norm_eps = config.norm_eps;
-  if (config.is_gemma()) options.norm_offset = 1.0;
+  if (config.family().head_norms) options.head_norm_eps = config.norm_eps;
+  options.norm_offset = config.family().norm_offset;
   return options;
 }
 
 GRAFT_INLINE RmsNorm make_norm(const CausalConfig& config) {
-  return RmsNorm(config.hidden_size, config.norm_eps, config.is_gemma() ? 1.0 : 0.0);
+  return RmsNorm(config.hidden_size, config.norm_eps, config.family().norm_offset);
 }
 
-GRAFT_INLINE torch::nn::LayerNorm make_layer_norm(const CausalConfig& config) {
-  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({config.hidden_size}).eps(config.norm_eps));
-}
-
-GRAFT_INLINE torch::Tensor apply(const torch::nn::LayerNorm& norm, const torch::Tensor& x) {
-  return layer_norm(x, norm->weight, norm->bias, norm->options.eps());
+GRAFT_INLINE torch::Tensor apply(const torch::nn::LayerNormImpl& norm, const torch::Tensor& x) {
+  return layer_norm(x, norm.weight, norm.bias, norm.options.eps());
 }
 
 GRAFT_INLINE void check_causal_batch(const PackedBatch& batch, const CausalConfig& config, const KvCache* cache) {
@@ -56,8 +56,9 @@ GRAFT_INLINE void check_causal_batch(const PackedBatch& batch, const CausalConfi
 }
 
 /// Where predictions with a label stand, and the labels: both [M] int64.
-GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedBatch& batch, const torch::Tensor& labels,
-                                                             std::int64_t vocabulary) {
+GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedBatch& batch,
+                                                                   const torch::Tensor& labels,
+                                                                   std::int64_t vocabulary) {
   require_no_limit(batch, "a causal language model");
   if (labels.dim() != 1 || labels.size(0) != batch.tokens() || labels.scalar_type() != torch::kInt64)
     throw ShapeError(message("labels are ", labels.sizes(), " of type ", c10::toString(labels.scalar_type()), " for ",
@@ -89,7 +90,7 @@ GRAFT_INLINE LlamaLayerImpl::LlamaLayerImpl(const CausalConfig& config, std::int
                                                  activation_named(config.hidden_act), config.mlp_bias));
   input_norm_ = register_module("input_layernorm", detail::make_norm(config));
   const RmsNorm between = register_module("post_attention_layernorm", detail::make_norm(config));
-  if (!config.is_gemma()) {
+  if (!config.family().norms_behind) {
     before_mlp_ = between;
     return;
   }
@@ -116,17 +117,18 @@ GRAFT_INLINE Gpt2FeedForwardImpl::Gpt2FeedForwardImpl(const CausalConfig& config
           Linear(torch::nn::LinearOptions(config.intermediate_size, config.hidden_size).bias(config.mlp_bias)))),
       activation_(activation_named(config.hidden_act)) {}
 
-GRAFT_INLINE Gpt2LayerImpl::Gpt2LayerImpl(const CausalConfig& config, std::int64_t layer) : dropout_(config.hidden_dropout) {
-  ln_1_ = register_module("ln_1", detail::make_layer_norm(config));
+GRAFT_INLINE Gpt2LayerImpl::Gpt2LayerImpl(const CausalConfig& config, std::int64_t layer)
+    : dropout_(config.hidden_dropout) {
+  ln_1_ = register_module("ln_1", detail::make_layer_norm(config.hidden_size, config.norm_eps));
   attn_ = register_module("attn", JointSelfAttention(detail::attention_options(config, layer)));
-  ln_2_ = register_module("ln_2", detail::make_layer_norm(config));
+  ln_2_ = register_module("ln_2", detail::make_layer_norm(config.hidden_size, config.norm_eps));
   mlp_ = register_module("mlp", Gpt2FeedForward(config));
 }
 
 GRAFT_INLINE torch::Tensor Gpt2LayerImpl::forward(const torch::Tensor& hidden, const DecoderInput& input) {
   const double p = is_training() ? dropout_ : 0.0;
-  const torch::Tensor attended = hidden + dropout(attn_(detail::apply(ln_1_, hidden), input), p);
-  return attended + dropout(mlp_(detail::apply(ln_2_, attended)), p);
+  const torch::Tensor attended = hidden + dropout(attn_(detail::apply(*ln_1_, hidden), input), p);
+  return attended + dropout(mlp_(detail::apply(*ln_2_, attended)), p);
 }
 
 GRAFT_INLINE LlamaDecoder::LlamaDecoder(const CausalConfig& config) : config_(config) {
@@ -139,9 +141,9 @@ GRAFT_INLINE LlamaDecoder::LlamaDecoder(const CausalConfig& config) : config_(co
 }
 
 GRAFT_INLINE torch::Tensor LlamaDecoder::forward(const torch::Tensor& ids, const torch::Tensor& positions,
-                                           const torch::Tensor& offsets, KvCache* cache) {
+                                                 const torch::Tensor& offsets, KvCache* cache) {
   torch::Tensor hidden = embed_tokens_(ids).to(norm_->weight().scalar_type());
-  if (config_.is_gemma()) {
+  if (config_.family().scaled_embeddings) {
     const double root = std::sqrt(static_cast<double>(config_.hidden_size));
     hidden = hidden * torch::full({}, root, hidden.options().requires_grad(false));  // rounded to the model's type
   }
@@ -159,24 +161,26 @@ GRAFT_INLINE Gpt2Decoder::Gpt2Decoder(const CausalConfig& config) : dropout_(con
   wpe_ = register_module("wpe", Embedding(config.max_position_embeddings, config.hidden_size));
   register_module("h", h_);
   for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) h_->push_back(Gpt2Layer(config, i));
-  ln_f_ = register_module("ln_f", detail::make_layer_norm(config));
+  ln_f_ = register_module("ln_f", detail::make_layer_norm(config.hidden_size, config.norm_eps));
 }
 
 GRAFT_INLINE torch::Tensor Gpt2Decoder::forward(const torch::Tensor& ids, const torch::Tensor& positions,
-                                          const torch::Tensor& offsets, KvCache* cache) {
+                                                const torch::Tensor& offsets, KvCache* cache) {
   const torch::Tensor words = wte_(ids).to(ln_f_->weight.scalar_type());
   torch::Tensor hidden = dropout(words + wpe_(positions), is_training() ? dropout_ : 0.0);
   const DecoderInput input{.offsets = offsets, .cache = cache};
   for (const auto& layer : *h_) hidden = layer->as<Gpt2LayerImpl>()->forward(hidden, input);
-  return detail::apply(ln_f_, hidden);
+  return detail::apply(*ln_f_, hidden);
 }
 
 GRAFT_INLINE CausalLMImpl::CausalLMImpl(const CausalConfig& config) : config_(config) {
   config_.check();
-  if (config_.is_gpt2()) {
-    decoder_ = std::make_shared<Gpt2Decoder>(config_);
-  } else {
-    decoder_ = std::make_shared<LlamaDecoder>(config_);
+  switch (config_.family().layers) {
+    case CausalFamily::Layers::llama:
+      decoder_ = std::make_shared<LlamaDecoder>(config_);
+      break;
+    case CausalFamily::Layers::gpt2:
+      decoder_ = std::make_shared<Gpt2Decoder>(config_);
   }
   register_module(config_.base_name(), decoder_);
   if (!config_.tie_word_embeddings) {
@@ -214,5 +218,7 @@ GRAFT_INLINE torch::Tensor CausalLMImpl::next(const PackedBatch& batch, KvCache&
   const torch::Tensor last = ends.masked_select(batch.offsets.diff() > 0) - 1;
   return logits(hidden.index_select(0, last.to(hidden.device())));
 }
+
+GRAFT_COMPILE_FAMILY(CausalLM)
 
 }  // namespace graft

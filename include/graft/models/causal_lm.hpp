@@ -6,16 +6,19 @@
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include "graft/core/mode.hpp"
 #include "graft/layers/causal_attention.hpp"
 #include "graft/layers/gated_feed_forward.hpp"
-#include "graft/layers/init.hpp"
 #include "graft/layers/kv_cache.hpp"
 #include "graft/models/causal_config.hpp"
+#include "graft/models/detail/instances.hpp"
 #include "graft/tensor/packed.hpp"
+
+namespace torch::nn {
+class LayerNormImpl;
+}
 
 namespace graft {
 
@@ -53,7 +56,7 @@ class Gpt2LayerImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& hidden, const DecoderInput& input);
 
  private:
-  torch::nn::LayerNorm ln_1_{nullptr}, ln_2_{nullptr};
+  std::shared_ptr<torch::nn::LayerNormImpl> ln_1_, ln_2_;
   JointSelfAttention attn_{nullptr};
   Gpt2FeedForward mlp_{nullptr};
   double dropout_;
@@ -73,8 +76,8 @@ class CausalDecoder : public torch::nn::Module {
 class LlamaDecoder : public CausalDecoder {
  public:
   explicit LlamaDecoder(const CausalConfig& config);
-  torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
-                        KvCache* cache) override;
+  GRAFT_INLINE torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions,
+                                     const torch::Tensor& offsets, KvCache* cache) override;
   const torch::Tensor& word_weight() const override { return embed_tokens_->weight; }
 
  private:
@@ -88,15 +91,15 @@ class LlamaDecoder : public CausalDecoder {
 class Gpt2Decoder : public CausalDecoder {
  public:
   explicit Gpt2Decoder(const CausalConfig& config);
-  torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
-                        KvCache* cache) override;
+  GRAFT_INLINE torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions,
+                                     const torch::Tensor& offsets, KvCache* cache) override;
   const torch::Tensor& word_weight() const override { return wte_->weight; }
 
  private:
   double dropout_;
   Embedding wte_{nullptr}, wpe_{nullptr};
   torch::nn::ModuleList h_;
-  torch::nn::LayerNorm ln_f_{nullptr};
+  std::shared_ptr<torch::nn::LayerNormImpl> ln_f_;
 };
 
 /// Predictions that training judges, ready for cross_entropy(logits, targets).
@@ -160,6 +163,7 @@ class CausalLMImpl : public torch::nn::Module {
   Linear lm_head_{nullptr};
 };
 TORCH_MODULE(CausalLM);
+GRAFT_FAMILY_IS_COMPILED(CausalLM)
 
 }  // namespace graft
 

@@ -1,46 +1,20 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include <torch/types.h>
+
+#include "graft/models/detail/causal_config_fields.hpp"
+#include "graft/models/detail/config_fields.hpp"
 #include "graft/models/gguf.hpp"
 
 namespace graft {
 namespace detail {
-
-using GgufName = std::pair<std::string_view, std::string_view>;  // in GGUF files, in Hugging Face's
-
-inline constexpr std::array<GgufName, 3> gguf_model_names{
-    {{"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}}};
-inline constexpr std::array<GgufName, 13> gguf_layer_names{{{"attn_norm", "input_layernorm"},
-                                                            {"attn_q", "self_attn.q_proj"},
-                                                            {"attn_k", "self_attn.k_proj"},
-                                                            {"attn_v", "self_attn.v_proj"},
-                                                            {"attn_output", "self_attn.o_proj"},
-                                                            {"attn_q_norm", "self_attn.q_norm"},
-                                                            {"attn_k_norm", "self_attn.k_norm"},
-                                                            {"ffn_norm", "post_attention_layernorm"},
-                                                            {"ffn_gate", "mlp.gate_proj"},
-                                                            {"ffn_up", "mlp.up_proj"},
-                                                            {"ffn_down", "mlp.down_proj"},
-                                                            {"post_attention_norm", "post_attention_layernorm"},
-                                                            {"post_ffw_norm", "post_feedforward_layernorm"}}};
-inline constexpr std::array<GgufName, 4> gguf_gpt2_model_names{{{"token_embd", "transformer.wte"},
-                                                                {"position_embd", "transformer.wpe"},
-                                                                {"output_norm", "transformer.ln_f"},
-                                                                {"output", "lm_head"}}};
-inline constexpr std::array<GgufName, 6> gguf_gpt2_layer_names{{{"attn_norm", "ln_1"},
-                                                                {"attn_qkv", "attn.c_attn"},
-                                                                {"attn_output", "attn.c_proj"},
-                                                                {"ffn_norm", "ln_2"},
-                                                                {"ffn_up", "mlp.c_fc"},
-                                                                {"ffn_down", "mlp.c_proj"}}};
 
 inline constexpr std::string_view gguf_turns = "rope_freqs.weight";
 
@@ -65,25 +39,21 @@ GRAFT_INLINE Llama3Stretch gguf_stretch(const GgufFile& file, const CausalConfig
 }
 
 /// A GGUF file's name as Hugging Face has it; an unknown one as it is, so that it shows up as left over.
-GRAFT_INLINE std::string name_of_gguf(std::string_view name, const CausalConfig& config) {
+GRAFT_INLINE std::string name_of_gguf(std::string_view name, const CausalFamily& family) {
   const std::size_t dot = name.rfind('.');
   if (dot == name.npos) return std::string(name);
   std::string_view stem = name.substr(0, dot);
-  const auto found = [&](std::span<const GgufName> names, const std::string& prefix) {
-    for (const auto& [ours, theirs] : names)
-      if (ours == stem) return prefix + std::string(theirs) + std::string(name.substr(dot));
-    return std::string(name);
-  };
-  if (!stem.starts_with("blk.")) {
-    return config.is_gpt2() ? found(gguf_gpt2_model_names, "") : found(gguf_model_names, "");
+  std::string prefix;
+  if (stem.starts_with("blk.")) {
+    stem.remove_prefix(4);
+    const std::string_view number = stem.substr(0, stem.find('.'));
+    stem.remove_prefix(std::min(stem.size(), number.size() + 1));
+    prefix = message(family.gguf_layer, number, ".");
   }
-  stem.remove_prefix(4);
-  const std::string number(stem.substr(0, stem.find('.')));
-  stem.remove_prefix(std::min(stem.size(), number.size() + 1));
-  if (config.is_gpt2()) return found(gguf_gpt2_layer_names, "transformer.h." + number + ".");
-  if (config.is_gemma() && stem == "ffn_norm")
-    return "model.layers." + number + ".pre_feedforward_layernorm" + std::string(name.substr(dot));
-  return found(gguf_layer_names, "model.layers." + number + ".");
+  if (stem == family.gguf_exception.in_file) return message(prefix, family.gguf_exception.ours, name.substr(dot));
+  for (const GgufName* known = family.gguf_names; !known->ours.empty(); ++known)
+    if (known->in_file == stem) return message(prefix, known->ours, name.substr(dot));
+  return std::string(name);
 }
 
 /// A GGUF file's tensors as Hugging Face's float32 files would have them.
@@ -92,8 +62,8 @@ class GgufTensors {
   GgufTensors(const GgufFile& file, const CausalConfig& config) : file_(file), config_(config) {
     for (const GgufTensor& tensor : file.tensors()) {
       if (tensor.name == gguf_turns && config.rope.llama3) continue;  // read already
-      named_.emplace_back(name_of_gguf(tensor.name, config), &tensor);
-      tensors_.push_back({.name = named_.back().first,
+      stored_.push_back(&tensor);
+      tensors_.push_back({.name = name_of_gguf(tensor.name, config.family()),
                           .type = ElementType::F32,
                           .shape = tensor.shape,
                           .begin = 0,
@@ -104,19 +74,15 @@ class GgufTensors {
   const std::filesystem::path& path() const { return file_.path(); }
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
 
-  const TensorInfo* find(std::string_view name) const {
-    const auto found = std::ranges::find(tensors_, name, &TensorInfo::name);
-    return found == tensors_.end() ? nullptr : &*found;
-  }
-
   void read(const TensorInfo& info, std::span<std::byte> bytes) const {
-    const auto found = std::ranges::find(named_, info.name, &std::pair<std::string, const GgufTensor*>::first);
-    const GgufTensor& tensor = *found->second;
+    const auto found = std::ranges::find(tensors_, info.name, &TensorInfo::name);
+    const GgufTensor& tensor = *stored_[static_cast<std::size_t>(found - tensors_.begin())];
     const std::span<float> values(reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float));
     file_.read_float32(tensor, values);
-    if (config_.is_gemma() && tensor.name.ends_with("norm.weight"))
-      for (float& value : values) value -= 1.0F;
-    if (config_.model_type != "llama" || info.shape.empty()) return;
+    const CausalFamily& family = config_.family();
+    if (family.norm_offset != 0.0 && tensor.name.ends_with("norm.weight"))
+      for (float& value : values) value -= static_cast<float>(family.norm_offset);
+    if (!family.gguf_neighbours || info.shape.empty()) return;
     if (tensor.name.find(".attn_q.") != std::string::npos)
       put_halves_together(info, values, config_.num_attention_heads);
     if (tensor.name.find(".attn_k.") != std::string::npos)
@@ -138,7 +104,7 @@ class GgufTensors {
 
   const GgufFile& file_;
   const CausalConfig& config_;
-  std::vector<std::pair<std::string, const GgufTensor*>> named_;
+  std::vector<const GgufTensor*> stored_;  // for each of tensors_
   std::vector<TensorInfo> tensors_;
 };
 
@@ -146,16 +112,11 @@ class GgufTensors {
 
 GRAFT_INLINE CausalConfig gguf_config(const GgufFile& file) {
   const GgufMetadata& data = file.metadata();
-  const std::string family(data.text("general.architecture"));
+  const CausalFamily* row = detail::find_causal_family(&CausalFamily::gguf, data.text("general.architecture"));
+  if (row == nullptr) data.fail("general.architecture", detail::causal_families_by(&CausalFamily::gguf, true));
   CausalConfig config;
-  if (family == "gemma3") {
-    config.model_type = "gemma3_text";
-  } else if (family == "llama" || family == "qwen2" || family == "qwen3" || family == "gpt2") {
-    config.model_type = family;
-  } else {
-    data.fail("general.architecture", "\"llama\", \"qwen2\", \"qwen3\", \"gemma3\" or \"gpt2\"");
-  }
-  const std::string in = family + ".";
+  config.model_type = row->model_type;
+  const std::string in = message(row->gguf, ".");
   constexpr std::int64_t million = std::int64_t{1} << 20;
   config.num_hidden_layers = data.integer(in + "block_count", 1, 1024);
   config.max_position_embeddings = data.integer(in + "context_length", 1, std::int64_t{1} << 22);
@@ -167,22 +128,22 @@ GRAFT_INLINE CausalConfig gguf_config(const GgufFile& file) {
                                  std::max<std::int64_t>(config.hidden_size / config.num_attention_heads, 1));
   if (data.integer(in + "attention.value_length", 1, million, config.head_dim) != config.head_dim)
     data.fail(in + "attention.value_length", message("that of keys, ", config.head_dim));
-  if (!config.is_gpt2() && data.integer(in + "rope.dimension_count", 1, million, config.head_dim) != config.head_dim)
+  const bool turns = row->layers == CausalFamily::Layers::llama;
+  if (turns && data.integer(in + "rope.dimension_count", 1, million, config.head_dim) != config.head_dim)
     data.fail(in + "rope.dimension_count", message(config.head_dim, "; graft turns whole heads"));
-  config.norm_eps = config.is_gpt2() ? data.number(in + "attention.layer_norm_epsilon", 0, 1)
-                                     : data.number(in + "attention.layer_norm_rms_epsilon", 0, 1);
-  config.hidden_act = config.is_gpt2() ? "gelu_new" : config.is_gemma() ? "gelu_pytorch_tanh" : "silu";
-  config.rope.theta = data.number(in + "rope.freq_base", 1e-6, 1e15, config.is_gemma() ? 1e6 : 1e4);
+  config.norm_eps = data.number(in + std::string(row->gguf_eps), 0, 1);
+  config.hidden_act = row->hidden_act;
+  config.rope.theta = data.number(in + "rope.freq_base", 1e-6, 1e15, row->theta);
   if (const std::string_view type = data.text(in + "rope.scaling.type", "none"); type == "linear") {
     config.rope.factor = data.number(in + "rope.scaling.factor", 1e-6, 1e6);
   } else if (type != "none") {
     data.fail(in + "rope.scaling.type", "\"none\" or \"linear\"; graft has no other in GGUF files");
   }
   if (file.find(detail::gguf_turns) != nullptr) config.rope.llama3 = detail::gguf_stretch(file, config);
-  config.local_rope = config.is_gemma() ? RotaryOptions{} : config.rope;
-  if (config.is_gemma() && data.has(in + "attention.sliding_window")) {
+  config.local_rope = row->local_rope ? RotaryOptions{} : config.rope;
+  if (row->windows == CausalFamily::Windows::patterned && data.has(in + "attention.sliding_window")) {
     config.sliding_window = data.integer(in + "attention.sliding_window", 1, std::int64_t{1} << 30);
-    for (std::int64_t i = 0; i < config.num_hidden_layers; ++i) config.windowed.push_back((i + 1) % 6 != 0);
+    config.windowed = detail::default_windows(*row, config.num_hidden_layers, 6, 0);
   }
   const auto has = [&](std::string_view name) { return file.find(name) != nullptr; };
   config.attention_bias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias");
@@ -199,15 +160,17 @@ GRAFT_INLINE CausalConfig gguf_config(const GgufFile& file) {
     config.bos_token_id = static_cast<std::int32_t>(id("tokenizer.ggml.bos_token_id"));
   if (data.has("tokenizer.ggml.eos_token_id"))
     config.eos_token_ids = {static_cast<std::int32_t>(id("tokenizer.ggml.eos_token_id"))};
-  if (const std::string fault = detail::fault_of(config); !fault.empty())
-    throw FormatError(file.path().string() + ": " + fault);
+  detail::refuse_fault(detail::fault_of(config), file.path().string());
   return config;
 }
 
 GRAFT_INLINE Pretrained<CausalLM> load_gguf(const std::filesystem::path& path, const PretrainedOptions& options) {
   const GgufFile file(path);
   const CausalConfig config = gguf_config(file);
-  return detail::load_from<CausalLM>(detail::GgufTensors(file, config), config, options);
+  const detail::GgufTensors tensors(file, config);
+  WeightNames names = config.weight_names();
+  names.transposed.clear();  // these files hold all weights as [out, in]
+  return detail::load_from<CausalLM>(tensors, config, names, options);
 }
 
 }  // namespace graft

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <torch/nn/modules/normalization.h>
+
+#include "graft/core/error.hpp"
+#include "graft/layers/init.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/ops/dropout.hpp"
 
@@ -20,7 +24,7 @@ GRAFT_INLINE BertForSequenceClassificationImpl::BertForSequenceClassificationImp
     : BertForSequenceClassificationImpl(BertModel(config, /*with_pooler=*/!config.is_roberta()), config.labels) {}
 
 GRAFT_INLINE BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(BertModel encoder,
-                                                                            std::vector<std::string> labels)
+                                                                                  std::vector<std::string> labels)
     : config_(encoder->config()) {
   config_.labels = std::move(labels);
   encoder_ = register_module(config_.base_name(), std::move(encoder));
@@ -72,7 +76,7 @@ GRAFT_INLINE BertForMaskedLMImpl::BertForMaskedLMImpl(const BertConfig& config)
     throw OptionError("tie_word_embeddings is false; graft's masked language model decodes with the word embeddings");
   encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/false));
   dense_ = Linear(config.hidden_size, config.hidden_size);
-  norm_ = torch::nn::LayerNorm(torch::nn::LayerNormOptions({config.hidden_size}).eps(config.layer_norm_eps));
+  norm_ = detail::make_layer_norm(config.hidden_size, config.layer_norm_eps);
   initialize_normal(*dense_, config.initializer_range);
 
   const auto group = [](torch::nn::Module& parent, const std::string& name) {
@@ -93,7 +97,12 @@ GRAFT_INLINE BertForMaskedLMImpl::BertForMaskedLMImpl(const BertConfig& config)
 }
 
 GRAFT_INLINE torch::Tensor BertForMaskedLMImpl::predict(const torch::Tensor& hidden) {
-  return torch::linear(norm_(activate(activation_, dense_(hidden))), encoder_->word_weight(), bias_);
+  return torch::linear(norm_->forward(activate(activation_, dense_(hidden))), encoder_->word_weight(), bias_);
 }
+
+GRAFT_COMPILE_FAMILY(BertForSequenceClassification)
+GRAFT_COMPILE_FAMILY(BertForTokenClassification)
+GRAFT_COMPILE_FAMILY(BertForQuestionAnswering)
+GRAFT_COMPILE_FAMILY(BertForMaskedLM)
 
 }  // namespace graft

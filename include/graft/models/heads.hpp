@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -7,6 +8,7 @@
 #include <torch/nn/pimpl.h>
 
 #include "graft/core/mode.hpp"
+#include "graft/layers/activation.hpp"
 #include "graft/models/bert.hpp"
 
 namespace graft {
@@ -52,6 +54,7 @@ class BertForSequenceClassificationImpl : public torch::nn::Module {
   RobertaClassificationHead roberta_classifier_{nullptr};
 };
 TORCH_MODULE(BertForSequenceClassification);
+GRAFT_FAMILY_IS_COMPILED(BertForSequenceClassification)
 
 /// One class for each token: logits [T, C]. Children: `bert` or `roberta`, `classifier`.
 class BertForTokenClassificationImpl : public torch::nn::Module {
@@ -69,6 +72,7 @@ class BertForTokenClassificationImpl : public torch::nn::Module {
   Linear classifier_{nullptr};
 };
 TORCH_MODULE(BertForTokenClassification);
+GRAFT_FAMILY_IS_COMPILED(BertForTokenClassification)
 
 /// Where an answer starts and ends in each sequence: logits [T, 2], a column for the start and one for the end, to be
 /// compared within a sequence. Children: `bert` or `roberta`, `qa_outputs`.
@@ -88,6 +92,7 @@ class BertForQuestionAnsweringImpl : public torch::nn::Module {
   Linear qa_outputs_{nullptr};
 };
 TORCH_MODULE(BertForQuestionAnswering);
+GRAFT_FAMILY_IS_COMPILED(BertForQuestionAnswering)
 
 /// Which word each token was: logits [T, V], by the word embeddings and a bias of their own.
 /// Children: `bert` and `cls.predictions`, or `roberta` and `lm_head`. There is no module for the decoder: an adapter
@@ -110,11 +115,12 @@ class BertForMaskedLMImpl : public torch::nn::Module {
  private:
   BertModel encoder_{nullptr};
   Linear dense_{nullptr};
-  torch::nn::LayerNorm norm_{nullptr};
+  std::shared_ptr<torch::nn::LayerNormImpl> norm_;
   torch::Tensor bias_;
   Activation activation_;
 };
 TORCH_MODULE(BertForMaskedLM);
+GRAFT_FAMILY_IS_COMPILED(BertForMaskedLM)
 
 }  // namespace graft
 

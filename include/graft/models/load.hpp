@@ -1,30 +1,29 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
-#include <string_view>
-#include <utility>
 #include <vector>
 
-#include <torch/types.h>
+#include <ATen/core/Tensor.h>
 
+#include "graft/core/error.hpp"
+#include "graft/core/mode.hpp"
 #include "graft/io/model_dir.hpp"
-#include "graft/models/detail/checkpoint_names.hpp"
-#include "graft/tensor/meta.hpp"
-#include "graft/models/detail/turned_tensors.hpp"
+#include "graft/models/family.hpp"
 #include "graft/tensor/state.hpp"
 
 namespace graft {
 
 /// What a loaded model shall be like.
 struct PretrainedOptions {
-  torch::ScalarType dtype = torch::kFloat32;  ///< of the weights: float32, float64, bfloat16 or float16
-  torch::Device device = torch::kCPU;
+  c10::ScalarType dtype = c10::kFloat;  ///< of the weights: float32, float64, bfloat16 or float16
+  c10::Device device = c10::kCPU;
 
   /// Of the weights of linear layers, and of a word table that is also a language model's head; nothing: `dtype`.
   /// bfloat16 beside a float32 model halves what a product reads and rounds nothing but these weights. See linear().
-  std::optional<torch::ScalarType> linear_dtype{};
+  std::optional<c10::ScalarType> linear_dtype{};
 
   std::vector<std::string> labels{};  ///< what the outputs of a classifier mean; empty: as config.json says
 };
@@ -38,12 +37,13 @@ struct Pretrained {
   LoadReport report;
 };
 
-/// Loads a Hugging Face model directory: config.json and model.safetensors, single or sharded, of any float type.
+/// Loads a Hugging Face model directory, config.json and model.safetensors, single or sharded, of any float type, into
+/// a model of any ModelFamily.
 ///
 ///     auto [model, report] = load_pretrained<BertForSequenceClassification>("bert-base-uncased", {.labels = {"no",
 ///     "yes"}});
 ///
-/// Names may have the encoder's prefix ("bert.") or not, and the norms their old names (gamma, beta). A head that the
+/// Names may have the base's prefix ("bert.") or not, and the norms their old names (gamma, beta). A head that the
 /// files wholly lack is drawn as a new model's is. Nothing else may differ: see load_tensors(). Left unread, and
 /// reported, are the heads of other tasks, buffers such as position_ids, and copies of tied weights.
 ///
@@ -52,16 +52,50 @@ struct Pretrained {
 template <class Model>
 Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const PretrainedOptions& options = {});
 
-/// The configuration of a model directory for the model's class, to be looked at or changed before loading.
-template <class Model>
-typename Model::ContainedType::Config load_config(const ModelDir& directory) {
-  return Model::ContainedType::Config::from_json(directory.config(), (directory.path() / "config.json").string());
-}
-
 /// The same with a configuration of the caller's, such as one with other dropouts.
 template <class Model>
 Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& config,
                                   const PretrainedOptions& options = {});
+
+/// The configuration of a model directory for the model's class, to be looked at or changed before loading.
+template <class Model>
+typename Model::ContainedType::Config load_config(const ModelDir& directory) {
+  detail::require_family<Model>();
+  return Model::ContainedType::Config::from_json(directory.config(), (directory.path() / "config.json").string());
+}
+
+namespace detail {
+
+/// A module, and a table of it that products read beside linear layers' weights, if there is one.
+struct MadeModel {
+  torch::nn::Module* module;
+  at::Tensor tied_weight;
+};
+
+/// Fills what `make` makes, called once or twice, with the tensors of `files`. Throws as load_pretrained() does.
+LoadReport load_weights(const TensorSource& files, const WeightNames& names, const PretrainedOptions& options,
+                        const std::function<MadeModel()>& make);
+
+/// A model from any source of tensors that has these names.
+template <class Model>
+Pretrained<Model> load_from(const TensorSource& files, typename Model::ContainedType::Config config,
+                            const WeightNames& names, const PretrainedOptions& options) {
+  if constexpr (requires { config.labels = options.labels; }) {
+    if (!options.labels.empty()) config.labels = options.labels;
+  } else if (!options.labels.empty()) {
+    throw OptionError("labels are given for a model that has no classifier; leave them out");
+  }
+  std::optional<Model> model;
+  LoadReport report = load_weights(files, names, options, [&] {
+    model.emplace(config);
+    MadeModel made{model->ptr().get(), {}};
+    if constexpr (requires { (*model)->tied_weight(); }) made.tied_weight = (*model)->tied_weight();
+    return made;
+  });
+  return {*std::move(model), std::move(report)};
+}
+
+}  // namespace detail
 
 template <class Model>
 Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const PretrainedOptions& options) {
@@ -69,64 +103,15 @@ Pretrained<Model> load_pretrained(const std::filesystem::path& directory, const 
   return load_pretrained<Model>(files, load_config<Model>(files), options);
 }
 
-namespace detail {
-
-/// Weights from any source of tensors that have the names of Hugging Face's.
-template <class Model, TensorSource Source>
-Pretrained<Model> load_from(const Source& source, const typename Model::ContainedType::Config& given,
-                            const PretrainedOptions& options) {
-  auto config = given;
-  if constexpr (requires { config.labels = options.labels; }) {
-    if (!options.labels.empty()) config.labels = options.labels;
-  } else if (!options.labels.empty()) {
-    throw OptionError("labels are given for a model that has no classifier; leave them out");
-  }
-
-  const torch::ScalarType linear_type = options.linear_dtype.value_or(options.dtype);
-  if (linear_type != options.dtype && (linear_type != torch::kBFloat16 || options.dtype != torch::kFloat32))
-    throw OptionError(message("linear_dtype is ", c10::toString(linear_type), " in a model of ",
-                              c10::toString(options.dtype),
-                              "; choose bfloat16 in a model of float32, or leave it out"));
-  const auto set_types = [&](Model& model) {
-    model->to(options.dtype);
-    if (linear_type == options.dtype) return;
-    for (torch::Tensor& weight : matrices(*model)) weight.set_data(weight.to(linear_type));
-  };
-
-  Model model = [&] {
-    const MetaScope no_memory;
-    Model made(config);
-    set_types(made);
-    return made;
-  }();
-  const NamedTensors expected = named_tensors(*model);
-  const CheckpointNames names(source, expected, config);
-  const LoadReport plan = load_tensors(expected, HeadersOnly(source), names.rules());
-  names.check_tied_copies(source);
-
-  if (plan.lacking.empty()) {
-    give_memory(*model, options.device);
-  } else {
-    model = Model(config);  // draws what is not loaded
-    set_types(model);
-    model->to(options.device);
-  }
-  model->eval();
-  LoadReport report = load_state(*model, source, names.rules());
-  return {model, std::move(report)};
-}
-
-}  // namespace detail
-
 template <class Model>
 Pretrained<Model> load_pretrained(const ModelDir& directory, const typename Model::ContainedType::Config& config,
                                   const PretrainedOptions& options) {
-  if constexpr (requires { config.is_transposed(std::string_view()); }) {
-    const detail::TurnedTensors turned(directory, [&](std::string_view name) { return config.is_transposed(name); });
-    return detail::load_from<Model>(turned, config, options);
-  } else {
-    return detail::load_from<Model>(directory, config, options);
-  }
+  detail::require_family<Model>();
+  return detail::load_from<Model>(directory, config, config.weight_names(), options);
 }
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/models/load-inl.hpp"
+#endif

@@ -1,53 +1,37 @@
 #pragma once
 
 #include <algorithm>
-#include <vector>
 
+#include <torch/nn/modules/normalization.h>
+
+#include "graft/layers/pooling.hpp"
+#include "graft/layers/relative_position.hpp"
+#include "graft/models/detail/check_ids.hpp"
 #include "graft/models/mpnet.hpp"
+#include "graft/ops/layer_norm.hpp"
 
 namespace graft {
 
-GRAFT_INLINE MpnetSelfAttentionImpl::MpnetSelfAttentionImpl(const MpnetConfig& config)
-    : heads_(config.num_attention_heads),
-      dropout_(config.attention_probs_dropout_prob),
-      q_(register_module("q", Linear(config.hidden_size, config.hidden_size))),
-      k_(register_module("k", Linear(config.hidden_size, config.hidden_size))),
-      v_(register_module("v", Linear(config.hidden_size, config.hidden_size))),
-      o_(register_module("o", Linear(config.hidden_size, config.hidden_size))) {}
-
-GRAFT_INLINE torch::Tensor MpnetSelfAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets,
-                                                     const torch::Tensor& bias) {
-  const auto split = [&](const torch::Tensor& projected) { return projected.unflatten(-1, {heads_, -1}); };
-  const AttentionOptions options{.dropout = is_training() ? dropout_ : 0.0};
-  const std::vector<torch::Tensor> projected = forward_together(x, q_, k_, v_);
-  return o_(
-      attention(split(projected[0]), split(projected[1]), split(projected[2]), offsets, options, bias).flatten(-2));
-}
-
 GRAFT_INLINE MpnetAttentionImpl::MpnetAttentionImpl(const MpnetConfig& config)
-    : attn_(register_module("attn", MpnetSelfAttention(config))),
-      norm_(register_module(
-          "LayerNorm",
-          torch::nn::LayerNorm(torch::nn::LayerNormOptions({config.hidden_size}).eps(config.layer_norm_eps)))),
+    : attn_(register_module("attn", SelfAttention(SelfAttentionOptions{.hidden = config.hidden_size,
+                                                                       .heads = config.num_attention_heads,
+                                                                       .dropout = config.attention_probs_dropout_prob,
+                                                                       .query = "q",
+                                                                       .key = "k",
+                                                                       .value = "v",
+                                                                       .output = "o"}))),
+      norm_(register_module("LayerNorm", detail::make_layer_norm(config.hidden_size, config.layer_norm_eps))),
       dropout_(config.hidden_dropout_prob) {}
 
 GRAFT_INLINE torch::Tensor MpnetAttentionImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets,
-                                                 const torch::Tensor& bias) {
+                                                       const torch::Tensor& bias) {
   return add_norm(attn_(x, offsets, bias), x, norm_->weight, norm_->bias, norm_->options.eps(),
                   is_training() ? dropout_ : 0.0);
 }
 
 GRAFT_INLINE MpnetLayerImpl::MpnetLayerImpl(const MpnetConfig& config)
-    : attention_(register_module("attention", MpnetAttention(config))),
-      intermediate_(register_module(
-          "intermediate", Dense(config.hidden_size, config.intermediate_size, activation_named(config.hidden_act)))),
-      output_(register_module("output", AddNorm(config.intermediate_size, config.hidden_size,
-                                                config.hidden_dropout_prob, config.layer_norm_eps))) {}
-
-GRAFT_INLINE torch::Tensor MpnetLayerImpl::forward(const torch::Tensor& x, const torch::Tensor& offsets,
-                                             const torch::Tensor& bias) {
-  const torch::Tensor attended = attention_(x, offsets, bias);
-  return output_(intermediate_(attended), attended);
+    : attention_(register_module("attention", MpnetAttention(config))) {
+  register_feed_forward(config);
 }
 
 GRAFT_INLINE MpnetEncoderImpl::MpnetEncoderImpl(const MpnetConfig& config)
@@ -77,8 +61,7 @@ GRAFT_INLINE MpnetModelImpl::MpnetModelImpl(const MpnetConfig& config, bool with
                                                                            .dropout = config.hidden_dropout_prob,
                                                                            .eps = config.layer_norm_eps}));
   encoder_ = register_module("encoder", MpnetEncoder(config));
-  if (with_pooler) pooler_ = register_module("pooler", Dense(config.hidden_size, config.hidden_size, Activation::tanh));
-  initialize_normal(*this, config.initializer_range);
+  finish(config, with_pooler);
 }
 
 GRAFT_INLINE torch::Tensor MpnetModelImpl::hidden(const PackedBatch& batch) {
@@ -89,16 +72,10 @@ GRAFT_INLINE torch::Tensor MpnetModelImpl::hidden(const PackedBatch& batch) {
   return encoder_(embeddings_(batch.ids, torch::Tensor(), positions), batch.offsets);
 }
 
-GRAFT_INLINE torch::Tensor MpnetModelImpl::pooled(const PackedBatch& batch) {
-  if (!pooler_) throw StateError("this model was made without a pooler");
-  return pooler_(first_tokens(hidden(batch), batch.offsets));
+GRAFT_INLINE torch::Tensor MpnetModelImpl::first(const PackedBatch& batch) {
+  return first_tokens(hidden(batch), batch.offsets);
 }
 
-GRAFT_INLINE BertStates MpnetModelImpl::forward(const PackedBatch& batch) {
-  BertStates states;
-  states.hidden = hidden(batch);
-  if (pooler_) states.pooled = pooler_(first_tokens(states.hidden, batch.offsets));
-  return states;
-}
+GRAFT_COMPILE_FAMILY(MpnetModel)
 
 }  // namespace graft

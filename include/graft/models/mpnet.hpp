@@ -1,55 +1,44 @@
 #pragma once
 
-#include <cstdint>
+#include <memory>
+#include <string>
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/pimpl.h>
 
 #include "graft/core/mode.hpp"
-#include "graft/layers/relative_position.hpp"
-#include "graft/models/bert.hpp"
+#include "graft/layers/attention.hpp"
+#include "graft/models/detail/instances.hpp"
+#include "graft/models/encoder.hpp"
 #include "graft/models/mpnet_config.hpp"
 
 namespace graft {
 
-/// Self-attention whose scores know the distance of their tokens, and the projection behind it: [T, D] -> [T, D].
-/// `bias` [H, 2 R - 1] is the distance_bias of attention(). Children: `q`, `k`, `v`, `o`.
-class MpnetSelfAttentionImpl : public torch::nn::Module {
- public:
-  explicit MpnetSelfAttentionImpl(const MpnetConfig& config);
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& offsets, const torch::Tensor& bias);
-
- private:
-  std::int64_t heads_;
-  double dropout_;
-  Linear q_, k_, v_, o_;
-};
-TORCH_MODULE(MpnetSelfAttention);
-
-/// LayerNorm(x + dropout(attn(x))): [T, D] -> [T, D]. Children: `attn`, `LayerNorm`.
+/// LayerNorm(x + dropout(attn(x))), where the scores know the distance of their tokens: [T, D] -> [T, D].
+/// `bias` [H, 2 R - 1] is the distance_bias of attention(). Children: `attn` (`q`, `k`, `v`, `o`), `LayerNorm`.
 class MpnetAttentionImpl : public torch::nn::Module {
  public:
   explicit MpnetAttentionImpl(const MpnetConfig& config);
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& offsets, const torch::Tensor& bias);
 
  private:
-  MpnetSelfAttention attn_;
-  torch::nn::LayerNorm norm_;
+  SelfAttention attn_;
+  std::shared_ptr<torch::nn::LayerNormImpl> norm_;
   double dropout_;
 };
 TORCH_MODULE(MpnetAttention);
 
-/// One transformer layer, norms after the residuals: [T, D] -> [T, D]. Children: `attention`, `intermediate`, `output`.
-class MpnetLayerImpl : public torch::nn::Module {
+/// One transformer layer: [T, D] -> [T, D]. First child: `attention`.
+class MpnetLayerImpl : public EncoderLayer {
  public:
   explicit MpnetLayerImpl(const MpnetConfig& config);
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& offsets, const torch::Tensor& bias);
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& offsets, const torch::Tensor& bias) {
+    return feed_forward(attention_(x, offsets, bias));
+  }
 
  private:
   MpnetAttention attention_;
-  Dense intermediate_;
-  AddNorm output_;
 };
 TORCH_MODULE(MpnetLayer);
 
@@ -74,30 +63,25 @@ TORCH_MODULE(MpnetEncoder);
 /// Children: `embeddings`, `encoder`, `pooler`.
 /// Threads: forward() may run on many at once in evaluation mode, while nothing changes the model.
 /// Source: Song et al., MPNet, arXiv:2004.09297.
-class MpnetModelImpl : public torch::nn::Module {
+class MpnetModelImpl : public EncoderModel {
  public:
   using Config = MpnetConfig;
 
   /// A model with fresh weights in float32 on the CPU (initialize_normal()). Throws OptionError as config.check() does.
   explicit MpnetModelImpl(const MpnetConfig& config, bool with_pooler = true);
 
-  /// Throws ShapeError for a sequence without tokens or one longer than config().max_tokens(), and OptionError for an
-  /// id outside the table; the last is looked for where the ids lie on the CPU.
-  BertStates forward(const PackedBatch& batch);
-
-  torch::Tensor hidden(const PackedBatch& batch);  ///< [T, D]
-  torch::Tensor pooled(const PackedBatch& batch);  ///< [N, D]. Throws StateError without a pooler.
+  GRAFT_INLINE torch::Tensor hidden(const PackedBatch& batch) override;
+  GRAFT_INLINE torch::Tensor first(const PackedBatch& batch) override;
 
   const MpnetConfig& config() const { return config_; }
   std::string class_name() const { return "MPNetModel"; }
 
  private:
   MpnetConfig config_;
-  TokenEmbeddings embeddings_{nullptr};
   MpnetEncoder encoder_{nullptr};
-  Dense pooler_{nullptr};
 };
 TORCH_MODULE(MpnetModel);
+GRAFT_FAMILY_IS_COMPILED(MpnetModel)
 
 }  // namespace graft
 

@@ -1,8 +1,22 @@
 #pragma once
 
+#include <cstddef>
+#include <iterator>
+#include <set>
+#include <span>
+#include <vector>
+
+#include <torch/nn/module.h>
+
+#include "graft/adapters/adaptable.hpp"
+#include "graft/core/error.hpp"
+#include "graft/io/model_dir.hpp"
 #include "graft/models/save.hpp"
+#include "graft/tensor/state.hpp"
 
 namespace graft::detail {
+
+/// The tensors of a model without what its adapters hold.
 
 GRAFT_INLINE NamedTensors tensors_to_save(const torch::nn::Module& model) {
   std::set<std::string> adapters;
@@ -26,6 +40,7 @@ GRAFT_INLINE NamedTensors tensors_to_save(const torch::nn::Module& model) {
   return tensors;
 }
 
+/// What config.json calls the type that all of `tensors` have.
 GRAFT_INLINE std::string common_dtype(const NamedTensors& tensors) {
   const torch::ScalarType type = tensors.front().second.scalar_type();
   for (const auto& [name, tensor] : tensors)
@@ -45,6 +60,34 @@ GRAFT_INLINE std::string common_dtype(const NamedTensors& tensors) {
     default:
       throw OptionError(message("a model of type ", c10::toString(type), " cannot be saved"));
   }
+}
+
+GRAFT_INLINE void save_weights(const std::filesystem::path& directory, const torch::nn::Module& model,
+                               const WeightNames& names, const std::function<Json(const std::string&)>& config,
+                               const SavePretrainedOptions& options) {
+  NamedTensors tensors = tensors_to_save(model);
+  const Json json = config(common_dtype(tensors));
+  ModelDirOptions files{.shard_bytes = options.shard_bytes, .replace = options.replace};
+  if (!options.tokenizer_from.empty()) {
+    files.files = tokenizer_files(options.tokenizer_from);
+    if (files.files.empty()) {
+      throw OptionError(message(quoted(options.tokenizer_from.string()),
+                                " has no tokenizer file, such as tokenizer.json or vocab.txt"));
+    }
+  }
+  std::vector<TensorInfo> infos;
+  for (auto& [name, tensor] : tensors) {
+    tensor = names.is_transposed(name) ? tensor.detach().t() : tensor.detach();
+    infos.push_back({.name = name, .type = element_type(tensor.scalar_type()), .shape = tensor.sizes().vec()});
+  }
+  torch::Tensor kept;  // alive until the next call, as write_model_dir() asks
+  write_model_dir(
+      directory, json, infos,
+      [&](std::size_t i) -> std::span<const std::byte> {
+        kept = tensors[i].second.to(torch::kCPU).contiguous();
+        return bytes_of(kept);
+      },
+      files);
 }
 
 }  // namespace graft::detail

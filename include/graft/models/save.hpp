@@ -1,23 +1,17 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <iterator>
-#include <set>
-#include <span>
+#include <functional>
 #include <string>
-#include <vector>
 
-#include <torch/nn/module.h>
-
-#include <nlohmann/json.hpp>
-
-#include "graft/adapters/adaptable.hpp"
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/io/model_dir.hpp"
-#include "graft/tensor/state.hpp"
+#include "graft/models/family.hpp"
+
+namespace torch::nn {
+class Module;
+}
 
 namespace graft {
 
@@ -28,6 +22,14 @@ struct SavePretrainedOptions {
   std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into several files
 };
 
+namespace detail {
+
+/// `config` gives the configuration for what it calls the type of the weights. Throws as save_pretrained() does.
+void save_weights(const std::filesystem::path& directory, const torch::nn::Module& model, const WeightNames& names,
+                  const std::function<Json(const std::string& dtype)>& config, const SavePretrainedOptions& options);
+
+}  // namespace detail
+
 /// Writes a directory that transformers and load_pretrained() load: config.json, the weights in their own type, and the
 /// tokenizer's files. It appears whole or not at all. Merged adapters are part of the weights.
 ///
@@ -36,48 +38,10 @@ struct SavePretrainedOptions {
 /// may not be replaced; FileError where the system refuses.
 template <class Model>
 void save_pretrained(const std::filesystem::path& directory, const Model& model,
-                     const SavePretrainedOptions& options = {});
-
-namespace detail {
-
-/// The tensors of a model without what its adapters hold. Throws as save_pretrained() does.
-NamedTensors tensors_to_save(const torch::nn::Module& model);
-
-/// What config.json calls the type that all of `tensors` have.
-std::string common_dtype(const NamedTensors& tensors);
-
-}  // namespace detail
-
-template <class Model>
-void save_pretrained(const std::filesystem::path& directory, const Model& model, const SavePretrainedOptions& options) {
-  const NamedTensors tensors = detail::tensors_to_save(*model);
-  const Json config = model->config().to_json(model->class_name(), detail::common_dtype(tensors));
-  ModelDirOptions files{.shard_bytes = options.shard_bytes, .replace = options.replace};
-  if (!options.tokenizer_from.empty()) {
-    files.files = tokenizer_files(options.tokenizer_from);
-    if (files.files.empty()) {
-      throw OptionError(message(quoted(options.tokenizer_from.string()),
-                                " has no tokenizer file, such as tokenizer.json or vocab.txt"));
-    }
-  }
-  const auto as_in_files = [&](std::size_t i) {
-    const auto& [name, tensor] = tensors[i];
-    if constexpr (requires { model->config().is_transposed(name); })
-      if (model->config().is_transposed(name)) return tensor.detach().t();
-    return tensor.detach();
-  };
-  std::vector<TensorInfo> infos;
-  for (std::size_t i = 0; i < tensors.size(); ++i) {
-    const torch::Tensor tensor = as_in_files(i);
-    infos.push_back(
-        {.name = tensors[i].first, .type = element_type(tensor.scalar_type()), .shape = tensor.sizes().vec()});
-  }
-  torch::Tensor kept;  // alive until the next call, as write_model_dir() asks
-  const auto bytes_of = [&](std::size_t i) -> std::span<const std::byte> {
-    kept = as_in_files(i).to(torch::kCPU).contiguous();
-    return detail::bytes_of(kept);
-  };
-  write_model_dir(directory, config, infos, bytes_of, files);
+                     const SavePretrainedOptions& options = {}) {
+  detail::require_family<Model>();
+  const auto config = [&](const std::string& dtype) { return model->config().to_json(model->class_name(), dtype); };
+  detail::save_weights(directory, *model, model->config().weight_names(), config, options);
 }
 
 }  // namespace graft

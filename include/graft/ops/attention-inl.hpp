@@ -20,10 +20,87 @@
 #include "graft/ops/detail/autograd.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
 #include "graft/ops/detail/flash_attention.hpp"
+#include "graft/ops/detail/heads.hpp"
 #include "graft/ops/kernels/attention_kernels.hpp"
 
 namespace graft {
 namespace detail {
+
+GRAFT_INLINE double scale_of(const AttentionOptions& options, const at::Tensor& q) {
+  return options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
+}
+
+/// [queries, keys] of `length` each: what a causal query does not see.
+GRAFT_INLINE at::Tensor hidden_keys(std::int64_t length, std::int64_t window, const at::TensorOptions& options) {
+  const at::Tensor all = at::ones({length, length}, options.dtype(at::kBool));
+  return window > 0 ? all.triu(1).logical_or(all.tril(-window)) : all.triu(1);
+}
+
+/// A distance bias [H, 2 R - 1] as [H, queries, keys] of `length` each.
+GRAFT_INLINE at::Tensor bias_of_pairs(const at::Tensor& bias, std::int64_t length) {
+  const at::Tensor place = at::arange(length, bias.options().dtype(at::kLong));
+  const at::Tensor column = place.unsqueeze(0) - place.unsqueeze(1) + bias.size(1) / 2;
+  return bias.index_select(1, column.flatten()).unflatten(1, {length, length});
+}
+
+GRAFT_INLINE at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                        const at::Tensor& offsets, const AttentionOptions& options,
+                                        const at::Tensor& bias) {
+  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
+  const std::int64_t group = q.size(1) / k.size(1);
+  std::vector<at::Tensor> parts;
+  for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) {
+    const std::int64_t length = ends[n + 1] - ends[n];
+    const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
+      const at::Tensor heads = x.narrow(0, ends[n], length).transpose(0, 1);
+      return repeat == 1 ? heads : heads.repeat_interleave(repeat, 0);
+    };
+    at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale_of(options, q);
+    if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
+    if (options.causal) {
+      scores = scores.masked_fill(hidden_keys(length, options.window, q.options()),
+                                  -std::numeric_limits<double>::infinity());
+    }
+    const at::Tensor weights = at::dropout(at::softmax(scores, -1), options.dropout, options.dropout > 0.0);
+    parts.push_back(at::matmul(weights, heads_first(v, group)).transpose(0, 1));
+  }
+  return parts.empty() ? at::empty_like(q) : at::cat(parts);
+}
+
+/// The same on [N, longest] places, each of a token or masked, so that no offset is read on the host.
+GRAFT_INLINE at::Tensor plain_padded_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                                               const Offsets& offsets, const AttentionOptions& options,
+                                               const at::Tensor& bias) {
+  const std::int64_t tokens = q.size(0), sequences = offsets.ends.size(0) - 1, length = offsets.longest;
+  if (tokens == 0 || sequences == 0) return at::empty_like(q);
+  const at::Tensor starts = offsets.ends.slice(0, 0, sequences), lengths = offsets.ends.diff();
+  const at::Tensor place = at::arange(length, starts.options());
+  const at::Tensor token = (starts.unsqueeze(1) + place).clamp_max(tokens - 1).flatten();  // some token at empty places
+  const at::Tensor empty = (place >= lengths.unsqueeze(1)).unsqueeze(1).unsqueeze(1);      // [N, 1, 1, longest]
+  const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
+    const at::Tensor heads = x.index_select(0, token).unflatten(0, {sequences, length}).transpose(1, 2);
+    return repeat == 1 ? heads : heads.repeat_interleave(repeat, 1);
+  };
+  const std::int64_t group = q.size(1) / k.size(1);
+  at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(2, 3)) * scale_of(options, q);
+  if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
+  const at::Tensor hidden = options.causal ? hidden_keys(length, options.window, q.options()).logical_or(empty) : empty;
+  // The lowest finite value: the rows of empty places, in which all may be masked, then hold no NaN.
+  const double lowest = q.scalar_type() == at::kHalf ? -65504.0 : -3.3e38;
+  const at::Tensor weights =
+      at::dropout(at::softmax(scores.masked_fill(hidden, lowest), -1), options.dropout, options.dropout > 0.0);
+  const at::Tensor out = at::matmul(weights, heads_first(v, group)).transpose(1, 2).flatten(0, 1);
+  const at::Tensor sequence = at::repeat_interleave(lengths, std::optional(tokens));
+  const at::Tensor at_place =
+      at::arange(tokens, starts.options()) + sequence * length - starts.index_select(0, sequence);
+  return out.index_select(0, at_place);
+}
+
+GRAFT_INLINE void check_scale(const AttentionOptions& options) {
+  if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
+    throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
+  }
+}
 
 /// Throws ShapeError unless `offsets` is as attention() wants it for T tokens, `q` being one of its tensors.
 GRAFT_INLINE void check_offsets(const Offsets& offsets, const at::Tensor& q) {
@@ -49,9 +126,7 @@ GRAFT_INLINE void check_offsets(const Offsets& offsets, const at::Tensor& q) {
 GRAFT_INLINE void check_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
                                   const AttentionOptions& options, const at::Tensor& bias) {
   check_dropout(options.dropout);
-  if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
-    throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
-  }
+  check_scale(options);
   if (options.window < 0 || (options.window > 0 && !options.causal)) {
     throw OptionError(message("attention's window is ", options.window, options.causal ? "" : " without causal",
                               "; choose 0 for none, or with causal the number of tokens that one may see"));
@@ -120,20 +195,13 @@ struct AttentionPlan {
   static double cost(std::int64_t length) { return static_cast<double>(length) * static_cast<double>(length + 32); }
 };
 
-template <class S>
-HeadRows<S> head_rows(const at::Tensor& x) {
-  return {static_cast<S*>(x.data_ptr()), x.stride(0), x.stride(1)};
-}
-template <class S>
-HeadRows<const S> const_head_rows(const at::Tensor& x) {
-  return {static_cast<const S*>(x.const_data_ptr()), x.stride(0), x.stride(1)};
-}
 GRAFT_INLINE at::Tensor dense_heads(const at::Tensor& x) { return x.stride(2) == 1 ? x : x.contiguous(); }
 
-GRAFT_INLINE AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, double scale, bool causal,
-                                            std::int64_t window, const DropoutBits& bits) {
-  return {q.size(1), q.size(1) / k.size(1), q.size(2), scale,    causal,
-          window,    bits.keep_scale(),     nullptr,   bits.key, bits.threshold};
+GRAFT_INLINE AttentionShape attention_shape(const at::Tensor& q, const at::Tensor& k, const AttentionOptions& options,
+                                            const DropoutBits& bits) {
+  return {q.size(1),      q.size(1) / k.size(1), q.size(2),         scale_of(options, q),
+          options.causal, options.window,        bits.keep_scale(), nullptr,
+          bits.key,       bits.threshold};
 }
 
 template <class T>
@@ -159,10 +227,10 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& q_any, const at::Tensor& k_any,
                             const at::Tensor& v_any, const std::optional<at::Tensor>& given_bias,
-                            const at::Tensor& offsets, double scale, bool causal, std::int64_t window, double dropout) {
+                            const at::Tensor& offsets, const AttentionOptions& options) {
     const at::Tensor q = dense_heads(q_any), k = dense_heads(k_any), v = dense_heads(v_any);
     const at::Tensor bias = given_bias.value_or(at::Tensor());
-    AttentionShape shape = attention_shape(q, k, scale, causal, window, draw_dropout(dropout));
+    AttentionShape shape = attention_shape(q, k, options, draw_dropout(options.dropout));
     const AttentionPlan plan(offsets, shape);
     at::Tensor keep;
     if (shape.threshold > 0) {
@@ -185,9 +253,9 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
       });
     });
     context->save_for_backward({q, k, v, out, logsumexp, keep, offsets, bias});
-    context->saved_data["scale"] = scale;
-    context->saved_data["causal"] = causal;
-    context->saved_data["window"] = window;
+    context->saved_data["scale"] = shape.scale;
+    context->saved_data["causal"] = shape.causal;
+    context->saved_data["window"] = shape.window;
     context->saved_data["threshold"] = static_cast<std::int64_t>(shape.threshold);
     return out;
   }
@@ -200,9 +268,11 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     const at::Tensor &keep = saved[5], &bias = saved[7];
     const at::Tensor grad = dense_heads(grads[0]);
     const DropoutBits bits{static_cast<std::uint32_t>(context->saved_data["threshold"].toInt()), 0};
-    AttentionShape shape =
-        attention_shape(q, k, context->saved_data["scale"].toDouble(), context->saved_data["causal"].toBool(),
-                        context->saved_data["window"].toInt(), bits);
+    AttentionShape shape = attention_shape(q, k,
+                                           {.causal = context->saved_data["causal"].toBool(),
+                                            .window = context->saved_data["window"].toInt(),
+                                            .scale = context->saved_data["scale"].toDouble()},
+                                           bits);
     if (keep.defined()) shape.keep = static_cast<std::uint64_t*>(keep.data_ptr());
     const AttentionPlan plan(saved[6], shape);
     const at::Tensor dq = at::empty(q.sizes(), q.options()), dk = at::empty(k.sizes(), k.options());
@@ -232,98 +302,26 @@ class AttentionFunction : public torch::autograd::Function<AttentionFunction> {
     });
     at::Tensor dbias;
     if (bias_grads.defined()) dbias = sum_bias_grads(bias_grads, saved[6], bias.size(1));
-    return {dq, dk, dv, dbias, {}, {}, {}, {}, {}};
+    return {dq, dk, dv, dbias, {}, {}};
   }
 };
-
-/// [queries, keys] of `length` each: what a causal query does not see.
-GRAFT_INLINE at::Tensor hidden_keys(std::int64_t length, std::int64_t window, const at::TensorOptions& options) {
-  const at::Tensor all = at::ones({length, length}, options.dtype(at::kBool));
-  return window > 0 ? all.triu(1).logical_or(all.tril(-window)) : all.triu(1);
-}
-
-/// A distance bias [H, 2 R - 1] as [H, queries, keys] of `length` each.
-GRAFT_INLINE at::Tensor bias_of_pairs(const at::Tensor& bias, std::int64_t length) {
-  const at::Tensor place = at::arange(length, bias.options().dtype(at::kLong));
-  const at::Tensor column = place.unsqueeze(0) - place.unsqueeze(1) + bias.size(1) / 2;
-  return bias.index_select(1, column.flatten()).unflatten(1, {length, length});
-}
-
-GRAFT_INLINE at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                              const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
-                                              double dropout, const at::Tensor& bias) {
-  const std::int64_t* ends = offsets.const_data_ptr<std::int64_t>();
-  const std::int64_t group = q.size(1) / k.size(1);
-  std::vector<at::Tensor> parts;
-  for (std::int64_t n = 0; n + 1 < offsets.numel(); ++n) {
-    const std::int64_t length = ends[n + 1] - ends[n];
-    const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
-      const at::Tensor heads = x.narrow(0, ends[n], length).transpose(0, 1);
-      return repeat == 1 ? heads : heads.repeat_interleave(repeat, 0);
-    };
-    at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(1, 2)) * scale;
-    if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
-    if (causal) {
-      scores = scores.masked_fill(hidden_keys(length, window, q.options()), -std::numeric_limits<double>::infinity());
-    }
-    const at::Tensor weights = at::dropout(at::softmax(scores, -1), dropout, dropout > 0.0);
-    parts.push_back(at::matmul(weights, heads_first(v, group)).transpose(0, 1));
-  }
-  return parts.empty() ? at::empty_like(q) : at::cat(parts);
-}
-
-/// The same function from LibTorch's operations on [N, longest] places, each of a token or masked,
-/// so that no offset is read on the host.
-GRAFT_INLINE at::Tensor attention_padded(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                         const Offsets& offsets, double scale, bool causal, std::int64_t window,
-                                         double dropout, const at::Tensor& bias = {}) {
-  const std::int64_t tokens = q.size(0), sequences = offsets.ends.size(0) - 1, length = offsets.longest;
-  if (tokens == 0 || sequences == 0) return at::empty_like(q);
-  const at::Tensor starts = offsets.ends.slice(0, 0, sequences), lengths = offsets.ends.diff();
-  const at::Tensor place = at::arange(length, starts.options());
-  const at::Tensor token = (starts.unsqueeze(1) + place).clamp_max(tokens - 1).flatten();  // some token at empty places
-  const at::Tensor empty = (place >= lengths.unsqueeze(1)).unsqueeze(1).unsqueeze(1);      // [N, 1, 1, longest]
-  const auto heads_first = [&](const at::Tensor& x, std::int64_t repeat) {
-    const at::Tensor heads = x.index_select(0, token).unflatten(0, {sequences, length}).transpose(1, 2);
-    return repeat == 1 ? heads : heads.repeat_interleave(repeat, 1);
-  };
-  const std::int64_t group = q.size(1) / k.size(1);
-  at::Tensor scores = at::matmul(heads_first(q, 1), heads_first(k, group).transpose(2, 3)) * scale;
-  if (bias.defined()) scores = scores + bias_of_pairs(bias, length);
-  const at::Tensor hidden = causal ? hidden_keys(length, window, q.options()).logical_or(empty) : empty;
-  // The lowest finite value: the rows of empty places, in which all may be masked, then hold no NaN.
-  const double lowest = q.scalar_type() == at::kHalf ? -65504.0 : -3.3e38;
-  const at::Tensor weights = at::dropout(at::softmax(scores.masked_fill(hidden, lowest), -1), dropout, dropout > 0.0);
-  const at::Tensor out = at::matmul(weights, heads_first(v, group)).transpose(1, 2).flatten(0, 1);
-  const at::Tensor sequence = at::repeat_interleave(lengths, std::optional(tokens));
-  const at::Tensor at_place =
-      at::arange(tokens, starts.options()) + sequence * length - starts.index_select(0, sequence);
-  return out.index_select(0, at_place);
-}
 
 }  // namespace detail
 
 GRAFT_INLINE at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Offsets& offsets,
                                   const AttentionOptions& options, const at::Tensor& distance_bias) {
   detail::check_attention(q, k, v, offsets, options, distance_bias);
-  const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
   if (detail::has_flash_attention(q) && !distance_bias.defined()) {
     return detail::flash_attention(detail::dense_heads(q), detail::dense_heads(k), detail::dense_heads(v), offsets,
-                                   scale, options.causal, options.window, options.dropout);
+                                   detail::scale_of(options, q), options.causal, options.window, options.dropout);
   }
-  if (offsets.longest > 0) {
-    return detail::attention_padded(q, k, v, offsets, scale, options.causal, options.window, options.dropout,
-                                    distance_bias);
-  }
-  if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu()) {
-    return detail::attention_by_sequence(q, k, v, offsets.ends, scale, options.causal, options.window, options.dropout,
-                                         distance_bias);
-  }
+  if (offsets.longest > 0) return detail::plain_padded_attention(q, k, v, offsets, options, distance_bias);
+  if (!detail::has_kernel(q) || !k.device().is_cpu() || !v.device().is_cpu())
+    return detail::plain_attention(q, k, v, offsets.ends, options, distance_bias);
   std::optional<at::Tensor> bias;
   if (distance_bias.defined())
     bias = distance_bias.to(q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat).contiguous();
-  return detail::AttentionFunction::apply(q, k, v, bias, offsets.ends, scale, options.causal, options.window,
-                                          options.dropout);
+  return detail::AttentionFunction::apply(q, k, v, bias, offsets.ends, options);
 }
 
 }  // namespace graft

@@ -44,10 +44,9 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
 
 namespace detail {
 
-/// The same function from LibTorch's operations, a sequence at a time.
-at::Tensor attention_by_sequence(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                                 const at::Tensor& offsets, double scale, bool causal, std::int64_t window,
-                                 double dropout, const at::Tensor& bias = {});
+/// The same from LibTorch's operations, a sequence at a time.
+at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const at::Tensor& offsets,
+                           const AttentionOptions& options = {}, const at::Tensor& distance_bias = {});
 
 }  // namespace detail
 

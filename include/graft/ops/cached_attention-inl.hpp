@@ -1,24 +1,52 @@
 #pragma once
 
-#include <cmath>
-#include <vector>
+#include <algorithm>
+#include <limits>
 
 #include <ATen/ops/arange.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/softmax.h>
 
+#include "graft/core/error.hpp"
 #include "graft/ops/cached_attention.hpp"
+#include "graft/ops/detail/heads.hpp"
 #include "graft/ops/kernels/cached_attention_kernels.hpp"
+#include "graft/tensor/parallel.hpp"
 
 namespace graft {
 namespace detail {
 
+GRAFT_INLINE at::Tensor plain_cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                                               const at::Tensor& offsets, const at::Tensor& lengths,
+                                               const AttentionOptions& options) {
+  at::Tensor out = at::empty(q.sizes(), q.options().requires_grad(false));
+  const std::int64_t window = options.window;
+  const auto* ends = offsets.const_data_ptr<std::int64_t>();
+  const auto* held = lengths.const_data_ptr<std::int64_t>();
+  const std::int64_t group = q.size(1) / keys.size(1);
+  for (std::int64_t n = 0; n < keys.size(0); ++n) {
+    const std::int64_t count = ends[n + 1] - ends[n];
+    if (count == 0) continue;
+    const auto heads = [&](const at::Tensor& x) { return x[n].narrow(1, 0, held[n]).repeat_interleave(group, 0); };
+    at::Tensor scores = at::matmul(q.narrow(0, ends[n], count).transpose(0, 1), heads(keys).transpose(1, 2)) *
+                        scale_of(options, q);  // [H, t, held]
+    const at::Tensor query = at::arange(held[n] - count, held[n], at::kLong).unsqueeze(1);
+    const at::Tensor key = at::arange(held[n], at::kLong).unsqueeze(0);
+    at::Tensor hidden = key > query;
+    if (window > 0) hidden = hidden.logical_or(key <= query - window);
+    scores = scores.masked_fill(hidden.to(scores.device()), -std::numeric_limits<double>::infinity());
+    out.narrow(0, ends[n], count).copy_(at::matmul(at::softmax(scores, -1), heads(values)).transpose(0, 1));
+  }
+  return out;
+}
+
 GRAFT_INLINE void check_cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                   const at::Tensor& offsets, const at::Tensor& lengths,
-                                   const AttentionOptions& options) {
+                                         const at::Tensor& offsets, const at::Tensor& lengths,
+                                         const AttentionOptions& options) {
   if (options.dropout != 0.0) throw OptionError("attention to a cache has no dropout; set it to 0");
   if (options.window < 0) throw OptionError(message("attention's window is ", options.window, "; choose 0 for none"));
-  if (options.scale && !(*options.scale > 0.0 && std::isfinite(*options.scale))) {
-    throw OptionError(message("attention's scale is ", *options.scale, "; choose a finite number above 0"));
-  }
+  check_scale(options);
   if (q.dim() != 3 || keys.dim() != 4 || values.sizes() != keys.sizes() || keys.size(3) != q.size(2) ||
       keys.size(1) < 1 || q.size(1) % keys.size(1) != 0 || q.size(2) < 1) {
     throw ShapeError(message("attention to a cache got q ", q.sizes(), ", keys ", keys.sizes(), ", values ",
@@ -50,8 +78,10 @@ GRAFT_INLINE void check_cached_attention(const at::Tensor& q, const at::Tensor& 
 }
 
 template <class T>
-void attend_cached_all(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& offsets,
-                       const at::Tensor& lengths, std::int64_t window, double scale, at::Tensor& out) {
+at::Tensor attend_cached_all(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                             const at::Tensor& offsets, const at::Tensor& lengths, const AttentionOptions& options) {
+  at::Tensor out = at::empty(q.sizes(), q.options().requires_grad(false));
+  const T scale = static_cast<T>(scale_of(options, q));
   const auto* ends = offsets.const_data_ptr<std::int64_t>();
   const auto* held = lengths.const_data_ptr<std::int64_t>();
   const std::int64_t sequences = keys.size(0), kv_heads = keys.size(1), group = q.size(1) / kv_heads;
@@ -68,57 +98,29 @@ void attend_cached_all(const at::Tensor& q, const at::Tensor& keys, const at::Te
                    const std::int64_t n = i / kv_heads, head = i % kv_heads;
                    const std::int64_t count = ends[n + 1] - ends[n];
                    if (count == 0) continue;
-                   const CachedAttention<T> task{queries,          to,      ends[n],   count,
-                                                 head * group,     group,   q.size(2), key + i * room,
-                                                 value + i * room, held[n], window,    static_cast<T>(scale)};
+                   const CachedAttention<T> task{queries,          to,      ends[n],        count,
+                                                 head * group,     group,   q.size(2),      key + i * room,
+                                                 value + i * room, held[n], options.window, scale};
                    GRAFT_SIMD_CALL(T, attend_cached<T>, task);
                  }
                });
-}
-
-/// The same function from LibTorch's operations, a sequence at a time.
-GRAFT_INLINE void attend_cached_by_sequence(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                      const at::Tensor& offsets, const at::Tensor& lengths, std::int64_t window,
-                                      double scale, at::Tensor& out) {
-  const auto* ends = offsets.const_data_ptr<std::int64_t>();
-  const auto* held = lengths.const_data_ptr<std::int64_t>();
-  const std::int64_t group = q.size(1) / keys.size(1);
-  for (std::int64_t n = 0; n < keys.size(0); ++n) {
-    const std::int64_t count = ends[n + 1] - ends[n];
-    if (count == 0) continue;
-    const auto heads = [&](const at::Tensor& x) { return x[n].narrow(1, 0, held[n]).repeat_interleave(group, 0); };
-    at::Tensor scores =
-        at::matmul(q.narrow(0, ends[n], count).transpose(0, 1), heads(keys).transpose(1, 2)) * scale;  // [H, t, held]
-    const at::Tensor query = at::arange(held[n] - count, held[n], at::kLong).unsqueeze(1);
-    const at::Tensor key = at::arange(held[n], at::kLong).unsqueeze(0);
-    at::Tensor hidden = key > query;
-    if (window > 0) hidden = hidden.logical_or(key <= query - window);
-    scores = scores.masked_fill(hidden.to(scores.device()), -std::numeric_limits<double>::infinity());
-    out.narrow(0, ends[n], count).copy_(at::matmul(at::softmax(scores, -1), heads(values)).transpose(0, 1));
-  }
+  return out;
 }
 
 }  // namespace detail
 
 GRAFT_INLINE at::Tensor cached_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                   const at::Tensor& offsets, const at::Tensor& lengths,
-                                   const AttentionOptions& options) {
+                                         const at::Tensor& offsets, const at::Tensor& lengths,
+                                         const AttentionOptions& options) {
   detail::check_cached_attention(q, keys, values, offsets, lengths, options);
-  const double scale = options.scale.value_or(1.0 / std::sqrt(static_cast<double>(q.size(2))));
   const at::NoGradGuard no_grad;
-  at::Tensor out = at::empty(q.sizes(), q.options().requires_grad(false));
   const bool kernel = q.device().is_cpu() && keys.device().is_cpu() && values.device().is_cpu() &&
                       keys.is_contiguous() && values.is_contiguous();
-  if (kernel && q.scalar_type() == at::kFloat) {
-    detail::attend_cached_all<float>(detail::dense_heads(q), keys, values, offsets, lengths, options.window, scale,
-                                     out);
-  } else if (kernel && q.scalar_type() == at::kDouble) {
-    detail::attend_cached_all<double>(detail::dense_heads(q), keys, values, offsets, lengths, options.window, scale,
-                                      out);
-  } else {
-    detail::attend_cached_by_sequence(q, keys, values, offsets, lengths, options.window, scale, out);
-  }
-  return out;
+  if (kernel && q.scalar_type() == at::kFloat)
+    return detail::attend_cached_all<float>(detail::dense_heads(q), keys, values, offsets, lengths, options);
+  if (kernel && q.scalar_type() == at::kDouble)
+    return detail::attend_cached_all<double>(detail::dense_heads(q), keys, values, offsets, lengths, options);
+  return detail::plain_cached_attention(q, keys, values, offsets, lengths, options);
 }
 
 }  // namespace graft

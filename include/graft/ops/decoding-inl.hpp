@@ -15,6 +15,20 @@
 namespace graft {
 namespace detail {
 
+GRAFT_INLINE at::Tensor plain_rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset) {
+  const at::ScalarType type = x.scalar_type();
+  const bool narrow = type == at::kBFloat16 || type == at::kHalf;
+  const at::Tensor wide = narrow ? x.to(at::kFloat) : x, scale = narrow ? weight.to(at::kFloat) : weight;
+  const at::Tensor unit = wide * at::rsqrt(at::mean(at::square(wide), {-1}, /*keepdim=*/true) + eps);
+  return (unit * (offset == 0.0 ? scale : scale + offset)).to(type);
+}
+
+GRAFT_INLINE at::Tensor plain_rotate_pairs(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  const std::int64_t half = x.size(2) / 2;
+  const at::Tensor low = x.narrow(-1, 0, half), high = x.narrow(-1, half, half);
+  return at::cat({low * cos - high * sin, high * cos + low * sin}, -1);
+}
+
 /// Whether x and what it meets run in one pass.
 template <class... Others>
 bool is_one_pass(const at::Tensor& x, const Others&... others) {
@@ -31,20 +45,13 @@ GRAFT_INLINE at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, 
   if (weight.dim() != 1 || x.dim() == 0 || x.size(-1) != weight.size(0))
     throw ShapeError(message("input of a norm is ", x.sizes(), ", its weight ", weight.sizes(),
                              "; the last size of the input must be the weight's"));
-  if (!detail::is_one_pass(x, weight)) {
-    const at::ScalarType type = x.scalar_type();
-    const bool narrow = type == at::kBFloat16 || type == at::kHalf;
-    const at::Tensor wide = narrow ? x.to(at::kFloat) : x;
-    const at::Tensor unit = wide * at::rsqrt(at::mean(at::square(wide), {-1}, /*keepdim=*/true) + eps);
-    const at::Tensor scale = narrow ? weight.to(at::kFloat) : weight;
-    return (unit * (offset == 0.0 ? scale : scale + offset)).to(type);
-  }
+  if (!detail::is_one_pass(x, weight)) return detail::plain_rms_norm(x, weight, eps, offset);
   const at::Tensor rows = x.contiguous(), by = weight.contiguous();
   const at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
   const std::int64_t n = weight.size(0);
   const float *from = rows.const_data_ptr<float>(), *scale = by.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
-  detail::parallel_for(x.numel() / n, detail::decoding_grain / n, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(x.numel() / n, detail::decoding_grain / n, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t row = first; row < last; ++row) {
       GRAFT_SIMD_CALL(float, rms_norm_row, from + row * n, n, scale, static_cast<float>(offset),
                       static_cast<float>(eps), to + row * n);
@@ -58,18 +65,14 @@ GRAFT_INLINE at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& cos,
       sin.sizes() != cos.sizes())
     throw ShapeError(message("heads to turn are ", x.sizes(), ", the angles' cosines ", cos.sizes(), " and sines ",
                              sin.sizes(), "; they must be [T, H, d] with d even, and [T, 1, d / 2] both"));
-  const std::int64_t half = x.size(2) / 2;
-  if (!detail::is_one_pass(x, cos, sin)) {
-    const at::Tensor low = x.narrow(-1, 0, half), high = x.narrow(-1, half, half);
-    return at::cat({low * cos - high * sin, high * cos + low * sin}, -1);
-  }
+  if (!detail::is_one_pass(x, cos, sin)) return detail::plain_rotate_pairs(x, cos, sin);
   const at::Tensor rows = x.contiguous(), cosines = cos.contiguous(), sines = sin.contiguous();
   const at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
-  const std::int64_t heads = x.size(1), token = heads * 2 * half;
+  const std::int64_t heads = x.size(1), half = x.size(2) / 2, token = heads * 2 * half;
   const float* from = rows.const_data_ptr<float>();
   const float *c = cosines.const_data_ptr<float>(), *s = sines.const_data_ptr<float>();
   float* to = y.data_ptr<float>();
-  detail::parallel_for(x.size(0), detail::decoding_grain / token, [&](std::int64_t first, std::int64_t last) {
+  parallel_for(x.size(0), detail::decoding_grain / token, [&](std::int64_t first, std::int64_t last) {
     for (std::int64_t t = first; t < last; ++t) {
       GRAFT_SIMD_CALL(float, rotate_heads, from + t * token, heads, half, c + t * half, s + t * half, to + t * token);
     }

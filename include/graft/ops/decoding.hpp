@@ -20,6 +20,13 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, d
 /// Shapes: x, y [T, H, d]; cos, sin [T, 1, d / 2] in x's type. Throws ShapeError where sizes do not fit.
 at::Tensor rotate_pairs(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
 
+namespace detail {
+
+/// The same from LibTorch's operations.
+at::Tensor plain_rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps, double offset);
+at::Tensor plain_rotate_pairs(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin);
+
+}  // namespace detail
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

@@ -6,11 +6,13 @@
 
 #include "graft/ops/detail/autograd.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
-#include "graft/ops/kernels/row_kernels.hpp"
 #include "graft/ops/dropout.hpp"
+#include "graft/ops/kernels/row_kernels.hpp"
 
 namespace graft {
 namespace detail {
+
+GRAFT_INLINE at::Tensor plain_dropout(const at::Tensor& x, double p) { return at::dropout(x, p, /*train=*/true); }
 
 /// Rows of D elements with their keep bits: words of 64 elements, a whole number of words for each row.
 struct KeptRows {
@@ -72,7 +74,7 @@ class DropoutFunction : public torch::autograd::Function<DropoutFunction> {
 GRAFT_INLINE at::Tensor dropout(const at::Tensor& x, double p) {
   detail::check_dropout(p);
   if (p == 0.0) return x;
-  return detail::has_kernel(x) ? detail::DropoutFunction::apply(x, p) : at::dropout(x, p, /*train=*/true);
+  return detail::has_kernel(x) ? detail::DropoutFunction::apply(x, p) : detail::plain_dropout(x, p);
 }
 
 }  // namespace graft

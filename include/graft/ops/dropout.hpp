@@ -16,6 +16,12 @@ namespace graft {
 /// numbers: as easy as 1, 2, 3 (SC 2011).
 at::Tensor dropout(const at::Tensor& x, double p);
 
+namespace detail {
+
+/// The same from LibTorch's operations, with draws of its own.
+at::Tensor plain_dropout(const at::Tensor& x, double p);
+
+}  // namespace detail
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

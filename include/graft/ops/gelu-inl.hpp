@@ -5,11 +5,13 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "graft/ops/detail/autograd.hpp"
-#include "graft/ops/kernels/gelu_kernels.hpp"
 #include "graft/ops/gelu.hpp"
+#include "graft/ops/kernels/gelu_kernels.hpp"
 
 namespace graft {
 namespace detail {
+
+GRAFT_INLINE at::Tensor plain_gelu(const at::Tensor& x) { return at::gelu(x); }
 
 class GeluFunction : public torch::autograd::Function<GeluFunction> {
  public:
@@ -51,7 +53,7 @@ class GeluFunction : public torch::autograd::Function<GeluFunction> {
 }  // namespace detail
 
 GRAFT_INLINE at::Tensor gelu(const at::Tensor& x) {
-  return detail::has_kernel(x) ? detail::GeluFunction::apply(x) : at::gelu(x);
+  return detail::has_kernel(x) ? detail::GeluFunction::apply(x) : detail::plain_gelu(x);
 }
 
 }  // namespace graft

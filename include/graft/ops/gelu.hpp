@@ -13,6 +13,12 @@ namespace graft {
 /// CPU; anything else runs torch::gelu. Differentiable once. Source: Hendrycks and Gimpel, arXiv:1606.08415.
 at::Tensor gelu(const at::Tensor& x);
 
+namespace detail {
+
+/// The same from LibTorch's operations.
+at::Tensor plain_gelu(const at::Tensor& x);
+
+}  // namespace detail
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

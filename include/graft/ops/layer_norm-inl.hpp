@@ -1,6 +1,5 @@
 #pragma once
 
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/zeros.h>
@@ -8,11 +7,19 @@
 
 #include "graft/ops/detail/autograd.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
+#include "graft/ops/dropout.hpp"
 #include "graft/ops/kernels/layer_norm_kernels.hpp"
 #include "graft/ops/layer_norm.hpp"
 
 namespace graft {
 namespace detail {
+
+GRAFT_INLINE at::Tensor plain_add_norm(const at::Tensor& x, const std::optional<at::Tensor>& residual,
+                                       const at::Tensor& weight, const at::Tensor& bias, double eps, double p) {
+  at::Tensor total = p > 0.0 ? plain_dropout(x, p) : x;
+  if (residual) total = *residual + total;
+  return at::layer_norm(total, weight.sizes(), weight, bias, eps);
+}
 
 /// `residual` may be undefined.
 class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
@@ -117,7 +124,7 @@ class AddNormFunction : public torch::autograd::Function<AddNormFunction> {
 };
 
 GRAFT_INLINE at::Tensor checked_add_norm(const at::Tensor& x, const std::optional<at::Tensor>& residual,
-                                   const at::Tensor& weight, const at::Tensor& bias, double eps, double p) {
+                                         const at::Tensor& weight, const at::Tensor& bias, double eps, double p) {
   check_dropout(p);
   if (weight.dim() != 1 || x.dim() == 0 || x.size(-1) != weight.size(0) || weight.size(0) < 1 ||
       bias.sizes() != weight.sizes() || (residual && residual->sizes() != x.sizes())) {
@@ -130,9 +137,7 @@ GRAFT_INLINE at::Tensor checked_add_norm(const at::Tensor& x, const std::optiona
   if (has_kernel(x) && one_type && weight.device().is_cpu() && (!residual || residual->device().is_cpu())) {
     return AddNormFunction::apply(x, residual, weight, bias, eps, p);
   }
-  at::Tensor total = p > 0.0 ? at::dropout(x, p, /*train=*/true) : x;
-  if (residual) total = *residual + total;
-  return at::layer_norm(total, weight.sizes(), weight, bias, eps);
+  return plain_add_norm(x, residual, weight, bias, eps, p);
 }
 
 }  // namespace detail
@@ -142,7 +147,7 @@ GRAFT_INLINE at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight
 }
 
 GRAFT_INLINE at::Tensor add_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight,
-                           const at::Tensor& bias, double eps, double p) {
+                                 const at::Tensor& bias, double eps, double p) {
   return detail::checked_add_norm(x, residual, weight, bias, eps, p);
 }
 

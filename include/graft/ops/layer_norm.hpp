@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include <ATen/core/Tensor.h>
 
 #include "graft/core/mode.hpp"
@@ -21,6 +23,13 @@ at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::T
 at::Tensor add_norm(const at::Tensor& x, const at::Tensor& residual, const at::Tensor& weight, const at::Tensor& bias,
                     double eps, double p = 0.0);
 
+namespace detail {
+
+/// The same from LibTorch's operations; without a residual layer_norm(dropout(x, p)).
+at::Tensor plain_add_norm(const at::Tensor& x, const std::optional<at::Tensor>& residual, const at::Tensor& weight,
+                          const at::Tensor& bias, double eps, double p);
+
+}  // namespace detail
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

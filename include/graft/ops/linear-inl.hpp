@@ -4,7 +4,6 @@
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/dropout.h>
 #include <ATen/ops/linear.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -14,9 +13,33 @@
 #include "graft/ops/detail/autograd.hpp"
 #include "graft/ops/detail/base_product.hpp"
 #include "graft/ops/detail/low_rank_terms.hpp"
+#include "graft/ops/dropout.hpp"
 #include "graft/ops/linear.hpp"
 
 namespace graft {
+namespace detail {
+
+GRAFT_INLINE at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part) {
+  const at::Tensor weight = part.weight.to(x.scalar_type());
+  at::Tensor y = part.bias.defined() ? at::linear(x, weight, part.bias) : at::linear(x, weight);
+  for (const LowRankTerm& term : part.terms) {
+    at::Tensor in = x, index;
+    if (term.rows) {
+      index = term.rows->indices.defined()
+                  ? term.rows->indices
+                  : at::arange(term.rows->first, term.rows->first + term.rows->count, at::kLong);
+      index = index.to(x.device());
+      in = x.reshape({-1, x.size(-1)}).index_select(0, index);
+    }
+    if (term.dropout > 0.0) in = plain_dropout(in, term.dropout);
+    const at::Tensor low = at::linear(in, term.A.to(x.scalar_type()));
+    const at::Tensor up = at::linear(low, term.B.to(x.scalar_type())) * term.scale;
+    y = term.rows ? y.reshape({-1, y.size(-1)}).index_add(0, index, up).view(y.sizes()) : y + up;
+  }
+  return y;
+}
+
+}  // namespace detail
 
 GRAFT_INLINE at::Tensor WeightCache::packed(const at::Tensor& weight, bool transposed) {
   const std::lock_guard lock(mutex_);
@@ -62,7 +85,7 @@ class LinearBackward : public torch::autograd::Node {
     std::vector<LowRankState> terms;
   };
 
-  torch::autograd::variable_list apply(torch::autograd::variable_list&& grads) override;
+  GRAFT_INLINE torch::autograd::variable_list apply(torch::autograd::variable_list&& grads) override;
 
   void release_variables() override {
     x.reset_data();
@@ -139,7 +162,8 @@ GRAFT_INLINE void check_linear(const at::Tensor& x, const LinearPart& part) {
                              part.bias.defined() ? part.bias.sizes() : at::IntArrayRef{},
                              "; the last size of the input must be the last of the weight"));
   }
-  if (weight.scalar_type() != x.scalar_type() && !is_narrower(weight, x)) {
+  const bool narrower = weight.scalar_type() == at::kBFloat16 && x.scalar_type() == at::kFloat;
+  if (weight.scalar_type() != x.scalar_type() && !narrower) {
     throw ShapeError(message("input of a linear layer is of type ", x.scalar_type(), ", its weight ",
                              weight.scalar_type(), "; convert one of them"));
   }
@@ -152,27 +176,6 @@ GRAFT_INLINE void check_linear(const at::Tensor& x, const LinearPart& part) {
     }
     if (term.rows) check_rows(*term.rows, x.numel() / std::max<std::int64_t>(x.size(-1), 1));
   }
-}
-
-/// The same layer from LibTorch's operations.
-GRAFT_INLINE at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part) {
-  const at::Tensor weight = part.weight.to(x.scalar_type());
-  at::Tensor y = part.bias.defined() ? at::linear(x, weight, part.bias) : at::linear(x, weight);
-  for (const LowRankTerm& term : part.terms) {
-    at::Tensor in = x, index;
-    if (term.rows) {
-      index = term.rows->indices.defined()
-                  ? term.rows->indices
-                  : at::arange(term.rows->first, term.rows->first + term.rows->count, at::kLong);
-      index = index.to(x.device());
-      in = x.reshape({-1, x.size(-1)}).index_select(0, index);
-    }
-    if (term.dropout > 0.0) in = at::dropout(in, term.dropout, true);
-    const at::Tensor low = at::linear(in, term.A.to(x.scalar_type()));
-    const at::Tensor up = at::linear(low, term.B.to(x.scalar_type())) * term.scale;
-    y = term.rows ? y.reshape({-1, y.size(-1)}).index_add(0, index, up).view(y.sizes()) : y + up;
-  }
-  return y;
 }
 
 }  // namespace detail
@@ -249,7 +252,7 @@ GRAFT_INLINE std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span
 }
 
 GRAFT_INLINE at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
-                         std::span<const LowRankTerm> terms, const std::shared_ptr<WeightCache>& cache) {
+                               std::span<const LowRankTerm> terms, const std::shared_ptr<WeightCache>& cache) {
   const LinearPart part{weight, bias, terms, cache};
   return linear_group(x, {&part, 1}).front();
 }

@@ -79,6 +79,12 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 /// they are made.
 std::vector<at::Tensor> linear_group(const at::Tensor& x, std::span<const LinearPart> parts);
 
+namespace detail {
+
+/// One of them from LibTorch's operations.
+at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part);
+
+}  // namespace detail
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

@@ -2,20 +2,23 @@
 
 #include <string>
 
+#include "graft/core/mode.hpp"
+
 namespace graft {
 
 /// Who multiplies matrices in linear(). Few rows of float32 (32, in the backward pass 16) are always multiplied by
-/// kernels of graft's own, which read the weight as it lies.
+/// kernels of graft's own, which read the weight as it lies. ops/detail/choose_product.hpp decides by this.
 enum class MatrixBackend {
   measured,  ///< for each shape the fastest, timed on the first products of that shape: the choice, and with it the
              ///< rounding, may differ from run to run
   torch,     ///< LibTorch's mm: MKL on x86, which takes its AVX2 path on AMD's processors
   onednn,    ///< oneDNN, on weights packed for it; float32 and, with AVX-512, bfloat16 on the CPU
-  graft,     ///< graft's own kernels in float32, which keep no copy of the weight; other types as under onednn
+  graft_float32_onednn_bfloat16,  ///< float32: graft's own kernels, which keep no copy of the weight. bfloat16, for
+                                  ///< which graft has none: as under onednn
 };
 
 /// Holds all threads to one back end. At the start it is the one that was measured to be fastest on the processor's
-/// kind, so that equal runs give equal bits: graft on AMD with AVX-512, else torch. Results differ in rounding.
+/// kind, so that equal runs give equal bits: graft's on AMD with AVX-512, else torch. Results differ in rounding.
 void set_matrix_backend(MatrixBackend backend);
 MatrixBackend matrix_backend();
 
@@ -25,4 +28,6 @@ std::string matrix_backend_report();
 
 }  // namespace graft
 
-#include "graft/ops/detail/matrix_backend.hpp"
+#ifndef GRAFT_COMPILED
+#include "graft/ops/detail/choose_product.hpp"
+#endif

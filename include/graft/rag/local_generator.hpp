@@ -48,11 +48,11 @@ class LocalGenerator : public Generator {
 
   std::string name() const override { return name_; }
   std::size_t context_tokens() const override { return context_tokens_; }
-  LengthFunction length() const override;
+  GRAFT_INLINE LengthFunction length() const override;
   std::size_t message_tokens() const override { return 8; }
 
   /// Throws OptionError for messages that fill the context, and as ChatFormat::parts() does.
-  Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
+  GRAFT_INLINE Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
                       const TextFunction& on_text = {}) override;
 
  private:

@@ -78,18 +78,18 @@ class OpenAiGenerator : public Generator {
   /// Contacts no one. Throws OptionError for an address that is not http:// or https://, a key variable that is not set
   /// or holds what a header cannot, or an option outside its range.
   explicit OpenAiGenerator(OpenAiOptions options);
-  ~OpenAiGenerator() override;
+  GRAFT_INLINE ~OpenAiGenerator() override;
 
   /// The model, if it is known, and the address.
-  std::string name() const override;
+  GRAFT_INLINE std::string name() const override;
 
-  std::size_t context_tokens() const override;
-  LengthFunction length() const override;
+  GRAFT_INLINE std::size_t context_tokens() const override;
+  GRAFT_INLINE LengthFunction length() const override;
 
   /// Throws FileError if the server cannot be reached, is silent for too long, refuses (with its own words) or ends
   /// half way; FormatError if what it sends is not the protocol's, or more than answer_bytes; OptionError if no model
   /// was named and the server has several.
-  Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
+  GRAFT_INLINE Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
                       const TextFunction& on_text = {}) override;
 
  private:

@@ -33,7 +33,7 @@ class ExactIndex : public VectorIndex {
  public:
   /// Throws OptionError for a space without model or width, or one wider than 65536.
   explicit ExactIndex(VectorSpace space, ExactOptions options = {});
-  ~ExactIndex() override;
+  GRAFT_INLINE ~ExactIndex() override;
   ExactIndex(ExactIndex&&) noexcept;
   ExactIndex& operator=(ExactIndex&&) noexcept;
 
@@ -42,11 +42,11 @@ class ExactIndex : public VectorIndex {
   bool contains(PassageId id) const override { return rows_.contains(id); }
   std::vector<PassageId> ids() const override { return ids_; }
 
-  void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
-  void remove(std::span<const PassageId> ids) override;
+  GRAFT_INLINE void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
+  GRAFT_INLINE void remove(std::span<const PassageId> ids) override;
 
   /// Always min(k, passages that may be found) results.
-  std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
+  GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
                                           const std::vector<PassageId>* allowed = nullptr) const override;
 
  private:

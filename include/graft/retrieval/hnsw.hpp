@@ -35,17 +35,17 @@ class HnswIndex : public VectorIndex {
  public:
   /// Throws OptionError for a space without model or width, or options outside their ranges.
   explicit HnswIndex(VectorSpace space, HnswOptions options = {});
-  ~HnswIndex() override;
+  GRAFT_INLINE ~HnswIndex() override;
   HnswIndex(HnswIndex&&) noexcept;
   HnswIndex& operator=(HnswIndex&&) noexcept;
 
   const VectorSpace& space() const override { return space_; }
-  std::size_t size() const override;
-  bool contains(PassageId id) const override;
-  std::vector<PassageId> ids() const override;
-  void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
-  void remove(std::span<const PassageId> ids) override;
-  std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
+  GRAFT_INLINE std::size_t size() const override;
+  GRAFT_INLINE bool contains(PassageId id) const override;
+  GRAFT_INLINE std::vector<PassageId> ids() const override;
+  GRAFT_INLINE void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
+  GRAFT_INLINE void remove(std::span<const PassageId> ids) override;
+  GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
                                           const std::vector<PassageId>* allowed = nullptr) const override;
 
   /// Changes how many candidates a search looks at. Throws OptionError outside 1 to 10000.

@@ -22,17 +22,17 @@ class PostgresIndex : public VectorIndex {
   PostgresIndex(PostgresStore& store, VectorSpace space);
 
   const VectorSpace& space() const override { return space_; }
-  std::size_t size() const override;
-  bool contains(PassageId id) const override;
-  std::vector<PassageId> ids() const override;
+  GRAFT_INLINE std::size_t size() const override;
+  GRAFT_INLINE bool contains(PassageId id) const override;
+  GRAFT_INLINE std::vector<PassageId> ids() const override;
 
   /// Gives passages of the store their vectors. Throws OptionError for a passage that the store does not hold, too.
-  void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
+  GRAFT_INLINE void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
 
   /// Takes the passages their vectors; the passages stay in the store.
-  void remove(std::span<const PassageId> ids) override;
+  GRAFT_INLINE void remove(std::span<const PassageId> ids) override;
 
-  std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
+  GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
                                           const std::vector<PassageId>* allowed = nullptr) const override;
 
   /// The same for documents that `filter` selects, which the server applies while it searches.

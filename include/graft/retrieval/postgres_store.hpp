@@ -45,18 +45,18 @@ class PostgresStore : public Store {
   /// Throws OptionError for a connection string or option that cannot be, FileError if the server cannot be reached or
   /// refuses, FormatError for a schema that is no store or comes from a newer version.
   explicit PostgresStore(const std::string& connection, PostgresStoreOptions options = {});
-  ~PostgresStore() override;
+  GRAFT_INLINE ~PostgresStore() override;
 
   /// "postgresql://host:port/database, schema \"graft\"".
-  std::string name() const override;
+  GRAFT_INLINE std::string name() const override;
 
-  void check_document(const Document& document) const override;
-  std::unique_ptr<Snapshot> read() override;
-  std::unique_ptr<Writer> write() override;
+  GRAFT_INLINE void check_document(const Document& document) const override;
+  GRAFT_INLINE std::unique_ptr<Snapshot> read() override;
+  GRAFT_INLINE std::unique_ptr<Writer> write() override;
 
   /// That offsets lie within texts, vectors belong to passages, passages to documents, and the tables are a store's.
   /// The pages themselves are the server's affair: pg_amcheck reads them.
-  void check() override;
+  GRAFT_INLINE void check() override;
 
  private:
   friend class PostgresIndex;

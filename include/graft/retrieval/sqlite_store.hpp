@@ -32,17 +32,17 @@ class SqliteStore : public Store {
   /// Opens or creates the file. Throws FileError if that cannot be done, FormatError for a file that is no store, is
   /// cut short, or comes from a newer version.
   explicit SqliteStore(std::filesystem::path path, SqliteStoreOptions options = {});
-  ~SqliteStore() override;
+  GRAFT_INLINE ~SqliteStore() override;
 
   const std::filesystem::path& path() const { return path_; }
   std::string name() const override { return path_.string(); }
 
-  void check_document(const Document& document) const override;
-  std::unique_ptr<Snapshot> read() override;
-  std::unique_ptr<Writer> write() override;
+  GRAFT_INLINE void check_document(const Document& document) const override;
+  GRAFT_INLINE std::unique_ptr<Snapshot> read() override;
+  GRAFT_INLINE std::unique_ptr<Writer> write() override;
 
   /// SQLite's integrity check, and graft's own: offsets within texts, vectors as wide as their space says.
-  void check() override;
+  GRAFT_INLINE void check() override;
 
  private:
   std::filesystem::path path_;

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
@@ -9,18 +7,19 @@
 
 #include <ATen/Parallel.h>
 
-namespace graft::detail {
+#include "graft/core/mode.hpp"
 
-/// libgomp's entry point for a parallel region, which the OpenMP runtimes of LLVM and Intel offer too. nullptr if
-/// LibTorch was built without OpenMP.
-using ParallelRegion = void (*)(void (*body)(void*), void* data, unsigned threads, unsigned flags);
-inline ParallelRegion parallel_region() {
-  static const auto region = reinterpret_cast<ParallelRegion>(dlsym(RTLD_DEFAULT, "GOMP_parallel"));
-  return region;
-}
+namespace graft {
+namespace detail {
 
-/// Calls body(first, last) for the pieces of [0, n), `piece` long but for the last, on up to `threads` of LibTorch's
-/// threads: who is done takes the next. An exception of a piece is thrown once all are done.
+/// Whether a region for `threads` would run on more than the caller's own: not inside another one, nor where LibTorch
+/// was built without OpenMP.
+bool runs_in_parallel(std::int64_t threads);
+
+/// Calls body(data) once on each of up to `threads` of LibTorch's threads. It must not throw.
+void run_on_threads(std::int64_t threads, void (*body)(void*), void* data);
+
+/// Calls body(first, last) for the pieces of [0, n), `piece` long but for the last: who is done takes the next.
 template <class Body>
 void run_pieces(std::int64_t n, std::int64_t piece, std::int64_t threads, const Body& body) {
   struct Region {
@@ -40,17 +39,16 @@ void run_pieces(std::int64_t n, std::int64_t piece, std::int64_t threads, const 
       }
     }
   };
-  parallel_region()(run, &region, static_cast<unsigned>(threads), 0);
+  run_on_threads(threads, run, &region);
   if (region.error) std::rethrow_exception(region.error);
 }
 
-inline bool runs_in_parallel(std::int64_t threads) {
-  return threads > 1 && !at::in_parallel_region() && parallel_region();
-}
+}  // namespace detail
 
 /// Calls body(first, last) for pieces that together are [0, n), each at least `grain` long but for the last, on
-/// LibTorch's threads. The pieces depend on n, grain and the number of threads alone. An exception of a piece is thrown
-/// once all are done.
+/// LibTorch's threads; on the caller's alone inside another parallel region, or if n is at most `grain`. The pieces
+/// depend on n, grain and the number of threads alone, and each index is in one of them. What a piece throws is thrown
+/// once all are done; of several exceptions, one.
 ///
 /// at::parallel_for would be serial here: it is a template that uses threads only in files compiled with -fopenmp, and
 /// graft asks no such flag of its users.
@@ -59,19 +57,24 @@ void parallel_for(std::int64_t n, std::int64_t grain, const Body& body) {
   if (n <= 0) return;
   grain = std::max<std::int64_t>(grain, 1);
   const std::int64_t threads = std::min<std::int64_t>(at::get_num_threads(), (n + grain - 1) / grain);
-  if (!runs_in_parallel(threads)) return body(0, n);
-  run_pieces(n, (n + threads - 1) / threads, threads, body);
+  if (!detail::runs_in_parallel(threads)) return body(0, n);
+  detail::run_pieces(n, (n + threads - 1) / threads, threads, body);
 }
 
-/// Calls body(i) for each i of [0, n): for few tasks that are long, so that no thread waits long for another.
+/// Calls body(i) for each i of [0, n) as parallel_for() calls its pieces: for few tasks that are long, so that no
+/// thread waits long for another.
 template <class Body>
 void parallel_tasks(std::int64_t n, const Body& body) {
   const std::int64_t threads = std::min<std::int64_t>(at::get_num_threads(), n);
-  if (!runs_in_parallel(threads)) {
+  if (!detail::runs_in_parallel(threads)) {
     for (std::int64_t i = 0; i < n; ++i) body(i);
     return;
   }
-  run_pieces(n, 1, threads, [&](std::int64_t first, std::int64_t) { body(first); });
+  detail::run_pieces(n, 1, threads, [&](std::int64_t first, std::int64_t) { body(first); });
 }
 
-}  // namespace graft::detail
+}  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/tensor/parallel-inl.hpp"
+#endif

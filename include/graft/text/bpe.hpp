@@ -38,7 +38,7 @@ class ByteBpe final : public SubwordModel {
   /// Throws FormatError if the vocabulary lacks the unknown token, or a merge's parts or their join.
   ByteBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, ByteBpeOptions options = {});
 
-  void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -66,7 +66,7 @@ class CharacterBpe final : public SubwordModel {
   /// unknown token, if it lacks a byte.
   CharacterBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, CharacterBpeOptions options = {});
 
-  void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 

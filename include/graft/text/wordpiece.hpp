@@ -29,7 +29,7 @@ class WordPiece final : public SubwordModel {
   /// Throws FormatError if the vocabulary lacks the unknown token, OptionError if max_characters_a_word is negative.
   explicit WordPiece(Vocabulary vocabulary, WordPieceOptions options = {});
 
-  void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   const WordPieceOptions& options() const { return options_; }

@@ -24,10 +24,10 @@ class JsonlLog : public TrainingCallback {
   /// Throws FileError if the file cannot be opened, OptionError if `every` is below 1.
   explicit JsonlLog(const std::filesystem::path& path, std::int64_t every = 1);
 
-  void on_begin(const RunPlan& plan) override;
-  void on_step(const StepRecord& step) override;
-  void on_evaluation(const EvaluationRecord& evaluation) override;
-  void on_end(const TrainingResult& result) override;
+  GRAFT_INLINE void on_begin(const RunPlan& plan) override;
+  GRAFT_INLINE void on_step(const StepRecord& step) override;
+  GRAFT_INLINE void on_evaluation(const EvaluationRecord& evaluation) override;
+  GRAFT_INLINE void on_end(const TrainingResult& result) override;
 
  private:
   void write(const nlohmann::ordered_json& line);

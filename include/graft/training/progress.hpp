@@ -24,10 +24,10 @@ class ProgressBar : public TrainingCallback {
   explicit ProgressBar(std::string title = "", std::FILE* out = stderr)
       : title_(std::move(title)), out_(out), terminal_(isatty(fileno(out)) == 1) {}
 
-  void on_begin(const RunPlan& plan) override;
-  void on_step(const StepRecord& step) override;
-  void on_evaluation(const EvaluationRecord& evaluation) override;
-  void on_end(const TrainingResult& result) override;
+  GRAFT_INLINE void on_begin(const RunPlan& plan) override;
+  GRAFT_INLINE void on_step(const StepRecord& step) override;
+  GRAFT_INLINE void on_evaluation(const EvaluationRecord& evaluation) override;
+  GRAFT_INLINE void on_end(const TrainingResult& result) override;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -43,15 +43,15 @@ class DoraAdapter : public LowRankAdapter {
   static std::shared_ptr<DoraAdapter> make(const Adaptable& layer, const DoraOptions& options);
   static const AdapterKind& in_files();
 
-  torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
+  GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
   std::optional<FusedUpdate> fused() const override { return std::nullopt; }
-  torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
   const AdapterKind* kind() const override { return &in_files(); }
 
   torch::Tensor lora_magnitude_vector;  ///< one length for each output of the layer, shaped as in PEFT's files
 
  protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override;
+  GRAFT_INLINE std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override;
 
  private:
   /// m / n [out].

@@ -45,9 +45,9 @@ class Ia3Adapter : public LayerAdapter {
   static void settle(std::vector<LayerOptions<Ia3Options>>& layers);
   static const AdapterKind& in_files();
 
-  torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
-  torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
-  torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
+  GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
+  GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
   bool sums() const override { return false; }
   const AdapterKind* kind() const override { return &in_files(); }
 

@@ -61,10 +61,10 @@ class LowRankAdapter : public LayerAdapter {
   static std::shared_ptr<LowRankAdapter> make(const Adaptable& layer, const LoraOptions& options);
   static const AdapterKind& in_files();
 
-  torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
-  std::optional<FusedUpdate> fused() const override;
-  torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
-  torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
+  GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
+  GRAFT_INLINE std::optional<FusedUpdate> fused() const override;
+  GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
   std::vector<torch::Tensor> output_side() const override { return {lora_B}; }
   const AdapterKind* kind() const override { return &in_files(); }
 
@@ -79,7 +79,7 @@ class LowRankAdapter : public LayerAdapter {
   torch::Tensor start_B;      ///< B likewise
 
  protected:
-  std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override;
+  GRAFT_INLINE std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const override;
 
   /// A and B at their start.
   static std::pair<torch::Tensor, torch::Tensor> drawn(const Adaptable& layer, const LoraOptions& options);

@@ -35,8 +35,8 @@ class TokenRowsAdapter : public LayerAdapter {
   static std::shared_ptr<TokenRowsAdapter> make(const Adaptable& layer, const TokenRowsOptions& options);
   static const AdapterKind& in_files();
 
-  torch::Tensor output(Adaptable& layer, const torch::Tensor& ids) const override;
-  torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& ids) const override;
+  GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
   bool sums() const override { return false; }
   const AdapterKind* kind() const override { return &in_files(); }
 

@@ -44,8 +44,8 @@ class VeraAdapter : public LayerAdapter {
   static void settle(std::vector<LayerOptions<VeraOptions>>& layers);
   static const AdapterKind& in_files();
 
-  torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
-  torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
+  GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
   const AdapterKind* kind() const override { return &in_files(); }
 
   const VeraOptions options;

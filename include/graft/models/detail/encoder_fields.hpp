@@ -1,60 +1,45 @@
 #pragma once
 
-#include <cmath>
+#include <array>
 #include <string>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
 #include "graft/layers/activation.hpp"
+#include "graft/models/detail/config_fields.hpp"
+#include "graft/models/encoder_config.hpp"
 
-// What the configurations of BERT and MPNet have in common.
+// What the readers and writers of BERT's and MPNet's configurations share.
 
 namespace graft::detail {
 
-inline constexpr std::int64_t max_config_size = std::int64_t{1} << 20;
+struct EncoderSize {
+  std::string_view name;
+  std::int64_t EncoderConfig::*member;
+  std::int64_t max;
+  std::int64_t least_beside_padding = 1;  ///< where row 1 is padding's
+};
 
-inline void refuse_unsupported_encoder(const JsonFields& fields) {
-  if (fields.integer("chunk_size_feed_forward", 0, max_config_size, 0) != 0)
-    fields.fail("chunk_size_feed_forward", "0; graft does not cut the feed-forward layers");
-  if (fields.has("quantization_config"))
-    fields.fail("quantization_config", "absent; graft loads weights of float types only");
-}
+inline constexpr std::array<EncoderSize, 6> encoder_sizes{{
+    {"vocab_size", &EncoderConfig::vocab_size, max_words, 2},
+    {"hidden_size", &EncoderConfig::hidden_size, max_config_size},
+    {"num_hidden_layers", &EncoderConfig::num_hidden_layers, max_layers},
+    {"num_attention_heads", &EncoderConfig::num_attention_heads, max_config_size},
+    {"intermediate_size", &EncoderConfig::intermediate_size, max_config_size},
+    {"max_position_embeddings", &EncoderConfig::max_position_embeddings, max_positions, 3},
+}};
 
-template <class Config>
-void read_encoder_fields(const JsonFields& fields, Config& config) {
-  config.hidden_act = fields.text("hidden_act", config.hidden_act);
-  try {
-    activation_named(config.hidden_act);
-  } catch (const OptionError&) {
-    fields.fail("hidden_act", "gelu, gelu_new, gelu_pytorch_tanh, relu, silu or tanh");
-  }
-  const double below_one = std::nextafter(1.0, 0.0);
-  config.hidden_dropout_prob = fields.number("hidden_dropout_prob", 0, below_one, config.hidden_dropout_prob);
-  config.attention_probs_dropout_prob =
-      fields.number("attention_probs_dropout_prob", 0, below_one, config.attention_probs_dropout_prob);
-  config.layer_norm_eps = fields.number("layer_norm_eps", 0, 1, config.layer_norm_eps);
-  config.initializer_range = fields.number("initializer_range", 0, 1000, config.initializer_range);
-}
+/// Reads the fields of EncoderConfig, all sizes among them. `padding`: whether row 1 is always padding's.
+void read_encoder(const JsonFields& fields, EncoderConfig& config, bool padding);
+void write_encoder(const EncoderConfig& config, Json& json);
 
-template <class Config>
-void write_encoder_fields(const Config& config, Json& json) {
-  json["hidden_act"] = config.hidden_act;
-  json["hidden_dropout_prob"] = config.hidden_dropout_prob;
-  json["attention_probs_dropout_prob"] = config.attention_probs_dropout_prob;
-  json["layer_norm_eps"] = config.layer_norm_eps;
-  json["initializer_range"] = config.initializer_range;
-}
-
-/// What is wrong with the numbers that both have, or nothing.
-template <class Config>
-std::string encoder_fault(const Config& config) {
-  if (config.hidden_size % config.num_attention_heads != 0)
-    return message("num_attention_heads is ", config.num_attention_heads, ", which does not divide hidden_size ",
-                   config.hidden_size);
-  for (const double dropout : {config.hidden_dropout_prob, config.attention_probs_dropout_prob})
-    if (!(dropout >= 0.0 && dropout < 1.0)) return message("dropout is ", dropout, "; choose 0 to below 1");
-  return {};
-}
+/// What is wrong with a configuration, or nothing.
+std::string encoder_fault(const EncoderConfig& config, bool padding);
 
 }  // namespace graft::detail
+
+#ifndef GRAFT_COMPILED
+#include "graft/models/detail/encoder_fields-inl.hpp"
+#endif

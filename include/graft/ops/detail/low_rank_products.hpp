@@ -9,10 +9,10 @@
 #include <ATen/ops/zeros.h>
 
 #include "graft/ops/detail/autograd.hpp"
+#include "graft/ops/detail/blocked_product.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
 #include "graft/ops/kernels/low_rank_kernels.hpp"
 #include "graft/tensor/parallel.hpp"
-#include "graft/ops/detail/product.hpp"
 
 namespace graft::detail {
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -11,50 +10,9 @@
 
 #include <c10/util/BFloat16.h>
 
+#include "graft/ops/simd.hpp"
+
 namespace graft::detail {
-
-/// Which copy of a kernel runs: each is compiled from the same source for another vector width (for_each_simd.inc).
-enum class Simd : int { baseline = 0, avx2 = 1, avx512 = 2 };
-
-/// The widest level that this processor has.
-inline Simd widest_simd() {
-#if defined(__x86_64__)
-  static const Simd widest = [] {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
-      return Simd::avx512;
-    }
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? Simd::avx2 : Simd::baseline;
-  }();
-  return widest;
-#else
-  return Simd::baseline;
-#endif
-}
-
-inline std::atomic<int>& chosen_simd() {
-  static std::atomic<int> chosen(static_cast<int>(widest_simd()));
-  return chosen;
-}
-
-/// The level in use: the widest one, unless a SimdScope says otherwise.
-inline Simd simd_level() { return static_cast<Simd>(chosen_simd().load(std::memory_order_relaxed)); }
-
-/// Holds all threads to `level`, or to the widest one if the processor lacks `level`, until the end of the scope. For
-/// tests and benchmarks.
-class SimdScope {
- public:
-  explicit SimdScope(Simd level)
-      : before_(chosen_simd().exchange(level < widest_simd() ? static_cast<int>(level)
-                                                             : static_cast<int>(widest_simd()))) {}
-  ~SimdScope() { chosen_simd().store(before_); }
-  SimdScope(const SimdScope&) = delete;
-  SimdScope& operator=(const SimdScope&) = delete;
-
- private:
-  int before_;
-};
 
 /// The type that kernels compute in for a tensor's element type.
 template <class T>
@@ -84,10 +42,10 @@ using compute_t = typename Compute<T>::type;
 #define GRAFT_SIMD_CALL(type, function, ...)                     \
   [&] {                                                          \
     if constexpr (!std::is_same_v<type, double>) {               \
-      switch (::graft::detail::simd_level()) {                   \
-        case ::graft::detail::Simd::avx512:                      \
+      switch (::graft::simd_level()) {                           \
+        case ::graft::Simd::avx512:                              \
           return ::graft::detail::avx512::function(__VA_ARGS__); \
-        case ::graft::detail::Simd::avx2:                        \
+        case ::graft::Simd::avx2:                                \
           return ::graft::detail::avx2::function(__VA_ARGS__);   \
         default:                                                 \
           break;                                                 \

@@ -28,7 +28,7 @@ class BertNormalizer final : public Normalizer {
  public:
   explicit BertNormalizer(BertNormalizerOptions options);
 
-  void normalize(std::string_view text, std::uint32_t shift, AlignedText& out) const override;
+  GRAFT_INLINE void normalize(std::string_view text, std::uint32_t shift, AlignedText& out) const override;
 
  private:
   struct Character {

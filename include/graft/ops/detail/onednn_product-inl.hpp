@@ -1,6 +1,12 @@
 #pragma once
 
-#include "graft/ops/detail/matrix_backend.hpp"
+#include <string_view>
+
+#include <ATen/Context.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+
+#include "graft/ops/detail/onednn_product.hpp"
+#include "graft/ops/simd.hpp"
 
 namespace graft::detail {
 
@@ -27,14 +33,6 @@ GRAFT_INLINE bool onednn_takes(const at::Tensor& x) {
                               c10::Dispatcher::singleton().findSchema({"mkldnn::_reorder_linear_weight", ""});
   return present && x.device().is_cpu() && x.numel() > 0 &&
          (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && widest_simd() == Simd::avx512));
-}
-
-GRAFT_INLINE MatrixBackend backend_of_processor() {
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  if (__builtin_cpu_is("amd") && widest_simd() == Simd::avx512) return MatrixBackend::graft;
-#endif
-  return MatrixBackend::torch;
 }
 
 }  // namespace graft::detail

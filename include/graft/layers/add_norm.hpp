@@ -1,13 +1,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include <torch/nn/module.h>
-#include <torch/nn/modules/normalization.h>
 #include <torch/nn/pimpl.h>
 
 #include "graft/adapters/adaptable.hpp"
-#include "graft/ops/layer_norm.hpp"
+#include "graft/core/mode.hpp"
+
+namespace torch::nn {
+class LayerNormImpl;
+}
 
 namespace graft {
 
@@ -19,21 +23,25 @@ namespace graft {
 class AddNormImpl : public torch::nn::Module {
  public:
   /// `dropout` is a chance in [0, 1); `eps` is added to the variance.
-  AddNormImpl(std::int64_t in, std::int64_t out, double dropout, double eps)
-      : dense_(register_module("dense", Linear(in, out))),
-        norm_(register_module("LayerNorm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({out}).eps(eps)))),
-        dropout_(dropout) {}
+  AddNormImpl(std::int64_t in, std::int64_t out, double dropout, double eps);
 
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual) {
-    return add_norm(dense_(x), residual, norm_->weight, norm_->bias, norm_->options.eps(),
-                    is_training() ? dropout_ : 0.0);
-  }
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& residual);
 
  private:
   Linear dense_;
-  torch::nn::LayerNorm norm_;
+  std::shared_ptr<torch::nn::LayerNormImpl> norm_;
   double dropout_;
 };
 TORCH_MODULE(AddNorm);
 
+namespace detail {
+
+/// A LibTorch LayerNorm over `size` columns.
+std::shared_ptr<torch::nn::LayerNormImpl> make_layer_norm(std::int64_t size, double eps);
+
+}  // namespace detail
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/layers/add_norm-inl.hpp"
+#endif

@@ -6,8 +6,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
-#include "graft/tensor/parallel.hpp"
 #include "graft/ops/kernels/product_kernels.hpp"
+#include "graft/tensor/parallel.hpp"
 
 namespace graft::detail {
 
