@@ -11,6 +11,7 @@
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adamw.h>
 
+#include "graft/adapters/attach.hpp"
 #include "graft/adapters/kinds/dora.hpp"
 #include "graft/models/heads.hpp"
 

@@ -1,4 +1,5 @@
 #include "graft/models/load.hpp"
+#include "graft/adapters/lora.hpp"
 
 #include <fstream>
 

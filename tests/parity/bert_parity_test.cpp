@@ -9,6 +9,7 @@
 #include <torch/nn/functional/loss.h>
 #include <torch/optim/adamw.h>
 
+#include "graft/adapters/lora.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
 #include "graft/models/mpnet.hpp"
