@@ -41,8 +41,9 @@ class Vocabulary {
     return found < 0 ? std::nullopt : std::optional(found);
   }
 
-  /// id() without the optional: -1 for a token that is not there.
-  std::int32_t find(std::string_view token) const {
+  /// id() without the optional: -1 for a token that is not there. Left to itself g++ calls it in the library, which
+  /// costs WordPiece 4 % of its time.
+  [[gnu::always_inline]] std::int32_t find(std::string_view token) const {
     const std::uint32_t hash = hashed(token);
     for (std::size_t slot = hash & mask_;; slot = (slot + 1) & mask_) {
       const Slot& candidate = slots_[slot];
