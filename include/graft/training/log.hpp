@@ -1,12 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
-#include <nlohmann/json.hpp>
-
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/training/callback.hpp"
 
@@ -30,7 +28,7 @@ class JsonlLog : public TrainingCallback {
   void on_end(const TrainingResult& result) override;
 
  private:
-  void write(const nlohmann::ordered_json& line);
+  void write(const std::string& line);
 
   std::string path_;
   std::int64_t every_;
