@@ -4,8 +4,6 @@
 //
 // The prompt is made up: token t has the id 1000 + 7919 t mod (vocabulary - 1000). Tokens are the likeliest ones.
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -19,6 +17,7 @@
 #include "../peft/peak.hpp"
 #include "bandwidth.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/usage.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/gguf.hpp"
 #include "graft/models/load.hpp"
@@ -96,10 +95,8 @@ void run(const Options& options) {
       std::printf("prompt %.1f ms, a token %.2f ms\n", times.prompt_ms, times.token_ms);
     }
   }
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   graft::Json figures = {{"prompt_ms", median(prompts)},    {"token_ms", median(tokens)},
-                         {"weights", weights(model)},       {"peak_rss_bytes", usage.ru_maxrss * std::int64_t{1024}},
+                         {"weights", weights(model)},       {"peak_rss_bytes", graft::peak_memory_bytes()},
                          {"prompt_tokens", options.prompt}, {"ids", ids}};
   if (options.peak) {
     figures["peak_gflops"] = peak::gflops(at::get_num_threads());

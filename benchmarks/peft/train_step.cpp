@@ -5,8 +5,6 @@
 // Batches are made up, two of them in turn: token t of batch b, counted over the whole batch, has the id
 // 1000 + 7919 * (t + 104729 * b) mod (vocabulary - 1000), and sequence n the label (n + b) mod 2.
 
-#include <sys/resource.h>
-
 #include <chrono>
 #include <cstdio>
 #include <functional>
@@ -25,6 +23,7 @@
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/save.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/usage.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -140,14 +139,12 @@ void run(const Options& options) {
   }
   if (times.empty()) return;
 
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   const double typical = median(times);
   graft::Json figures = {
       {"median_ms", typical},
       {"min_ms", *std::min_element(times.begin(), times.end())},
       {"losses", losses},
-      {"peak_rss_bytes", usage.ru_maxrss * std::int64_t{1024}},
+      {"peak_rss_bytes", graft::peak_memory_bytes()},
       {"trainable_parameters", graft::count_parameters(*model).all.trained},
       {"tokens_per_second", 1e3 * static_cast<double>(options.batch * options.seq) / typical},
   };

@@ -4,14 +4,15 @@
 //   bert_finetune predict --model DIR --adapter adapter < texts.txt
 
 #include <cstdio>
+#include <map>
+#include <string>
 
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
-#include "finetune.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
-#include "predict.hpp"
+#include "options.hpp"
 
 int main(int argc, char** argv) {
   graft::keep_freed_memory();
@@ -29,15 +30,16 @@ int main(int argc, char** argv) {
   app.add_option("--text-column", finetune.text_column, "column of the text")->capture_default_str();
   app.add_option("--label-column", finetune.label_column, "column of the label")->capture_default_str();
   app.add_option("--method", finetune.method, "full or lora")
-      ->check(CLI::IsMember({"full", "lora"}))
-      ->capture_default_str();
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Method>{{"full", Method::full}, {"lora", Method::lora}}))
+      ->default_str("full");
   app.add_option("--dtype", finetune.dtype,
                  "of weights and activations; bfloat16 is faster where the processor multiplies it, and less exact")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
-  app.add_option("--rank", finetune.lora.rank, "LoRA: rank of A and B")->capture_default_str();
-  app.add_option("--alpha", finetune.lora.alpha, "LoRA: the update is scaled by alpha / rank")->capture_default_str();
-  app.add_option("--dropout", finetune.lora.dropout, "LoRA: dropout before A")->capture_default_str();
+  app.add_option("--rank", finetune.rank, "LoRA: rank of A and B")->capture_default_str();
+  app.add_option("--alpha", finetune.alpha, "LoRA: the update is scaled by alpha / rank")->capture_default_str();
+  app.add_option("--dropout", finetune.dropout, "LoRA: dropout before A")->capture_default_str();
   app.add_option("--targets", finetune.targets, "LoRA: layers by name, or all-linear")
       ->delimiter(',')
       ->capture_default_str();

@@ -3,11 +3,16 @@
 //
 //   many_adapters --model DIR --task mood=mood.tsv,mood-dev.tsv --task topic=topic.tsv,topic-dev.tsv,5e-4 --out DIR
 
+#include <charconv>
+#include <chrono>
 #include <cstdio>
+#include <optional>
 
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
+#include "graft/adapters/peft/labels.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/training/interrupt.hpp"
@@ -118,9 +123,12 @@ int run(const std::string& model, const std::vector<std::string>& texts, const T
     std::printf("%-16s %10lld %10.4f\n", task->name().c_str(), static_cast<long long>(task->train().size()),
                 accuracy(*task));
     if (out.empty()) continue;
-    graft::save_adapter(
-        out / task->name(), *task->model(), task->name(),
-        {.base_model = model, .task_type = "SEQ_CLS", .data = task->train().fingerprint(), .replace = true});
+    graft::save_adapter(out / task->name(), *task->model(), task->name(),
+                        {.base_model = model,
+                         .task_type = "SEQ_CLS",
+                         .data = task->train().fingerprint(),
+                         .metadata = graft::labels_metadata(task->train().labels()),
+                         .replace = true});
   }
   std::printf("trained together in %.1f s\n", *together);
   if (!compare) return 0;

@@ -2,14 +2,7 @@
 
 // rag embed: texts to vectors, one a line.
 
-#include <chrono>
-#include <cstdio>
-#include <iostream>
 #include <string>
-#include <vector>
-
-#include "graft/core/error.hpp"
-#include "graft/rag/embedder.hpp"
 
 struct EmbedOptions {
   std::string model, prompt;
@@ -17,40 +10,4 @@ struct EmbedOptions {
   int repeat = 1;
 };
 
-inline int run_embed(const EmbedOptions& options) {
-  std::int64_t tokens = 0;
-  const graft::Embedder embedder(options.model, {.progress = [&](std::int64_t, std::int64_t n) { tokens += n; }});
-  std::string prompt;
-  if (!options.prompt.empty()) {
-    const auto found = embedder.prompts().find(options.prompt);
-    if (found == embedder.prompts().end())
-      throw graft::OptionError(
-          graft::message(options.model, " has no prompt ", graft::quoted(options.prompt), "; leave --prompt out"));
-    prompt = found->second;
-  }
-  std::vector<std::string> texts;
-  for (std::string line; std::getline(std::cin, line);) {
-    if (line.ends_with('\r')) line.pop_back();
-    texts.push_back(std::move(line));
-  }
-  torch::Tensor vectors;
-  for (int i = 0; i < options.repeat; ++i) {
-    tokens = 0;
-    const auto start = std::chrono::steady_clock::now();
-    vectors = embedder.embed(texts, prompt);
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    std::fprintf(stderr, "%zu texts, %lld tokens, %.3f s: %.1f texts/s, %.0f tokens/s\n", texts.size(),
-                 static_cast<long long>(tokens), seconds, static_cast<double>(texts.size()) / seconds,
-                 static_cast<double>(tokens) / seconds);
-  }
-  if (!options.out.empty()) {
-    graft::save_tensors(options.out, {{"vectors", vectors}});
-    return 0;
-  }
-  const float* number = vectors.const_data_ptr<float>();
-  for (std::int64_t i = 0; i < vectors.size(0); ++i) {
-    for (std::int64_t j = 0; j < vectors.size(1); ++j) std::printf("%s%.9g", j == 0 ? "[" : ", ", *number++);
-    std::printf("]\n");
-  }
-  return 0;
-}
+int run_embed(const EmbedOptions& options);

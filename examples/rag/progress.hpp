@@ -28,8 +28,8 @@ class ProgressLine {
                   std::string(static_cast<std::size_t>(share * 20), '=').c_str(), share * 100);
     const double left = share > 0 ? seconds() / share * (1 - share) : 0;
     std::string line = bar + said + "  " + graft::clock_text(left) + " left";
-    if (terminal_) line = "\r" + line.substr(0, graft::terminal_columns(stderr) - 1) + "\x1b[K";
-    std::fprintf(stderr, "%s%s", line.c_str(), terminal_ ? "" : "\n");
+    if (terminal_) line.resize(std::min(line.size(), graft::terminal_columns(stderr) - 1));
+    std::fprintf(stderr, "%s%s%s", terminal_ ? "\r" : "", line.c_str(), terminal_ ? "\x1b[K" : "\n");
     drawn_ = terminal_;
   }
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <thread>
@@ -19,6 +20,7 @@
 #include "graft/version.hpp"
 #include "page.hpp"
 #include "process.hpp"
+#include "report.hpp"
 #include "ways.hpp"
 
 namespace {

@@ -1,7 +1,5 @@
 #include "ways.hpp"
 
-#include <sys/resource.h>
-
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -15,10 +13,14 @@
 #include <nlohmann/json.hpp>
 
 #include "../rag/progress.hpp"
+#include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/core/file.hpp"
+#include "graft/core/usage.hpp"
 #include "graft/models/gguf.hpp"
+#include "graft/models/load.hpp"
 #include "graft/rag/answer_score.hpp"
+#include "graft/rag/embedder.hpp"
 #include "graft/rag/local_generator.hpp"
 #include "graft/rag/prompt.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -42,7 +44,7 @@ class Way {
     prepare();
     graft::Json report = {{"way", key_},
                           {"trained_parameters", trained_},
-                          {"stored_bytes", stored_bytes()},
+                          {"stored_bytes", key_ == "base" ? 0 : graft::bytes_on_disk(options_.out / key_)},
                           {"prepare_seconds", prepare_seconds_},
                           {"add_seconds", add_seconds_ ? graft::Json(*add_seconds_) : graft::Json()},
                           {"peak_bytes", peak_bytes_},
@@ -85,9 +87,7 @@ class Way {
     }
     if (key_ == "full" || trains_lora()) train();
     prepare_seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    peak_bytes_ = usage.ru_maxrss * std::int64_t{1024};
+    peak_bytes_ = graft::peak_memory_bytes();
     if (library_) {
       const auto before = Clock::now();
       library_->add(facts_.documents, /*later=*/true);
@@ -120,14 +120,6 @@ class Way {
       save_lora(place("adapter"), model_, options_.model);
     else
       save_full(place("model"), model_, options_.model);
-  }
-
-  std::int64_t stored_bytes() const {
-    std::int64_t sum = 0;
-    if (key_ == "base") return sum;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(options_.out / key_))
-      if (entry.is_regular_file()) sum += static_cast<std::int64_t>(entry.file_size());
-    return sum;
   }
 
   /// What the model is asked: the question, below the passages that bear on it if this way looks any up.

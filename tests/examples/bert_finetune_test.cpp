@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/file.hpp"
+#include "examples/review_slices.hpp"
 #include "graft/core/json.hpp"
 #include "support/error_message.hpp"
 #include "support/program.hpp"
@@ -17,25 +18,10 @@ namespace {
 const std::string program = GRAFT_BIN "/bert_finetune";
 const std::string model = GRAFT_DEPS "/model";
 
-/// A directory with train.tsv and test.tsv, cut from the movie reviews: the first 48 good and 48 bad ones, and others.
+/// A directory with train.tsv and test.tsv, cut from the movie reviews.
 class BertFinetune : public testing::Test {
  protected:
-  void SetUp() override {
-    std::ifstream in(GRAFT_DEPS "/reviews/movieReviewSnippets_GroundTruth.txt");
-    std::ofstream train(directory_ / "train.tsv"), test(directory_ / "test.tsv");
-    train << "text\tlabel\n";
-    test << "text\tlabel\n";
-    int positive = 0, negative = 0;
-    for (std::string line; std::getline(in, line);) {
-      if (line.ends_with('\r')) line.pop_back();
-      const auto rating_at = line.find('\t') + 1;
-      const double rating = std::stod(line.substr(rating_at));
-      int& seen = rating > 0 ? positive : negative;
-      if (rating == 0 || seen == 64) continue;
-      (++seen > 48 ? test : train) << line.substr(line.find('\t', rating_at) + 1)
-                                   << (rating > 0 ? "\tpositive\n" : "\tnegative\n");
-    }
-  }
+  void SetUp() override { write_review_slices(directory_.path()); }
 
   std::string path(const std::string& name) const { return (directory_ / name).string(); }
 

@@ -2,10 +2,14 @@
 
 #include "graft/training/captured_step.hpp"
 
+#include <cmath>
+#include <span>
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
 #include "gpu/cuda.hpp"
+#include "graft/training/trainer.hpp"
 #include "support/error_message.hpp"
 
 namespace graft {
@@ -80,6 +84,58 @@ TEST_F(Cuda, CapturedStepsInBfloat16FollowPlainOnes) {
   const auto [ours, theirs] = captured_and_plain(torch::kBFloat16);
   // Losses alone: weights have 8 bits. Flash attention is what is recorded, and a float32 master of each weight.
   for (std::size_t i = 0; i < 10; ++i) EXPECT_LT(distance(ours[i], theirs[i]), 0.1) << i;
+}
+
+/// Each row is one of the ten batches.
+struct BatchRows {
+  std::vector<Labelled> all = batches();
+  std::int64_t size() const { return static_cast<std::int64_t>(all.size()); }
+  std::int64_t length(std::int64_t row) const { return all[static_cast<std::size_t>(row)].tokens.tokens(); }
+  const Labelled& batch(std::span<const std::int64_t> rows) const { return all[static_cast<std::size_t>(rows[0])]; }
+};
+
+TEST_F(Cuda, ATrainerMakesCapturedStepsAsPlainOnes) {
+  const BatchRows data;
+  const TrainerOptions options{.length = Epochs{2}, .batch = graft::Sequences{1}, .sampler = InOrder{}, .lr = 1e-2};
+  BertForSequenceClassification captured = on_device(small_lora(), torch::kFloat32), plain = small_lora();
+  Trainer on_gpu(*captured, options), on_cpu(*plain, options);
+  const TrainingResult ours = on_gpu.train_captured(data, {.budget = budget}, loss_of(captured));
+  const TrainingResult theirs = on_cpu.train_captured(data, {.budget = budget}, loss_of(plain));
+  EXPECT_EQ(ours.steps, 20);
+  EXPECT_NEAR(ours.loss, theirs.loss, 1e-3 * theirs.loss);  // the tolerance of the steps above
+  const NamedTensors trained = on_gpu.optimizer().parameters(), expected = on_cpu.optimizer().parameters();
+  for (std::size_t i = 0; i < trained.size(); ++i)
+    EXPECT_LT(distance(trained[i].second, expected[i].second), 1e-3) << trained[i].first;
+}
+
+TEST_F(Cuda, ATrainersGuardsStopACapturedStepBeforeItsUpdate) {
+  const BatchRows data;
+  BertForSequenceClassification model = on_device(small_lora(), torch::kFloat32);
+  const TrainerOptions options{
+      .length = Steps{10}, .batch = graft::Sequences{1}, .sampler = InOrder{}, .lr = 1e-2, .schedule = ConstantRate{}};
+  Trainer trainer(*model, options);
+  const torch::Tensor factor = torch::ones({}, torch::kCUDA);  // where the graph reads it
+  struct Poison : TrainingCallback {
+    Poison(torch::Tensor factor, torch::Tensor weight) : factor(factor), weight(weight) {}
+    void on_step(const StepRecord& step) override {
+      if (step.step != 6) return;
+      factor.fill_(std::nan(""));
+      before = weight.detach().clone();
+    }
+    torch::Tensor factor, weight, before;
+  };
+  const torch::Tensor weight = trainer.optimizer().parameters().front().second;
+  const auto poison = std::make_shared<Poison>(factor, weight);
+  trainer.add(poison);
+  const std::string stopped = error_message([&] {
+    trainer.train_captured(data, {.budget = budget}, [&](const PackedBatch& batch, const torch::Tensor& labels) {
+      Loss loss = cross_entropy(model(batch), labels);
+      loss.sum = loss.sum * factor;
+      return loss;
+    });
+  });
+  EXPECT_EQ(stopped.find("TrainingError: the loss is nan in step 7, rows 6"), 0u) << stopped;
+  EXPECT_TRUE(weight.equal(poison->before));
 }
 
 TEST_F(Cuda, DropoutDiffersBetweenReplaysAndFollowsTheSeed) {

@@ -11,6 +11,7 @@
 #include "graft/models/heads.hpp"
 #include "graft/training/detail/batch_in_place.hpp"
 #include "graft/training/schedule.hpp"
+#include "graft/training/trainer.hpp"
 #include "support/error_message.hpp"
 #include "support/small_encoders.hpp"
 
@@ -122,6 +123,26 @@ TEST(CapturedStep, LearnsInALoop) {
   EXPECT_LT(mean_losses.back().item<double>(), 0.1);
 }
 
+struct LabelledRows {
+  std::vector<Labelled> all = batches();
+  std::int64_t size() const { return static_cast<std::int64_t>(all.size()); }
+  std::int64_t length(std::int64_t row) const { return all[static_cast<std::size_t>(row)].tokens.tokens(); }
+  const Labelled& batch(std::span<const std::int64_t> rows) const { return all[static_cast<std::size_t>(rows[0])]; }
+};
+
+TEST(CapturedStep, LearnsUnderATrainer) {
+  auto model = model_of<BertForSequenceClassification>("bert", torch::kFloat);
+  const LabelledRows data;
+  Trainer trainer(*model, {.length = Epochs{12}, .batch = Sequences{1}, .lr = 1e-2});
+
+  const TrainingResult result = trainer.train_captured(
+      data, {.budget = {.tokens = 40, .sequences = 5, .longest = 12}},
+      [&](const PackedBatch& batch, const torch::Tensor& labels) { return cross_entropy(model(batch), labels); });
+
+  EXPECT_EQ(result.steps, 60);
+  EXPECT_LT(result.loss, 0.2);
+}
+
 /// Gradients of a batch's loss, and the loss itself.
 template <class Model>
 std::vector<torch::Tensor> gradients(Model& model, const PackedBatch& batch, const torch::Tensor& labels) {
@@ -158,14 +179,16 @@ double difference_of_recorded_steps(Model recorded, Model plain, bool token_labe
   AdamW recorded_optimizer(groups(*recorded)), plain_optimizer(groups(*plain));
   const CapturedStepOptions options{.budget = budget, .clip_norm = 0.5, .token_labels = token_labels};
   detail::BatchInPlace place(options, torch::kCPU);
-  const NamedTensors trained = recorded_optimizer.parameters();
   double largest = 0.0, multiplier = 1.0;
   for (Labelled batch : batches()) {
     if (token_labels) batch.labels = batch.tokens.ids.remainder(3);
-    place.load(batch.tokens, batch.labels, multiplier);
-    const torch::Tensor mean = detail::training_step(recorded_optimizer, trained, options.clip_norm, loss_of(recorded),
-                                                     place.batch(), place.labels(), place.lr_multiplier());
-    largest = std::max(largest, std::abs(mean.item<double>() - plain_step(plain, plain_optimizer, batch, multiplier)));
+    place.load(batch.tokens, batch.labels);
+    place.set_lr_multiplier(multiplier);
+    const StepGradients made = detail::gradients_of_batch(recorded_optimizer, options.clip_norm, loss_of(recorded),
+                                                          place.batch(), place.labels());
+    recorded_optimizer.step(place.lr_multiplier(), made.scale.divisor);
+    largest = std::max(
+        largest, std::abs(made.loss.mean().item<double>() - plain_step(plain, plain_optimizer, batch, multiplier)));
     multiplier *= 0.5;
   }
   return std::max(largest, difference(*recorded, *plain));
@@ -220,12 +243,13 @@ TEST(CapturedStep, AsksForNoValueOnTheHost) {
   for (const std::string type : {"bert", "roberta"}) {
     auto model = model_of<BertForSequenceClassification>(type, torch::kDouble, 0.1);
     AdamW optimizer(groups(*model));
-    const NamedTensors trained = optimizer.parameters();
     detail::BatchInPlace place({.budget = budget}, torch::kCPU);
-    place.load(batches()[1].tokens, batches()[1].labels, 1.0);
+    place.load(batches()[1].tokens, batches()[1].labels);
     const auto read = host_reads([&] {
-      detail::training_step(optimizer, trained, 0.5, loss_of(model), place.batch(), place.labels(),
-                            place.lr_multiplier());
+      const StepGradients made =
+          detail::gradients_of_batch(optimizer, 0.5, loss_of(model), place.batch(), place.labels());
+      optimizer.step(place.lr_multiplier(), made.scale.divisor);
+      made.loss.mean();
     });
     // What lies on the CPU is looked at: by gradient_scale() the count, by step() multiplier and divisor for each
     // group.
@@ -265,16 +289,14 @@ TEST(CapturedStep, RefusesToRecordACountOfTheHost) {
   auto model = model_of<BertForSequenceClassification>("bert");
   AdamW optimizer(groups(*model));
   detail::BatchInPlace place({.budget = budget}, torch::kCPU);
-  place.load(batches()[0].tokens, batches()[0].labels, 1.0);
+  place.load(batches()[0].tokens, batches()[0].labels);
   const CapturedStep::LossOf counts_rows = [&](const PackedBatch& batch, const torch::Tensor& labels) {
     return Loss{cross_entropy(model(batch), labels).sum, static_cast<double>(labels.size(0))};
   };
-  EXPECT_EQ(error_message([&] {
-              detail::training_step(optimizer, optimizer.parameters(), 1.0, counts_rows, place.batch(), place.labels(),
-                                    place.lr_multiplier());
-            }),
-            "OptionError: the loss counts 9 on the host, which would be the count of every step and holds padding; "
-            "count judged labels in a tensor, as cross_entropy() does");
+  EXPECT_EQ(
+      error_message([&] { detail::gradients_of_batch(optimizer, 1.0, counts_rows, place.batch(), place.labels()); }),
+      "OptionError: the loss counts 9 on the host, which would be the count of every step and holds padding; "
+      "count judged labels in a tensor, as cross_entropy() does");
 }
 
 }  // namespace

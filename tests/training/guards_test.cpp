@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "graft/tensor/fingerprint.hpp"
 #include "support/error_message.hpp"
 
 namespace graft {

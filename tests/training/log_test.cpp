@@ -1,8 +1,10 @@
 #include "graft/training/log.hpp"
 
 #include <cmath>
+#include <fstream>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include <nlohmann/json.hpp>
 

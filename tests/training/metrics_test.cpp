@@ -1,5 +1,7 @@
 #include "graft/training/metrics.hpp"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "support/error_message.hpp"

@@ -1,7 +1,9 @@
 #include "graft/training/progress.hpp"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <termios.h>
+#include <unistd.h>
 
 #include <cstdlib>
 

@@ -1,5 +1,7 @@
 #include "graft/training/sampler.hpp"
 
+#include <numeric>
+#include <random>
 #include <set>
 
 #include <gtest/gtest.h>

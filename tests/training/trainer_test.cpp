@@ -1,5 +1,7 @@
 #include "graft/training/trainer.hpp"
 
+#include <set>
+
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
@@ -297,6 +299,52 @@ TEST(Trainer, TakesGroupsWithRatesOfTheirOwn) {
   EXPECT_EQ(error_message([&] { Trainer(*net, groups, {}); }),
             "TrainingError: the optimizer holds other parameters than the module trains; it lacks \"head.bias\"; build "
             "the optimizer after the module is complete and in its place");
+}
+
+TEST(Trainer, RefusesRatesThatWouldBeInVain) {
+  SmallNet net;
+  const std::vector<ParameterGroup> groups = decay_groups(*net, 1e-3, 0.1);
+  EXPECT_EQ(
+      error_message([&] { Trainer(*net, groups, {.lr = 1e-2, .weight_decay = 0.0}); }),
+      "OptionError: TrainerOptions: lr is set, but the groups have their own; set it there alone; weight_decay is "
+      "set, but the groups have their own; set it there alone");
+  EXPECT_EQ(
+      error_message([&] { Trainer(*net, std::make_shared<AdamW>(groups), {.lr = 1e-2, .adamw = {.beta2 = 0.99}}); }),
+      "OptionError: TrainerOptions: lr is set, but the optimizer has its own; set it there alone; adamw is set, "
+      "but the optimizer has its own; set it there alone");
+  EXPECT_EQ(error_message([&] { Trainer(*net, std::shared_ptr<Optimizer>(), {}); }),
+            "OptionError: the optimizer is a null pointer");
+  Trainer(*net, groups, {.adamw = {.beta2 = 0.99}});
+  EXPECT_EQ(dynamic_cast<const AdamW&>(Trainer(*net, {}).optimizer()).groups()[0].lr, 5e-5) << "unless given";
+}
+
+TEST(Trainer, TakesAnOptimizerOfTheCallers) {
+  const SmallTask task(40);
+  SmallNet given, own;
+  const TrainerOptions options{.length = Epochs{2}};
+  Trainer trainer(*given, std::make_shared<AdamW>(decay_groups(*given, 1e-2, 0.1)), options);
+  trainer.train(task, [&](const SmallTask::Batch& batch) { return given->loss(batch); });
+  TrainerOptions same = options;
+  same.lr = 1e-2;
+  same.weight_decay = 0.1;
+  train(own, task, same);
+  EXPECT_EQ(largest_difference(*given, *own), 0.0);
+}
+
+TEST(Trainer, AsksTheSamplerOnceAnEpoch) {
+  const SmallTask task(40);
+  for (const std::variant<Epochs, Steps>& length :
+       {std::variant<Epochs, Steps>(Epochs{3}), std::variant<Epochs, Steps>(Steps{13})}) {
+    SmallNet net;
+    std::vector<std::uint64_t> seeds;
+    const auto counting = [&](std::span<const std::int64_t> lengths, const BatchSize& size, std::uint64_t seed) {
+      seeds.push_back(seed);
+      return Shuffled{}(lengths, size, seed);
+    };
+    train(net, task, {.length = length, .sampler = counting});
+    EXPECT_EQ(seeds.size(), 3u);
+    EXPECT_EQ(std::set<std::uint64_t>(seeds.begin(), seeds.end()).size(), 3u);
+  }
 }
 
 template <template <class> class Wrap>

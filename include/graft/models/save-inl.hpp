@@ -8,6 +8,8 @@
 
 #include <torch/nn/module.h>
 
+#include <nlohmann/json.hpp>
+
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/error.hpp"
 #include "graft/io/model_dir.hpp"

@@ -12,6 +12,7 @@
 #include "graft/tensor/token_budget.hpp"
 #include "graft/training/loss.hpp"
 #include "graft/training/optimizer.hpp"
+#include "graft/training/step.hpp"
 
 namespace graft {
 
@@ -22,14 +23,16 @@ struct CapturedStepOptions {
   std::int64_t ignore_index = CrossEntropyOptions{}.ignore_index;  ///< a label that the loss does not judge
 };
 
-/// One training step (forward, backward, clipping, AdamW) that a GPU is handed as a whole: a CUDA graph, recorded once
-/// and replayed for every batch, so that the host launches one thing where it launched thousands.
+/// One training step (forward, backward, clipping, AdamW) that a GPU is handed as a whole: CUDA graphs, recorded once
+/// and replayed for every batch, so that the host launches two things where it launched thousands.
 ///
 ///     CapturedStep step(optimizer, {.budget = {.tokens = 4096, .sequences = 32, .longest = 128}, .clip_norm = 1.0},
 ///                       [&](const PackedBatch& batch, const torch::Tensor& labels) {
 ///                         return cross_entropy(model(batch).to(torch::kFloat32), labels);
 ///                       });
 ///     const torch::Tensor mean_loss = step(batch, labels, lr_multiplier);
+///
+/// Trainer::train_captured() runs a training this way.
 ///
 /// On a CUDA device each batch is padded to the budget (pad_to_budget()) and copied to where the graph reads it. The
 /// first steps are made one operation at a time, to warm up; they count like any other. Dropout differs at each replay.
@@ -56,6 +59,11 @@ class CapturedStep {
   /// the host, StateError if the step cannot be recorded. Nothing is then changed but gradients.
   torch::Tensor operator()(const PackedBatch& batch, const torch::Tensor& labels, double lr_multiplier = 1.0);
 
+  /// The two halves of a step, for who looks at gradients or figures between them: two graphs on a CUDA device. What
+  /// the first gives is overwritten by the next one. Throw as above.
+  StepGradients gradients(const PackedBatch& batch, const torch::Tensor& labels);
+  void update(double lr_multiplier = 1.0);
+
  private:
   class OnDevice;
 
@@ -64,7 +72,7 @@ class CapturedStep {
   AdamW& optimizer_;
   CapturedStepOptions options_;
   LossOf loss_of_;
-  NamedTensors trained_;
+  StepGradients made_;                   // by the last gradients()
   std::unique_ptr<OnDevice> on_device_;  // none on the CPU
 };
 

@@ -9,8 +9,8 @@
 #include "graft/core/checked.hpp"
 #include "graft/core/file.hpp"
 #include "graft/io/safetensors.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/training/checkpoint.hpp"
-#include "graft/training/guards.hpp"
 
 namespace graft {
 

@@ -27,6 +27,13 @@ class Count {
     return is_tensor() ? tensor_.detach().to(options) : torch::full({}, number_, options);
   }
 
+  /// The sum. A tensor is not read for it.
+  Count plus(const Count& other) const {
+    if (!is_tensor() && !other.is_tensor()) return number_ + other.number_;
+    const torch::Device device = (is_tensor() ? tensor_ : other.tensor_).device();
+    return on(device) + other.on(device);
+  }
+
  private:
   double number_ = 0.0;
   torch::Tensor tensor_;

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <unordered_map>
 
+#include "graft/core/error.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/training/guards.hpp"
 
 namespace graft {
@@ -84,7 +86,13 @@ GRAFT_INLINE void FrozenGuard::check() const {
                               "; something other than the optimizer writes to them"));
 }
 
-GRAFT_INLINE LearningGuard::LearningGuard(const AdamW& optimizer)
+GRAFT_INLINE std::string FrozenGuard::hash() const {
+  std::string all;
+  for (const auto& [name, tensor, fingerprint] : frozen_) all += name + " " + hex(fingerprint) + "\n";
+  return hex(fingerprint(all));
+}
+
+GRAFT_INLINE LearningGuard::LearningGuard(const Optimizer& optimizer)
     : LearningGuard(optimizer.parameters(), optimizer.updated()) {}
 
 GRAFT_INLINE LearningGuard::LearningGuard(const NamedTensors& parameters, const NamedTensors& updated) {

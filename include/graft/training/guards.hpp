@@ -5,12 +5,7 @@
 #include <string>
 #include <vector>
 
-#include <torch/nn/module.h>
-#include <torch/types.h>
-
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
-#include "graft/tensor/fingerprint.hpp"
 #include "graft/training/optimizer.hpp"
 
 // "Did it learn?" A training that learns nothing runs as smoothly as one that does. These checks make the difference
@@ -41,6 +36,9 @@ class FrozenGuard {
   /// Throws if a parameter that was frozen has changed since.
   void check() const;
 
+  /// One hash of the names and bits of all of them, as they were.
+  std::string hash() const;
+
  private:
   struct Seen {
     std::string name;
@@ -57,10 +55,10 @@ class FrozenGuard {
 ///     guard.check();
 class LearningGuard {
  public:
-  /// Watches the parameters of an optimizer. One of 16 bits moves when its master does.
-  explicit LearningGuard(const AdamW& optimizer);
+  /// Watches the parameters of an optimizer. One moves when what its updates are summed in does.
+  explicit LearningGuard(const Optimizer& optimizer);
 
-  /// The same for any optimizer. Throws OptionError if a parameter is undefined.
+  /// The same without one. Throws OptionError if a parameter is undefined.
   explicit LearningGuard(const NamedTensors& parameters) : LearningGuard(parameters, parameters) {}
 
   /// Looks at the gradients: call it between backward and step.

@@ -2,9 +2,18 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/error.hpp"
 #include "graft/training/log.hpp"
 
 namespace graft {
+
+namespace detail {
+
+GRAFT_INLINE std::string log_line(const nlohmann::ordered_json& fields) {
+  return fields.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+}  // namespace detail
 
 GRAFT_INLINE JsonlLog::JsonlLog(const std::filesystem::path& path, std::int64_t every)
     : path_(path.string()), every_(every), out_(path, std::ios::app) {
@@ -12,51 +21,51 @@ GRAFT_INLINE JsonlLog::JsonlLog(const std::filesystem::path& path, std::int64_t 
   if (!out_) throw FileError("cannot open the log " + quoted(path_));
 }
 
-GRAFT_INLINE void JsonlLog::write(const nlohmann::ordered_json& line) {
-  out_ << line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << std::endl;
+GRAFT_INLINE void JsonlLog::write(const std::string& line) {
+  out_ << line << std::endl;
   if (!out_) throw FileError("cannot write to the log " + quoted(path_));
 }
 
 GRAFT_INLINE void JsonlLog::on_begin(const RunPlan& plan) {
-  write({{"event", "begin"},
-         {"rows", plan.rows},
-         {"epochs", plan.epochs},
-         {"steps", plan.steps},
-         {"steps_done", plan.steps_done},
-         {"trained_values", plan.trained_values}});
+  write(detail::log_line({{"event", "begin"},
+                          {"rows", plan.rows},
+                          {"epochs", plan.epochs},
+                          {"steps", plan.steps},
+                          {"steps_done", plan.steps_done},
+                          {"trained_values", plan.trained_values}}));
 }
 
 GRAFT_INLINE void JsonlLog::on_step(const StepRecord& step) {
   if (step.step % every_ != 0) return;
-  write({{"event", "step"},
-         {"step", step.step},
-         {"epoch", step.epoch},
-         {"loss", step.loss},
-         {"lr", step.lr},
-         {"gradient_norm", step.gradient_norm},
-         {"rows", step.rows},
-         {"tokens", step.tokens},
-         {"tokens_per_second", step.tokens_per_second()}});
+  write(detail::log_line({{"event", "step"},
+                          {"step", step.step},
+                          {"epoch", step.epoch},
+                          {"loss", step.loss},
+                          {"lr", step.lr},
+                          {"gradient_norm", step.gradient_norm},
+                          {"rows", step.rows},
+                          {"tokens", step.tokens},
+                          {"tokens_per_second", step.tokens_per_second()}}));
 }
 
 GRAFT_INLINE void JsonlLog::on_evaluation(const EvaluationRecord& evaluation) {
-  write({{"event", "evaluation"},
-         {"step", evaluation.step},
-         {"epoch", evaluation.epoch},
-         {"scores", evaluation.scores},
-         {"best", evaluation.best},
-         {"seconds", evaluation.seconds}});
+  write(detail::log_line({{"event", "evaluation"},
+                          {"step", evaluation.step},
+                          {"epoch", evaluation.epoch},
+                          {"scores", evaluation.scores},
+                          {"best", evaluation.best},
+                          {"seconds", evaluation.seconds}}));
 }
 
 GRAFT_INLINE void JsonlLog::on_end(const TrainingResult& result) {
   constexpr const char* reasons[] = {"finished", "stopped early", "interrupted"};
-  write({{"event", "end"},
-         {"reason", reasons[static_cast<int>(result.reason)]},
-         {"steps", result.steps},
-         {"loss", result.loss},
-         {"tokens", result.tokens},
-         {"training_seconds", result.training_seconds},
-         {"seconds", result.seconds}});
+  write(detail::log_line({{"event", "end"},
+                          {"reason", reasons[static_cast<int>(result.reason)]},
+                          {"steps", result.steps},
+                          {"loss", result.loss},
+                          {"tokens", result.tokens},
+                          {"training_seconds", result.training_seconds},
+                          {"seconds", result.seconds}}));
 }
 
 }  // namespace graft

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -30,7 +31,7 @@ class JsonlLog : public TrainingCallback {
   GRAFT_INLINE void on_end(const TrainingResult& result) override;
 
  private:
-  void write(const nlohmann::ordered_json& line);
+  void write(const std::string& line);
 
   std::string path_;
   std::int64_t every_;

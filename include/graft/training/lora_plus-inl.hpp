@@ -1,5 +1,13 @@
 #pragma once
 
+#include <set>
+#include <string>
+#include <utility>
+
+#include <torch/nn/modules/normalization.h>
+
+#include "graft/adapters/attach.hpp"
+#include "graft/core/error.hpp"
 #include "graft/training/lora_plus.hpp"
 
 namespace graft {

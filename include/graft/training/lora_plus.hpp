@@ -1,13 +1,7 @@
 #pragma once
 
-#include <set>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include <torch/nn/modules/normalization.h>
-
-#include "graft/adapters/attach.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/training/optimizer.hpp"
 

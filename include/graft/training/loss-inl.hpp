@@ -1,5 +1,8 @@
 #pragma once
 
+#include <torch/nn/functional/loss.h>
+
+#include "graft/core/error.hpp"
 #include "graft/training/loss.hpp"
 
 namespace graft {

@@ -2,10 +2,8 @@
 
 #include <cstdint>
 
-#include <torch/nn/functional/loss.h>
 #include <torch/types.h>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/training/count.hpp"
 

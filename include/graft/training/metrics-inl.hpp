@@ -1,5 +1,11 @@
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "graft/core/error.hpp"
 #include "graft/training/metrics.hpp"
 
 namespace graft {
@@ -82,10 +88,9 @@ GRAFT_INLINE double ConfusionMatrix::matthews() const {
   return spread == 0.0 ? 0.0 : (right * all - both) / std::sqrt(spread);
 }
 
-}  // namespace graft
+namespace detail {
 
-namespace graft::detail {
-
+/// Ranks from 1, equal values sharing the mean of theirs.
 GRAFT_INLINE std::vector<double> shared_ranks(std::span<const double> values) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -101,22 +106,20 @@ GRAFT_INLINE std::vector<double> shared_ranks(std::span<const double> values) {
   return ranks;
 }
 
-GRAFT_INLINE void check_pairs(std::span<const double> a, std::span<const double> b) {
+GRAFT_INLINE void check_correlated(std::span<const double> a, std::span<const double> b) {
   if (a.size() != b.size()) throw ShapeError(message("a correlation of ", a.size(), " values with ", b.size()));
 }
 
-GRAFT_INLINE double average(std::span<const double> values) {
+GRAFT_INLINE double mean_value(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-}  // namespace graft::detail
-
-namespace graft {
+}  // namespace detail
 
 GRAFT_INLINE double pearson(std::span<const double> a, std::span<const double> b) {
-  detail::check_pairs(a, b);
-  const double mean_a = detail::average(a);
-  const double mean_b = detail::average(b);
+  detail::check_correlated(a, b);
+  const double mean_a = detail::mean_value(a);
+  const double mean_b = detail::mean_value(b);
   double ab = 0.0, aa = 0.0, bb = 0.0;
   for (std::size_t i = 0; i < a.size(); ++i) {
     ab += (a[i] - mean_a) * (b[i] - mean_b);
@@ -128,7 +131,7 @@ GRAFT_INLINE double pearson(std::span<const double> a, std::span<const double> b
 }
 
 GRAFT_INLINE double spearman(std::span<const double> a, std::span<const double> b) {
-  detail::check_pairs(a, b);
+  detail::check_correlated(a, b);
   const auto not_a_number = [](double value) { return std::isnan(value); };
   if (std::any_of(a.begin(), a.end(), not_a_number) || std::any_of(b.begin(), b.end(), not_a_number)) {
     return std::numeric_limits<double>::quiet_NaN();

@@ -1,14 +1,10 @@
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 #include <span>
 #include <vector>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 
 namespace graft {
@@ -68,17 +64,6 @@ double pearson(std::span<const double> a, std::span<const double> b);
 
 /// Spearman's rank correlation: Pearson's of the ranks, equal values sharing the mean of their ranks.
 double spearman(std::span<const double> a, std::span<const double> b);
-
-namespace detail {
-
-/// Ranks from 1, equal values sharing the mean of theirs.
-std::vector<double> shared_ranks(std::span<const double> values);
-
-void check_pairs(std::span<const double> a, std::span<const double> b);
-
-double average(std::span<const double> values);
-
-}  // namespace detail
 
 }  // namespace graft
 

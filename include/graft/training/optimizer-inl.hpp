@@ -8,7 +8,13 @@
 #include <unordered_set>
 #include <utility>
 
+#include <ATen/ops/_foreach_add.h>
+#include <ATen/ops/_foreach_norm.h>
+#include <ATen/ops/_fused_adamw.h>
+
+#include "graft/core/error.hpp"
 #include "graft/training/detail/host_optimizer.hpp"
+#include "graft/training/detail/named_tensors.hpp"
 #include "graft/training/optimizer.hpp"
 
 namespace graft {
@@ -83,6 +89,14 @@ GRAFT_INLINE GradientScale gradient_scale(const NamedTensors& parameters, const 
   return {norm, (rows / shrink).to(torch::kFloat)};
 }
 
+GRAFT_INLINE std::vector<std::string> Optimizer::misfits(const NamedTensors& state) const {
+  return detail::misfits(this->state(), state);
+}
+
+GRAFT_INLINE void Optimizer::zero_grad() {
+  for (const auto& [name, tensor] : parameters()) tensor.mutable_grad().reset();
+}
+
 GRAFT_INLINE AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& options)
     : groups_(std::move(groups)), options_(options) {
   const auto share = [](double beta) { return beta >= 0.0 && beta < 1.0; };
@@ -134,12 +148,6 @@ GRAFT_INLINE AdamW::AdamW(std::vector<ParameterGroup> groups, const AdamWOptions
         moments[places[i]].exp_avg_sq = squares[i];
       }
     }
-  }
-}
-
-GRAFT_INLINE void AdamW::zero_grad() {
-  for (auto& group : groups_) {
-    for (auto& parameter : group.parameters) parameter.second.mutable_grad().reset();
   }
 }
 
@@ -250,28 +258,8 @@ GRAFT_INLINE NamedTensors AdamW::state() const {
 }
 
 GRAFT_INLINE void AdamW::load_state(const NamedTensors& state) {
-  std::map<std::string, torch::Tensor> given;
-  for (const auto& [name, tensor] : state) given[name] = tensor;
-  std::string faults;
-  const auto own = this->state();
-  for (const auto& [name, tensor] : own) {
-    const auto found = given.find(name);
-    if (found == given.end()) {
-      faults += message(faults.empty() ? "" : "; ", "missing ", quoted(name));
-      continue;
-    }
-    if (found->second.sizes() != tensor.sizes() || found->second.scalar_type() != tensor.scalar_type()) {
-      faults += message(faults.empty() ? "" : "; ", quoted(name), " is ", found->second.dtype(), " ",
-                        found->second.sizes(), " where ", tensor.dtype(), " ", tensor.sizes(), " is needed");
-    }
-    given.erase(found);
-  }
-  for (const auto& [name, tensor] : given) faults += message(faults.empty() ? "" : "; ", "extra ", quoted(name));
-  if (!faults.empty()) throw FormatError("the state is of another optimizer: " + faults);
-
-  torch::NoGradGuard no_grad;
-  for (const auto& [name, tensor] : state) given[name] = tensor;
-  for (const auto& [name, tensor] : own) tensor.copy_(given.at(name));
+  detail::require_fit(misfits(state));
+  detail::copy_by_name(state, this->state());
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     for (std::size_t i = 0; i < groups_[g].parameters.size(); ++i)
       moments_[g][i].written_version = groups_[g].parameters[i].second._version();

@@ -2,16 +2,9 @@
 
 #include <cstdint>
 #include <limits>
-#include <utility>
+#include <string>
 #include <vector>
 
-#include <ATen/ops/_foreach_add.h>
-#include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_fused_adamw.h>
-#include <torch/nn/module.h>
-#include <torch/types.h>
-
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/tensor/state.hpp"
 #include "graft/training/count.hpp"
@@ -47,10 +40,45 @@ struct GradientScale {
 GradientScale gradient_scale(const NamedTensors& parameters, const Count& count = 1.0,
                              double clip_norm = std::numeric_limits<double>::infinity());
 
+/// What Trainer asks of an optimizer: AdamW is one, LibTorchOptimizer brings LibTorch's, and others derive from this.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// The parameters of all groups, in order.
+  virtual NamedTensors parameters() const = 0;
+
+  /// What the updates are summed in, in the same order and under the same names: the parameters, unless an optimizer
+  /// keeps finer copies of them.
+  virtual NamedTensors updated() const { return parameters(); }
+
+  /// The learning rate of the first group, before a schedule.
+  virtual double lr() const = 0;
+
+  /// Updates every parameter that has a gradient, with each group's learning rate times `lr_multiplier`. If a `divisor`
+  /// ([] float32, from gradient_scale) is given the gradients count as divided by it, and may be left so.
+  virtual void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {}) = 0;
+
+  /// All that step() remembers, by names that never change.
+  virtual NamedTensors state() const = 0;
+
+  /// What keeps load_state() from taking `state`, one fault each: 'holds "w.step" as float [2] where ...'. Unless
+  /// overridden: every name, shape and element type that is not state()'s.
+  GRAFT_INLINE virtual std::vector<std::string> misfits(const NamedTensors& state) const;
+
+  /// Copies a state back. Throws FormatError, which lists every misfit, and changes nothing, if there is one.
+  virtual void load_state(const NamedTensors& state) = 0;
+
+  /// Forgets all gradients.
+  void zero_grad();
+};
+
 struct AdamWOptions {
   double beta1 = 0.9;    ///< in [0, 1)
   double beta2 = 0.999;  ///< in [0, 1)
   double eps = 1e-8;     ///< > 0
+
+  bool operator==(const AdamWOptions&) const = default;
 };
 
 /// Adam with decoupled weight decay. One fused pass reads the gradients, clips them and writes parameters and moments:
@@ -63,19 +91,14 @@ struct AdamWOptions {
 /// written to by others since the last step starts its master anew. A parameter without a gradient is passed over; its
 /// t does not advance. On the CPU the step gives the same bits at any number of threads. Source: Loshchilov and Hutter,
 /// Decoupled Weight Decay Regularization, arXiv:1711.05101, algorithm 2.
-class AdamW {
+class AdamW : public Optimizer {
  public:
   /// Throws OptionError for a value out of range, for no parameter at all, or for a parameter that does not require a
   /// gradient, comes twice or is not a dense floating-point tensor; every such parameter is named.
   explicit AdamW(std::vector<ParameterGroup> groups, const AdamWOptions& options = {});
 
-  /// Forgets all gradients.
-  void zero_grad();
-
-  /// Updates every parameter that has a gradient, with each group's lr times `lr_multiplier`. If a `divisor` ([]
-  /// float32, from gradient_scale) is given the gradients are divided by it first. On the CPU they stay as they are; a
-  /// GPU's kernel leaves them divided.
-  void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {});
+  /// As Optimizer has it. On the CPU the gradients stay as they are; a GPU's kernel leaves them divided.
+  GRAFT_INLINE void step(double lr_multiplier = 1.0, const torch::Tensor& divisor = {}) override;
 
   /// The same with a multiplier ([] float32) that is not read on the host where it lies on the parameters' device.
   void step(const torch::Tensor& lr_multiplier, const torch::Tensor& divisor = {});
@@ -90,20 +113,16 @@ class AdamW {
   const std::vector<ParameterGroup>& groups() const { return groups_; }
   const AdamWOptions& options() const { return options_; }
 
-  /// The parameters of all groups, in order.
-  NamedTensors parameters() const;
+  GRAFT_INLINE NamedTensors parameters() const override;
+  double lr() const override { return groups_.front().lr; }
 
-  /// What the updates are summed in, in the same order and under the same names: a 16-bit parameter's master, else the
-  /// parameter itself.
-  NamedTensors updated() const;
+  /// A 16-bit parameter's master, else the parameter itself.
+  GRAFT_INLINE NamedTensors updated() const override;
 
-  /// All that step() remembers: "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter,
-  /// and "<name>.master" where there is one. The tensors are the optimizer's own, not copies.
-  NamedTensors state() const;
-
-  /// Copies a state back. Throws FormatError, which lists every missing, extra and misshapen name, and changes nothing,
-  /// unless `state` fits this optimizer exactly.
-  void load_state(const NamedTensors& state);
+  /// "<name>.exp_avg", "<name>.exp_avg_sq", "<name>.step" ([] float32) for each parameter, and "<name>.master" where
+  /// there is one. The tensors are the optimizer's own, not copies.
+  GRAFT_INLINE NamedTensors state() const override;
+  GRAFT_INLINE void load_state(const NamedTensors& state) override;
 
  private:
   template <class Multiplier>

@@ -1,8 +1,17 @@
 #pragma once
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "graft/core/console.hpp"
 #include "graft/training/progress.hpp"
 
 namespace graft {
+
+GRAFT_INLINE ProgressBar::ProgressBar(std::string title, std::FILE* out)
+    : title_(title.empty() ? "" : std::move(title) + "  "), out_(out), terminal_(isatty(fileno(out)) == 1) {}
 
 GRAFT_INLINE void ProgressBar::on_begin(const RunPlan& plan) {
   plan_ = plan;
@@ -40,12 +49,11 @@ GRAFT_INLINE std::string ProgressBar::line(const StepRecord& step) const {
                 std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
                 static_cast<long long>(step.step * 100 / std::max<std::int64_t>(1, plan_.steps)), loss_ / loss_weight_,
                 seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, clock_text(left).c_str());
-  return (title_.empty() ? "" : title_ + "  ") + text;
+  return title_ + text;
 }
 
 GRAFT_INLINE void ProgressBar::on_evaluation(const EvaluationRecord& evaluation) {
-  std::string text = title_.empty() ? "" : title_ + "  ";
-  text += "step " + std::to_string(evaluation.step) + ":";
+  std::string text = title_ + "step " + std::to_string(evaluation.step) + ":";
   for (const auto& [name, value] : evaluation.scores) {
     char score[64];
     std::snprintf(score, sizeof(score), " %.4f", value);
@@ -59,7 +67,7 @@ GRAFT_INLINE void ProgressBar::on_end(const TrainingResult& result) {
   char text[160];
   std::snprintf(text, sizeof(text), "%s after %lld steps, %s", reasons[static_cast<int>(result.reason)],
                 static_cast<long long>(result.steps), clock_text(result.seconds).c_str());
-  print((title_.empty() ? "" : title_ + "  ") + text, true);
+  print(title_ + text, true);
 }
 
 GRAFT_INLINE void ProgressBar::print(const std::string& text, bool stays) {

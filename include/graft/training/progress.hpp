@@ -1,14 +1,10 @@
 #pragma once
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 
-#include "graft/core/console.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/training/callback.hpp"
 
@@ -21,8 +17,7 @@ namespace graft {
 class ProgressBar : public TrainingCallback {
  public:
   /// `out` must stay open. `title` comes first in every line.
-  explicit ProgressBar(std::string title = "", std::FILE* out = stderr)
-      : title_(std::move(title)), out_(out), terminal_(isatty(fileno(out)) == 1) {}
+  explicit ProgressBar(std::string title = "", std::FILE* out = stderr);
 
   GRAFT_INLINE void on_begin(const RunPlan& plan) override;
   GRAFT_INLINE void on_step(const StepRecord& step) override;

@@ -1,15 +1,32 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "graft/core/error.hpp"
 #include "graft/training/sampler.hpp"
 
-namespace graft::detail {
+namespace graft {
 
+namespace detail {
+
+/// A number in [0, bound) without bias. std::uniform_int_distribution differs between standard libraries.
 GRAFT_INLINE std::uint64_t draw_below(std::mt19937_64& random, std::uint64_t bound) {
   const std::uint64_t remainder = (std::numeric_limits<std::uint64_t>::max() % bound + 1) % bound;
   for (;;) {
     const std::uint64_t value = random();
     if (value <= std::numeric_limits<std::uint64_t>::max() - remainder) return value % bound;
   }
+}
+
+template <class T>
+void shuffle(std::span<T> items, std::mt19937_64& random) {
+  for (std::size_t left = items.size(); left > 1; --left) std::swap(items[left - 1], items[draw_below(random, left)]);
 }
 
 GRAFT_INLINE std::vector<std::int64_t> row_numbers(std::size_t count) {
@@ -36,6 +53,7 @@ GRAFT_INLINE void check_batch_size(std::span<const std::int64_t> lengths, const 
                             too_long > 10 ? ", ..." : "", "; raise the budget or cut the rows"));
 }
 
+/// Cuts `rows` where the next one would not fit.
 GRAFT_INLINE Batches cut(std::span<const std::int64_t> rows, std::span<const std::int64_t> lengths,
                          const BatchSize& size) {
   Batches batches;
@@ -56,9 +74,7 @@ GRAFT_INLINE Batches cut(std::span<const std::int64_t> rows, std::span<const std
   return batches;
 }
 
-}  // namespace graft::detail
-
-namespace graft {
+}  // namespace detail
 
 GRAFT_INLINE std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t part) {
   // Two rounds of splitmix64's output function: Steele, Lea and Flood, 2014.

@@ -1,17 +1,11 @@
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <limits>
-#include <numeric>
-#include <random>
 #include <span>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 
 namespace graft {
@@ -60,25 +54,6 @@ struct GroupedByLength {
 
   Batches operator()(std::span<const std::int64_t> lengths, const BatchSize& size, std::uint64_t seed) const;
 };
-
-namespace detail {
-
-/// A number in [0, bound) without bias. std::uniform_int_distribution differs between standard libraries.
-std::uint64_t draw_below(std::mt19937_64& random, std::uint64_t bound);
-
-template <class T>
-void shuffle(std::span<T> items, std::mt19937_64& random) {
-  for (std::size_t left = items.size(); left > 1; --left) std::swap(items[left - 1], items[draw_below(random, left)]);
-}
-
-std::vector<std::int64_t> row_numbers(std::size_t count);
-
-void check_batch_size(std::span<const std::int64_t> lengths, const BatchSize& size);
-
-/// Cuts `rows` where the next one would not fit.
-Batches cut(std::span<const std::int64_t> rows, std::span<const std::int64_t> lengths, const BatchSize& size);
-
-}  // namespace detail
 
 }  // namespace graft
 

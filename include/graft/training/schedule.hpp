@@ -6,8 +6,6 @@
 #include <functional>
 #include <numbers>
 
-#include "graft/core/mode.hpp"
-
 namespace graft {
 
 /// The length of a run, in optimizer steps.
@@ -21,10 +19,15 @@ struct ScheduleSpan {
 using Schedule = std::function<double(std::int64_t step, const ScheduleSpan& span)>;
 
 /// step / warmup, below 1 during the warm-up and at least 1 after it.
-double warmup_multiplier(std::int64_t step, const ScheduleSpan& span);
+inline double warmup_multiplier(std::int64_t step, const ScheduleSpan& span) {
+  return span.warmup > 0 ? static_cast<double>(step) / static_cast<double>(span.warmup) : 1.0;
+}
 
 /// Share of the run after the warm-up that is over at `step`, in [0, 1].
-double decay_progress(std::int64_t step, const ScheduleSpan& span);
+inline double decay_progress(std::int64_t step, const ScheduleSpan& span) {
+  const auto length = static_cast<double>(std::max<std::int64_t>(1, span.total - span.warmup));
+  return std::clamp(static_cast<double>(step - span.warmup) / length, 0.0, 1.0);
+}
 
 /// Warm-up, then the full rate to the end.
 struct ConstantRate {
@@ -55,7 +58,3 @@ struct CosineDecay {
 };
 
 }  // namespace graft
-
-#ifndef GRAFT_COMPILED
-#include "graft/training/schedule-inl.hpp"
-#endif

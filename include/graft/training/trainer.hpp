@@ -9,22 +9,19 @@
 #include <span>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
-
-#include <torch/nn/module.h>
 
 #include "graft/core/mode.hpp"
 #include "graft/training/callback.hpp"
-#include "graft/training/checkpoint.hpp"
+#include "graft/training/captured_step.hpp"
 #include "graft/training/loss.hpp"
 #include "graft/training/optimizer.hpp"
-#include "graft/training/sampler.hpp"
-#include "graft/training/schedule.hpp"
-#include "graft/training/snapshot.hpp"
+#include "graft/training/position.hpp"
 #include "graft/training/trainer_options.hpp"
 
 namespace graft {
+
+struct Checkpoint;
 
 /// Rows to train on: how many, how long each is (tokens), and a batch, of any type, made of chosen ones.
 template <class T>
@@ -49,13 +46,17 @@ concept DataSource = requires(T& data, std::int64_t row, std::span<const std::in
 /// Threads: one. The library prints nothing; callbacks may.
 class Trainer {
  public:
-  /// Trains with decay_groups(). `module` must outlive the trainer.
+  /// Trains with AdamW and decay_groups(). `module` must outlive the trainer.
   /// Throws OptionError that lists every option out of range, and TrainingError if nothing in `module` is trained.
   Trainer(torch::nn::Module& module, TrainerOptions options);
 
-  /// Trains with the caller's groups; `lr` and `weight_decay` of the options are ignored.
-  /// Throws as above, and TrainingError unless the groups hold exactly what `module` trains.
+  /// Trains with AdamW and the caller's groups.
+  /// Throws as above, OptionError for `lr` or `weight_decay` beside those of the groups, and TrainingError unless the
+  /// groups hold exactly what `module` trains.
   Trainer(torch::nn::Module& module, std::vector<ParameterGroup> groups, TrainerOptions options);
+
+  /// Trains with an optimizer of the caller's, such as a LibTorchOptimizer. Throws likewise; it has `adamw` too.
+  Trainer(torch::nn::Module& module, std::shared_ptr<Optimizer> optimizer, TrainerOptions options);
 
   /// Adds a callback; they are called in the order they were added.
   void add(std::shared_ptr<TrainingCallback> callback);
@@ -66,16 +67,30 @@ class Trainer {
   /// training or evaluation, that it came in.
   template <DataSource Data, class LossOf>
   TrainingResult train(Data&& data, LossOf&& loss_of, const std::function<Scores()>& evaluate = {}) {
-    std::vector<std::int64_t> lengths(static_cast<std::size_t>(data.size()));
-    for (std::size_t row = 0; row < lengths.size(); ++row) lengths[row] = data.length(static_cast<std::int64_t>(row));
     return train_rows(
-        lengths, [&](std::span<const std::int64_t> rows) -> Loss { return loss_of(data.batch(rows)); }, evaluate);
+        lengths_of(data), [&](std::span<const std::int64_t> rows) -> Loss { return loss_of(data.batch(rows)); },
+        evaluate);
   }
 
   /// The same for rows that are no DataSource: their lengths, and the loss of chosen ones.
   TrainingResult train_rows(std::span<const std::int64_t> lengths,
                             const std::function<Loss(std::span<const std::int64_t> rows)>& loss_of_rows,
                             const std::function<Scores()>& evaluate = {});
+
+  /// The same with each step handed to a CUDA device as a whole, by a CapturedStep, whose `options` and `loss_of` these
+  /// are. What data.batch(rows) returns has `tokens`, a PackedBatch, and `labels`, both on the CPU. Guards, callbacks
+  /// and checkpoints are those of train(); for them the host waits once a step. On the CPU it is train(). Throws
+  /// OptionError too if `accumulate` is above 1, `options` has a clip_norm (the trainer's counts), or the optimizer is
+  /// not AdamW, and what CapturedStep throws.
+  template <DataSource Data>
+  TrainingResult train_captured(Data&& data, const CapturedStepOptions& options, CapturedStep::LossOf loss_of,
+                                const std::function<Scores()>& evaluate = {}) {
+    const auto batch_of = [&](std::span<const std::int64_t> rows) {
+      const auto batch = data.batch(rows);
+      return std::pair<PackedBatch, torch::Tensor>(batch.tokens, batch.labels);
+    };
+    return train_captured_rows(lengths_of(data), batch_of, options, std::move(loss_of), evaluate);
+  }
 
   /// Writes all that the run needs to go on: what it trains (and buffers), optimizer, place in the data, evaluations.
   /// Frozen parameters are not written, only their hash. Throws as save_checkpoint() does.
@@ -91,48 +106,37 @@ class Trainer {
   std::int64_t steps_done() const { return position_.step; }
 
   const TrainerOptions& options() const { return options_; }
-  const AdamW& optimizer() const { return optimizer_; }
+  const Optimizer& optimizer() const { return *optimizer_; }
 
  private:
-  struct Position {
-    std::int64_t step = 0;   // finished
-    std::int64_t epoch = 0;  // finished
-    std::int64_t batch = 0;  // finished of the epoch it is in
-  };
-  struct Run;
+  struct StepWay;
+  class Run;
 
-  Batches batches_of_epoch(std::span<const std::int64_t> lengths, std::int64_t epoch) const;
-  RunPlan plan(std::span<const std::int64_t> lengths) const;
-  bool is_due(const std::variant<Epochs, Steps>& every) const;
-  void train_epoch(Run& run);
-  StepRecord step(Run& run, std::span<const std::vector<std::int64_t>> batches);
-  std::pair<double, double> backward(const Run& run, std::span<const std::int64_t> rows);
-  void judge_learning(Run& run);
-  void evaluate(Run& run);
-  bool is_better(double score) const;
-  bool has_no_gain() const;
-  bool is_stopped() const;
-  void finish(Run& run);
-  void save_and_rotate();
-  std::string data_hash(std::span<const std::int64_t> lengths) const;
+  template <class Data>
+  static std::vector<std::int64_t> lengths_of(Data& data) {
+    std::vector<std::int64_t> lengths(static_cast<std::size_t>(data.size()));
+    for (std::size_t row = 0; row < lengths.size(); ++row) lengths[row] = data.length(static_cast<std::int64_t>(row));
+    return lengths;
+  }
+  TrainingResult train_captured_rows(
+      std::span<const std::int64_t> lengths,
+      const std::function<std::pair<PackedBatch, torch::Tensor>(std::span<const std::int64_t> rows)>& batch_of,
+      CapturedStepOptions options, CapturedStep::LossOf loss_of, const std::function<Scores()>& evaluate);
+  TrainingResult run(std::span<const std::int64_t> lengths, const StepWay& way,
+                     const std::function<Scores()>& evaluate);
 
   torch::nn::Module& module_;
   TrainerOptions options_;
-  AdamW optimizer_;
+  std::shared_ptr<Optimizer> optimizer_;
   std::vector<std::shared_ptr<TrainingCallback>> callbacks_;
 
-  Position position_;
-  std::optional<EvaluationRecord> best_, last_;
-  std::int64_t not_better_ = 0;  // evaluations since the best
-  std::optional<ParameterSnapshot> best_snapshot_;
-  std::int64_t total_ = 0;  // steps of the run and its data's hash, once known: what a checkpoint must fit
-  std::string data_hash_;
-  std::optional<std::int64_t> resumed_from_;
+  RunPosition position_;
+  NamedTensors best_;  // copies of what training changes, at the best evaluation; none without keep_best
+  std::optional<std::int64_t> resumed_from_;  // steps
 };
 
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED
-#include "graft/training/resume-inl.hpp"
 #include "graft/training/trainer-inl.hpp"
 #endif

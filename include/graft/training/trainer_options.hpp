@@ -1,14 +1,12 @@
 #pragma once
 
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <variant>
 
-#include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/training/optimizer.hpp"
 #include "graft/training/sampler.hpp"
@@ -61,12 +59,12 @@ struct TrainerOptions {
   std::int64_t accumulate = 1;     ///< batches of one optimizer step, >= 1
   Sampler sampler = GroupedByLength{};
 
-  double lr = 5e-5;  ///< > 0
+  std::optional<double> lr = std::nullopt;  ///< > 0; 5e-5 unless given. Not beside groups or an optimizer of one's own
   std::variant<Share, Steps> warmup = Steps{0};
   Schedule schedule = LinearDecay{};
-  double weight_decay = 0.0;  ///< of matrices; see decay_groups()
-  AdamWOptions adamw = {};
-  double clip_norm = 1.0;  ///< > 0; infinity clips nothing
+  std::optional<double> weight_decay = std::nullopt;  ///< of matrices, see decay_groups(); 0 unless given; as lr
+  AdamWOptions adamw = {};                            ///< not beside an optimizer of one's own
+  double clip_norm = 1.0;                             ///< > 0; infinity clips nothing
 
   std::variant<Epochs, Steps> evaluate_every = Epochs{1};  ///< and always at the end
   BestBy best_by = {};
@@ -81,12 +79,11 @@ struct TrainerOptions {
 
 namespace detail {
 
-std::int64_t count_of(const std::variant<Epochs, Steps>& length);
+/// What of the optimizer a caller brings.
+enum class Brought { nothing, groups, optimizer };
 
-std::int64_t warmup_steps(const std::variant<Share, Steps>& warmup, std::int64_t total);
-
-/// The options as they are, or an OptionError that lists every one out of range.
-TrainerOptions checked(TrainerOptions options);
+/// The options as they are, or an OptionError that lists every one out of range or in vain.
+TrainerOptions checked(TrainerOptions options, Brought brought);
 
 }  // namespace detail
 

@@ -1,23 +1,25 @@
 #pragma once
 
+#include <cstddef>
+#include <vector>
+
+#include "graft/core/error.hpp"
 #include "graft/training/captured_step.hpp"
 
 namespace graft::detail {
 
-/// A step on a batch; its mean loss. `lr_multiplier` is a number or a tensor, as AdamW::step() takes it.
-template <class Rate>
-torch::Tensor training_step(AdamW& optimizer, const NamedTensors& trained, double clip_norm,
-                            const CapturedStep::LossOf& loss_of, const PackedBatch& batch, const torch::Tensor& labels,
-                            const Rate& lr_multiplier) {
-  optimizer.zero_grad();
-  const Loss loss = loss_of(batch, labels);
-  if (batch.limit > 0 && !loss.count.is_tensor())
-    throw OptionError(message("the loss counts ", double(loss.count),
-                              " on the host, which would be the count of every "
-                              "step and holds padding; count judged labels in a tensor, as cross_entropy() does"));
-  loss.sum.backward();
-  optimizer.step(lr_multiplier, gradient_scale(trained, loss.count, clip_norm).divisor);
-  return loss.mean().detach();
+/// The first half of a step on one batch.
+inline StepGradients gradients_of_batch(AdamW& optimizer, double clip_norm, const CapturedStep::LossOf& loss_of,
+                                        const PackedBatch& batch, const torch::Tensor& labels) {
+  const auto loss = [&](std::size_t) {
+    Loss made = loss_of(batch, labels);
+    if (batch.limit > 0 && !made.count.is_tensor())
+      throw OptionError(message("the loss counts ", double(made.count),
+                                " on the host, which would be the count of every "
+                                "step and holds padding; count judged labels in a tensor, as cross_entropy() does"));
+    return made;
+  };
+  return make_gradients(optimizer, 1, loss, clip_norm);
 }
 
 /// Tensors on a device that every batch of a budget is copied into, padded.
@@ -34,14 +36,15 @@ class BatchInPlace {
     labels_ = parts[4];
   }
 
-  void load(const PackedBatch& batch, const torch::Tensor& labels, double lr_multiplier) {
+  void load(const PackedBatch& batch, const torch::Tensor& labels) {
     const PackedBatch padded = pad_to_budget(batch, options_.budget);
     const torch::Tensor from = torch::cat({padded.ids, padded.type_ids, padded.positions, padded.offsets,
                                            pad_labels(labels, label_count_, options_.ignore_index)});
     // Pinned memory is given back only when the copy out of it is done.
     whole_.copy_(whole_.is_cuda() ? from.pin_memory() : from, /*non_blocking=*/true);
-    lr_multiplier_.fill_(lr_multiplier);
   }
+
+  void set_lr_multiplier(double lr_multiplier) { lr_multiplier_.fill_(lr_multiplier); }
 
   const PackedBatch& batch() const { return batch_; }
   const torch::Tensor& labels() const { return labels_; }

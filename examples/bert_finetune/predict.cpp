@@ -1,26 +1,25 @@
-#pragma once
+// bert_finetune predict: a line of standard output for each line of standard input, as soon as it is known when a
+// person types.
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
-#include "finetune.hpp"
+#include "classifier.hpp"
+#include "graft/core/json.hpp"
+#include "graft/tensor/packed.hpp"
+#include "graft/text/tokenizer.hpp"
+#include "options.hpp"
 
-struct PredictOptions {
-  std::string model, adapter, dtype = "float32";
-  std::size_t max_length = 128;
-  bool json = false;
-};
-
-/// A line of standard output for each line of standard input, as soon as it is known when a person types.
-inline int run_predict(const PredictOptions& options) {
+int run_predict(const PredictOptions& options) {
   const torch::NoGradGuard no_grad;
   const graft::Tokenizer tokenizer = graft::Tokenizer::load(options.model);
-  Classifier model = load_classifier(options.model, options.adapter, options.dtype);
+  Classifier model = load_trained(options.model, options.adapter, options.dtype);
   const std::vector<std::string>& labels = model->config().labels;
   const std::size_t batch_size = isatty(STDIN_FILENO) == 1 ? 1 : 32;
 
