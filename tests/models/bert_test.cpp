@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/layers/pooling.hpp"
+#include "graft/layers/relative_position.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"
 #include "support/error_message.hpp"
