@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/layers/pooling.hpp"
+#include "graft/layers/relative_position.hpp"
 #include "graft/models/heads.hpp"
 #include "graft/models/mpnet.hpp"
 #include "support/error_message.hpp"

@@ -9,7 +9,7 @@
 namespace graft {
 namespace detail {
 
-inline constexpr std::array<std::pair<ElementType, c10::ScalarType>, 19> element_types{{
+inline constexpr std::array<std::pair<ElementType, c10::ScalarType>, 19> scalar_types{{
     {ElementType::BOOL, c10::kBool},
     {ElementType::U8, c10::kByte},
     {ElementType::I8, c10::kChar},
@@ -34,13 +34,13 @@ inline constexpr std::array<std::pair<ElementType, c10::ScalarType>, 19> element
 }  // namespace detail
 
 GRAFT_INLINE std::optional<c10::ScalarType> find_scalar_type(ElementType type) {
-  for (const auto& [stored, ours] : detail::element_types)
+  for (const auto& [stored, ours] : detail::scalar_types)
     if (stored == type) return ours;
   return std::nullopt;
 }
 
 GRAFT_INLINE ElementType element_type(c10::ScalarType type) {
-  for (const auto& [stored, ours] : detail::element_types)
+  for (const auto& [stored, ours] : detail::scalar_types)
     if (ours == type) return stored;
   throw OptionError(
       message("a safetensors file cannot hold elements of type ", c10::toString(type), "; convert the tensor first"));
