@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../../examples/three_ways/page.hpp"
+#include "../../examples/three_ways/report.hpp"
 #include "graft/core/file.hpp"
 #include "support/browser.hpp"
 #include "support/program.hpp"

@@ -7,6 +7,7 @@
 #include <torch/torch.h>
 
 #include "graft/ops/cached_attention.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 #include "support/gradcheck.hpp"
 

@@ -1,4 +1,5 @@
 #include "graft/ops/decoding.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <array>

@@ -1,6 +1,7 @@
 #include "graft/ops/dropout.hpp"
 #include "graft/ops/detail/dropout_bits.hpp"
 #include "graft/ops/kernels/random_kernels.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <bit>

@@ -1,4 +1,5 @@
 #include "graft/ops/gelu.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/layer_norm.hpp"
 #include "graft/ops/simd.hpp"
 

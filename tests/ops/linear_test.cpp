@@ -1,3 +1,4 @@
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/linear.hpp"
 #include "graft/ops/detail/base_product.hpp"
 #include "graft/ops/simd.hpp"

@@ -1,4 +1,5 @@
 #include "graft/ops/detail/blocked_product.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <array>

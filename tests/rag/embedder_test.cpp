@@ -1,3 +1,4 @@
+#include "graft/models/bert.hpp"
 #include "graft/rag/embedder.hpp"
 
 #include <cmath>
@@ -11,6 +12,7 @@
 #include "graft/models/save.hpp"
 #include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
+#include "graft/tensor/state.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 

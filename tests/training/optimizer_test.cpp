@@ -1,3 +1,4 @@
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/training/optimizer.hpp"
 #include "graft/ops/simd.hpp"
 
