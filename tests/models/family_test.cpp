@@ -101,8 +101,7 @@ TEST(OwnFamily, TakesAdaptersAndIsSavedWithThemMerged) {
       if (parameter.requires_grad()) parameter.fill_(0.3);
   }
   const torch::Tensor adapted = model(graft::pack(texts));
-  for (const auto& module : model->modules())
-    if (auto* layer = dynamic_cast<graft::Adaptable*>(module.get())) layer->merge();
+  graft::merge(*model);
   graft::save_pretrained(directory / "bag", model);
   EXPECT_TRUE(torch::allclose(graft::load_pretrained<Bag>(directory / "bag").model(graft::pack(texts)), adapted));
 }
