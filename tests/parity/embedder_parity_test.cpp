@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/io/safetensors.hpp"
 #include "graft/rag/embedder.hpp"
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"

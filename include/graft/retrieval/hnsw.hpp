@@ -74,6 +74,8 @@ class HnswIndex : public VectorIndex {
 }  // namespace graft
 
 // Without hnswlib's headers (Debian: libhnswlib-dev) the class is declared only: a program that uses it does not link.
-#if !defined(GRAFT_COMPILED) && __has_include(<hnswlib/hnswlib.h>)
+#ifndef GRAFT_COMPILED
+#if __has_include(<hnswlib/hnswlib.h>)
 #include "graft/retrieval/hnsw-inl.hpp"
+#endif
 #endif
