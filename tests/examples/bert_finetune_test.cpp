@@ -149,7 +149,7 @@ TEST_F(BertFinetune, BadInputIsNamed) {
       {good + " --method lora --alpha nan", "alpha is nan"},
       {good + " --lr 0", "lr is 0"},
       {good + " --method full --lr 1e30", "loss is"},
-      {good + " --epochs 0", "OptionError"},
+      {good + " --epochs 0", "length is 0, it must be at least 1"},
       {good + " --max-length 1", "max_length"},
       {good + " --method tree", "tree"},
       {good + " --out " + directory_.path().string(), "is not empty"},
