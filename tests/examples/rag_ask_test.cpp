@@ -111,7 +111,7 @@ TEST_F(Rag, WhatIsWrongWithAQuestionOrServerIsNamed) {
       {"ask \"$(head -c 40000 " + path("long") + ")\"" + store + server,
        "tokens, but the prompt has room for 3584; ask shorter"},
       {"ask 'how?' --context 500" + store + server, "an answer of 512 tokens leaves no room for a prompt"},
-      {"ask 'how?' --where '='" + store + server, "OptionError"},
+      {"ask 'how?' --where '='" + store + server, "the name of a field is expected"},
       {"ask 'resize a picture' --server ftp://x" + store, "is neither http:// nor https://"},
       {"ask 'resize a picture' --server http://127.0.0.1:1" + store, "cannot be reached; is the server running?"},
       {"ask 'resize a picture' --server " + garbage.url() + store, "in another protocol than HTTP"},
