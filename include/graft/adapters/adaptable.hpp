@@ -118,7 +118,7 @@ class Adaptable {
   /// Whether merge() changed the bias.
   bool bias_is_merged() const;
 
-  /// The layer's output without any adapter, plus these terms; only a type that fuses() takes terms.
+  /// The layer's output without any adapter, plus these terms, which a type takes if LayerType::fuses says so.
   virtual torch::Tensor plain(const torch::Tensor& x, std::span<const LowRankTerm> terms = {}) = 0;
   /// The same without the bias.
   virtual torch::Tensor unbiased(const torch::Tensor& x, std::span<const LowRankTerm> terms = {}) = 0;

@@ -28,8 +28,7 @@ struct FusedUpdate {
 /// A kind of adapter derives from it and has, beside these virtual functions, two that are static:
 ///
 ///   faults(const Adaptable&, const Options&, where)   what of the options does not fit the layer, each as a sentence
-///   in
-///                                                     which `where` names the layer; empty if nothing
+///                                                     that names the layer as `where` does; empty if nothing
 ///   make(const Adaptable&, const Options&)            a fresh adapter for the layer, as std::shared_ptr
 ///
 /// and may have, for options that depend on the other layers (see attach()):
