@@ -323,7 +323,7 @@ GRAFT_INLINE torch::Tensor Adaptable::update(const std::string& name) const {
 
 }  // namespace graft
 
-#ifdef GRAFT_COMPILED
+#if defined(GRAFT_COMPILED) || defined(GRAFT_SOURCE)
 template class graft::AdaptableImpl<torch::nn::LinearImpl>;
 template class graft::AdaptableImpl<torch::nn::EmbeddingImpl>;
 template class graft::AdaptableImpl<torch::nn::Conv1dImpl>;

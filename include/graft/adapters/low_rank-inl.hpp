@@ -157,7 +157,7 @@ torch::Tensor ConvLowRank<D, Impl>::update(const Impl& layer, const torch::Tenso
 }  // namespace detail
 }  // namespace graft
 
-#ifdef GRAFT_COMPILED
+#if defined(GRAFT_COMPILED) || defined(GRAFT_SOURCE)
 template struct graft::detail::ConvLowRank<1, torch::nn::Conv1dImpl>;
 template struct graft::detail::ConvLowRank<2, torch::nn::Conv2dImpl>;
 #endif
