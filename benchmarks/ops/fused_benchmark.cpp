@@ -10,7 +10,10 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/nn/utils/clip_grad.h>
+#include <torch/optim/adamw.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/ops/attention.hpp"
 #include "graft/ops/detail/blocked_product.hpp"

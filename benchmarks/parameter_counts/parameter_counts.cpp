@@ -8,7 +8,9 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <torch/torch.h>
+#include <torch/nn/functional/loss.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/plan.hpp"

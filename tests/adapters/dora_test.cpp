@@ -1,7 +1,11 @@
 #include "graft/adapters/kinds/dora.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/lora.hpp"
 #include "support/error_message.hpp"

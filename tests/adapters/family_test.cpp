@@ -1,6 +1,11 @@
 // The family of LoRA beside LoRA and DoRA: PiSSA, OLoRA, LoRA-FA, LoRA+, IA3, rows of an embedding.
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/kinds/dora.hpp"
 #include "graft/adapters/kinds/ia3.hpp"

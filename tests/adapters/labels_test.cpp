@@ -1,7 +1,7 @@
 #include "graft/adapters/peft/labels.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "graft/core/file.hpp"
 #include "graft/tensor/state.hpp"

@@ -1,7 +1,13 @@
 #include "graft/adapters/low_rank.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/nn/pimpl.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/kinds/dora.hpp"
 #include "graft/adapters/kinds/ia3.hpp"

@@ -1,7 +1,11 @@
 // A kind of adapter that graft does not have, as docs/adapters.md shows it.
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/lora.hpp"
 #include "graft/adapters/peft/kind.hpp"

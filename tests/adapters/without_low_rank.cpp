@@ -1,5 +1,5 @@
 // Does not compile: a layer norm has no LowRank. The test looks for the message that says so.
-#include <torch/torch.h>
+#include <torch/nn/modules/normalization.h>
 
 #include "graft/adapters/full.hpp"
 

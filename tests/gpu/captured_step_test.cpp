@@ -6,7 +6,8 @@
 #include <span>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "gpu/cuda.hpp"
 #include "graft/training/trainer.hpp"

@@ -1,7 +1,9 @@
 // What graft computes on a GPU, beside what it computes on the CPU.
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/generation/generate.hpp"
 #include "graft/models/heads.hpp"

@@ -3,7 +3,10 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/pimpl.h>
+#include <torch/utils.h>
 #include <nlohmann/json.hpp>
 
 #include "graft/adapters/attach.hpp"

@@ -4,7 +4,9 @@
 #include <algorithm>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/ops/cached_attention.hpp"
 #include "graft/ops/kernels/simd.hpp"

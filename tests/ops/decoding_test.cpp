@@ -5,7 +5,8 @@
 #include <array>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/error_message.hpp"
 

@@ -7,7 +7,8 @@
 #include <bit>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/error_message.hpp"
 #include "support/gradcheck.hpp"

@@ -3,7 +3,8 @@
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/gradcheck.hpp"
 

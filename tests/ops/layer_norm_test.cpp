@@ -3,7 +3,9 @@
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/ops/dropout.hpp"
 #include "support/error_message.hpp"

@@ -4,7 +4,9 @@
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "support/error_message.hpp"
 #include "support/gradcheck.hpp"

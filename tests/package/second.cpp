@@ -1,4 +1,4 @@
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
 
 #include "graft/adapters/lora.hpp"
 

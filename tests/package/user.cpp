@@ -1,4 +1,5 @@
-#include <torch/torch.h>
+#include <torch/nn/functional/linear.h>
+#include <torch/nn/modules/linear.h>
 
 #include "graft/adapters/lora.hpp"
 

@@ -1,7 +1,12 @@
 // Layers of every adaptable type with PEFT's adapter on them, in graft and in PEFT, in float64.
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+#include <torch/utils.h>
 
 #include <fstream>
 #include <map>

@@ -8,8 +8,8 @@
 import pathlib
 import sys
 
+import peft_family
 import peft_layers
-import torch
 from peft import VeraConfig
 
 KINDS = {
@@ -20,36 +20,16 @@ KINDS = {
 }
 
 
-class Layers(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.words = torch.nn.Embedding(12, 8)
-        self.up = torch.nn.Linear(8, 20)
-        self.norm = torch.nn.LayerNorm(20)
-        self.down = torch.nn.Linear(20, 8)
-        self.classifier = torch.nn.Linear(8, 3)
-
-    def forward(self, ids):
-        return self.classifier(self.down(self.norm(torch.tanh(self.up(self.words(ids))))))
-
-
 def config_of(_, settings):
     return VeraConfig(**(dict(r=6, modules_to_save=["classifier"]) | settings))
-
-
-def in_float64(make):
-    """PEFT makes and draws VeRA's tensors in float32, whatever the model is."""
-    return lambda *arguments: make(*arguments).double().eval()
-
-
-class Loaded:
-    from_pretrained = staticmethod(in_float64(peft_layers.PeftModel.from_pretrained))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 3 or sys.argv[1] not in ("make", "check"):
         sys.exit(__doc__)
-    peft_layers.Layers, peft_layers.config_of, peft_layers.PeftModel = Layers, config_of, Loaded
-    peft_layers.get_peft_model = in_float64(peft_layers.get_peft_model)
     for kind, settings in KINDS.items():
-        getattr(peft_layers, sys.argv[1])(pathlib.Path(sys.argv[2]) / kind, settings)
+        directory = pathlib.Path(sys.argv[2]) / kind
+        if sys.argv[1] == "make":
+            peft_layers.make(directory, settings, peft_family.Net, config_of)
+        else:
+            peft_layers.check(directory, peft_family.Net)

@@ -1,7 +1,7 @@
 #include "graft/tensor/packed.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "support/error_message.hpp"
 

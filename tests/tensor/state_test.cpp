@@ -1,7 +1,9 @@
 #include "graft/tensor/state.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/utils.h>
 
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"

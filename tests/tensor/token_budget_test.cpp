@@ -3,7 +3,7 @@
 #include <random>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "support/error_message.hpp"
 

@@ -5,7 +5,8 @@
 
 #include <ATen/record_function.h>
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/utils.h>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/models/heads.hpp"

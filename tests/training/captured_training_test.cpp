@@ -3,7 +3,9 @@
 #include <cmath>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/optim/sgd.h>
+#include <torch/utils.h>
 
 #include "graft/models/heads.hpp"
 #include "graft/training/checkpoint.hpp"

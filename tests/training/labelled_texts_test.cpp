@@ -1,7 +1,8 @@
 #include "graft/training/labelled_texts.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
 
 #include "graft/core/file.hpp"
 #include "graft/text/tokenizer.hpp"

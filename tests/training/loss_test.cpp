@@ -1,7 +1,8 @@
 #include "graft/training/loss.hpp"
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 #include <cmath>
 
 #include "support/error_message.hpp"

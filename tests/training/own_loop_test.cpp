@@ -1,7 +1,8 @@
 // The pieces of a training, put together by hand: the loop that docs/training.md shows.
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "graft/training/guards.hpp"
 #include "graft/training/loss.hpp"

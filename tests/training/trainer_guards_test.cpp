@@ -2,7 +2,8 @@
 #include <cmath>
 
 #include <gtest/gtest.h>
-#include <torch/torch.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/utils.h>
 
 #include "graft/training/trainer.hpp"
 #include "support/error_message.hpp"

@@ -148,20 +148,9 @@ GRAFT_INLINE GroupScales group_scales(const std::uint8_t (&groups)[12]) {
   return out;
 }
 
-GRAFT_INLINE void decode(const Q4_K& block, std::span<float, 256> values) {
-  const float scale = half_to_float(block.scale), minimum = half_to_float(block.minimum);
-  const GroupScales groups = group_scales(block.groups);
-  for (std::size_t group = 0; group < 8; ++group) {
-    const float factor = scale * static_cast<float>(groups.scale[group]);
-    const float less = minimum * static_cast<float>(groups.minimum[group]);
-    const std::uint8_t* low = block.low + group / 2 * 32;
-    const int shift = group % 2 * 4;
-    float* out = values.data() + group * 32;
-    for (std::size_t i = 0; i < 32; ++i) out[i] = factor * static_cast<float>(low[i] >> shift & 15) - less;
-  }
-}
-
-GRAFT_INLINE void decode(const Q5_K& block, std::span<float, 256> values) {
+/// Eight groups of 32 numbers, four bits of each in `low`; high(group, i) gives the bits above them.
+template <class Block, class High>
+void decode_groups(const Block& block, std::span<float, 256> values, const High& high) {
   const float scale = half_to_float(block.scale), minimum = half_to_float(block.minimum);
   const GroupScales groups = group_scales(block.groups);
   for (std::size_t group = 0; group < 8; ++group) {
@@ -171,10 +160,17 @@ GRAFT_INLINE void decode(const Q5_K& block, std::span<float, 256> values) {
     const int shift = group % 2 * 4;
     float* out = values.data() + group * 32;
     for (std::size_t i = 0; i < 32; ++i) {
-      const int number = (low[i] >> shift & 15) | (block.high[i] >> group & 1) << 4;
-      out[i] = factor * static_cast<float>(number) - less;
+      out[i] = factor * static_cast<float>((low[i] >> shift & 15) | high(group, i)) - less;
     }
   }
+}
+
+GRAFT_INLINE void decode(const Q4_K& block, std::span<float, 256> values) {
+  decode_groups(block, values, [](std::size_t, std::size_t) { return 0; });
+}
+
+GRAFT_INLINE void decode(const Q5_K& block, std::span<float, 256> values) {
+  decode_groups(block, values, [&](std::size_t group, std::size_t i) { return (block.high[i] >> group & 1) << 4; });
 }
 
 GRAFT_INLINE void decode(const Q6_K& block, std::span<float, 256> values) {
