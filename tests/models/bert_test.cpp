@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/layers/pooling.hpp"

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 
 /// Compares autograd with central differences in float64: for a random direction of the output, the gradient of every
