@@ -15,11 +15,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
+#include "cli.hpp"
 #include "graft/adapters/peft/combine.hpp"
 #include "graft/adapters/peft/merge_dir.hpp"
 #include "graft/adapters/peft/stored.hpp"
+#include "graft/core/console.hpp"
+#include "graft/core/output.hpp"
 
 namespace {
 
@@ -132,7 +133,7 @@ int main(int argc, char** argv) {
   };
   const auto writes = [&](CLI::App* command) {
     command->add_option("--out", out, "Directory to write")->required();
-    command->add_flag("--replace", options.replace, "Replace what an earlier run wrote there");
+    command->add_flag("--overwrite", options.replace, "Replace what an earlier run wrote there, nothing else");
   };
 
   CLI::App* look = app.add_subcommand("inspect", "Print layers, ranks, norms, parameters and base of an adapter");
@@ -174,19 +175,18 @@ int main(int argc, char** argv) {
   change->add_option("--dtype", type, "Number format")
       ->required()
       ->check(CLI::IsMember({"float32", "float16", "bfloat16"}));
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
-
-  try {
+  return graft::run_program("adapter_tool", [&] {
+    for (const Path& input : {base, adapter, other}) graft::check_output_apart(out, {input});
+    graft::check_output_apart(out, adapters);
+    if (!out.empty()) graft::OutputDirectory(out, options.replace);
     if (*look) inspect(adapter);
     if (*fold) merge(base, adapter, out, options);
     if (*join) combine(adapters, settings, out, options.replace);
     if (*cut) compress(adapter, energy, out, options.replace);
     if (*compare) diff(adapter, other);
     if (*change) convert(adapter, type, out, options.replace);
-  } catch (const std::exception& error) {
-    std::cout.flush();
-    std::cerr << "adapter_tool: " << error.what() << '\n';
-    return 1;
-  }
-  return std::cout.flush() ? 0 : 1;
+    return 0;
+  });
 }

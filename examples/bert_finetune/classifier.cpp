@@ -4,7 +4,6 @@
 
 #include "graft/adapters/peft/labels.hpp"
 #include "graft/adapters/peft/save.hpp"
-#include "graft/models/load.hpp"
 
 namespace {
 
@@ -15,12 +14,12 @@ torch::ScalarType scalar_type(const std::string& dtype) {
 
 }  // namespace
 
-Classifier load_to_train(const std::string& model, const std::vector<std::string>& labels, const std::string& dtype) {
-  auto [classifier, report] =
-      graft::load_pretrained<Classifier>(model, {.dtype = scalar_type(dtype), .labels = labels});
-  for (const std::string& name : report.lacking)
+graft::Pretrained<Classifier> load_to_train(const std::string& model, const std::vector<std::string>& labels,
+                                            const std::string& dtype) {
+  auto loaded = graft::load_pretrained<Classifier>(model, {.dtype = scalar_type(dtype), .labels = labels});
+  for (const std::string& name : loaded.report.lacking)
     std::printf("not in %s, drawn afresh: %s\n", model.c_str(), name.c_str());
-  return classifier;
+  return loaded;
 }
 
 Classifier load_trained(const std::string& model, const std::string& adapter, const std::string& dtype) {

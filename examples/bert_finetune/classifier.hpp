@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "graft/models/heads.hpp"
+#include "graft/models/load.hpp"
 
 using Classifier = graft::BertForSequenceClassification;
 
 /// A pretrained model with a head for `labels`. Says on standard output which weights its directory lacks.
-Classifier load_to_train(const std::string& model, const std::vector<std::string>& labels, const std::string& dtype);
+graft::Pretrained<Classifier> load_to_train(const std::string& model, const std::vector<std::string>& labels,
+                                            const std::string& dtype);
 
 /// What run_finetune() saved, as a classifier: a model, or a model and its adapter.
 Classifier load_trained(const std::string& model, const std::string& adapter, const std::string& dtype);

@@ -52,7 +52,7 @@ def write_splits():
 def finetune(method, options):
     """One run of the program; its report."""
     report = OUT / f"{method}.json"
-    command = [PROGRAM, "--model", MODEL, "--method", method, "--out", OUT / method, "--json", report, "--epochs", "2",
+    command = [PROGRAM, "--model", MODEL, "--method", method, "--out", OUT / method, "--json", report, "--overwrite", "--epochs", "2",
                "--batch-size", "32", "--max-length", "64", "--text-column", "text", "--label-column", "label", *options]
     for split in ("train", "dev", "test"):
         command += [f"--{split}", OUT / f"{split}.tsv"]

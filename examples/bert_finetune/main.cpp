@@ -3,13 +3,13 @@
 //   bert_finetune --model DIR --train train.tsv --dev dev.tsv --test test.tsv --method lora --out adapter
 //   bert_finetune predict --model DIR --adapter adapter < texts.txt
 
-#include <cstdio>
 #include <map>
 #include <string>
 
 #include <ATen/Parallel.h>
-#include <CLI/CLI.hpp>
 
+#include "cli.hpp"
+#include "graft/core/console.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
 #include "options.hpp"
@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
       "frozen weights (--method lora).");
   app.set_version_flag("--version", GRAFT_VERSION);
   app.get_formatter()->column_width(34);
+  int threads = 0;
 
   FinetuneOptions finetune;
   app.add_option("--model", finetune.model, "Hugging Face directory of the pretrained model");
@@ -37,9 +38,13 @@ int main(int argc, char** argv) {
                  "of weights and activations; bfloat16 is faster where the processor multiplies it, and less exact")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
-  app.add_option("--rank", finetune.rank, "LoRA: rank of A and B")->capture_default_str();
-  app.add_option("--alpha", finetune.alpha, "LoRA: the update is scaled by alpha / rank")->capture_default_str();
-  app.add_option("--dropout", finetune.dropout, "LoRA: dropout before A")->capture_default_str();
+  app.add_option("--rank", finetune.rank, "LoRA: rank of A and B")->check(whole_number(1))->capture_default_str();
+  app.add_option("--alpha", finetune.alpha, "LoRA: the update is scaled by alpha / rank")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
+  app.add_option("--dropout", finetune.dropout, "LoRA: dropout before A")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str();
   app.add_option("--targets", finetune.targets, "LoRA: layers by name, or all-linear")
       ->delimiter(',')
       ->capture_default_str();
@@ -48,16 +53,23 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--weight-decay", finetune.weight_decay, "of matrices; biases and norms have none")
       ->capture_default_str();
-  app.add_option("--epochs", finetune.epochs, "passes over the training texts")->capture_default_str();
-  app.add_option("--batch-size", finetune.batch_size, "texts in a step")->capture_default_str();
-  app.add_option("--max-length", finetune.max_length, "tokens of a text; longer ones are cut")->capture_default_str();
-  app.add_option("--seed", finetune.seed, "of the new head, the order of texts and dropout")->capture_default_str();
-  int threads = 0;
-  app.add_option("--threads", threads, "0: one for each core")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--epochs", finetune.epochs, "passes over the training texts")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option("--batch-size", finetune.batch_size, "texts in a step")->check(whole_number(1))->capture_default_str();
+  app.add_option("--max-length", finetune.max_length, "tokens of a text; longer ones are cut")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option("--seed", finetune.seed, "of the new head, the order of texts and dropout")
+      ->check(whole_number(0))
+      ->capture_default_str();
+  app.add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
   app.add_option("--out", finetune.out, "where to save: a model directory (full), a PEFT adapter directory (lora)");
   app.add_option("--json", finetune.json, "write the figures of the run to this file");
   app.add_option("--checkpoints", finetune.checkpoints,
                  "keep the state of the run here, and go on from what is here already");
+  app.add_flag("--overwrite", finetune.overwrite,
+               "replace what an earlier run wrote to --out and --json, nothing else");
 
   PredictOptions predict;
   CLI::App* predicting = app.add_subcommand("predict", "Classifies texts: a line of standard input each.");
@@ -67,19 +79,15 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   predicting->add_option("--max-length", predict.max_length, "tokens of a text; longer ones are cut")
+      ->check(whole_number(1))
       ->capture_default_str();
   predicting->add_flag("--json", predict.json, "a JSON object a line: label, probabilities, logits");
-  predicting->add_option("--threads", threads, "0: one for each core")->check(CLI::NonNegativeNumber);
+  predicting->add_option("--threads", threads, "0: one for each core")->check(thread_count());
 
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
-  try {
+  return graft::run_program("bert_finetune", [&] {
     if (threads > 0) at::set_num_threads(threads);
-    if (*predicting) return run_predict(predict);
-    return run_finetune(finetune);
-  } catch (const c10::Error& error) {
-    std::fprintf(stderr, "bert_finetune: %s\n", error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bert_finetune: %s\n", error.what());
-  }
-  return 1;
+    return *predicting ? run_predict(predict) : run_finetune(finetune);
+  });
 }

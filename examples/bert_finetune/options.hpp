@@ -26,6 +26,7 @@ struct FinetuneOptions {
   std::size_t max_length = 128;
   std::uint64_t seed = 42;
   std::string out, json, checkpoints;
+  bool overwrite = false;
 };
 
 struct PredictOptions {

@@ -23,6 +23,7 @@ int run_predict(const PredictOptions& options) {
   const std::vector<std::string>& labels = model->config().labels;
   const std::size_t batch_size = isatty(STDIN_FILENO) == 1 ? 1 : 32;
 
+  long long rows = 0, cut = 0;
   bool more = true;
   while (more) {
     std::vector<std::string> texts;
@@ -34,9 +35,12 @@ int run_predict(const PredictOptions& options) {
     if (texts.empty()) break;
     std::vector<std::vector<std::int32_t>> ids;
     for (auto& encoding : tokenizer.encode_batch(texts, {.max_length = options.max_length})) {
+      cut += encoding.cut > 0 ? 1 : 0;
       ids.push_back(std::move(encoding.ids));
     }
     const torch::Tensor logits = model(graft::pack(ids)).to(torch::kFloat64).contiguous();
+    if (!logits.isfinite().all().item<bool>())
+      throw graft::StateError("the model gives logits that are no numbers; its files, or the adapter's, are damaged");
     const torch::Tensor probabilities = torch::softmax(logits, 1).contiguous();
     for (std::size_t row = 0; row < texts.size(); ++row) {
       const auto values = [&](const torch::Tensor& of) {
@@ -53,6 +57,10 @@ int run_predict(const PredictOptions& options) {
       }
     }
     std::cout.flush();
+    rows += static_cast<long long>(texts.size());
   }
+  if (cut > 0)
+    std::fprintf(stderr, "note: %lld of %lld texts were cut to %zu tokens; see --max-length\n", cut, rows,
+                 options.max_length);
   return 0;
 }

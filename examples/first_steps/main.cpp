@@ -31,8 +31,8 @@ int main(int argc, char** argv) try {
 
   // The pretrained model stays frozen; beside it low-rank adapters and a new head learn. No attach(): all of it learns.
   torch::manual_seed(0);
-  Classifier model = load_pretrained<Classifier>(directory, {.labels = labels}).model;
-  attach(*model, LoraOptions{.rank = 8, .alpha = 16}, {.layers = {"query", "value"}});
+  auto [model, report] = load_pretrained<Classifier>(directory, {.labels = labels});
+  attach(*model, LoraOptions{.rank = 8, .alpha = 16}, {.layers = {"query", "value"}, .drawn = report.lacking});
 
   Trainer trainer(*model, {.length = Epochs{2}, .batch = Sequences{16}, .lr = 2e-3, .warmup = Share{0.06}});
   trainer.add(std::make_shared<ProgressBar>("first steps"));
@@ -43,7 +43,7 @@ int main(int argc, char** argv) try {
 
   // A megabyte or less, which PEFT opens too.
   save_adapter(out, *model, "default",
-               {.base_model = directory, .task_type = "SEQ_CLS", .metadata = labels_metadata(labels), .replace = true});
+               {.base_model = directory, .task_type = "SEQ_CLS", .metadata = labels_metadata(labels)});
 
   // Later, in another program: the same model, and the adapter from its directory.
   Classifier again = load_pretrained<Classifier>(directory, {.labels = adapter_labels(out)}).model;

@@ -58,7 +58,7 @@ def write(name, source, label):
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
-    command = [ROOT / "build" / "bin" / "many_adapters", "--model", ROOT / ".deps" / "model", "--out", OUT / "out",
+    command = [ROOT / "build" / "bin" / "many_adapters", "--model", ROOT / ".deps" / "model", "--out", OUT / "out", "--overwrite",
                "--compare"]
     for name, (source, label, rate) in TASKS.items():
         write(name, source, label)

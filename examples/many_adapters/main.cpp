@@ -9,10 +9,12 @@
 #include <optional>
 
 #include <ATen/Parallel.h>
-#include <CLI/CLI.hpp>
 
+#include "cli.hpp"
 #include "graft/adapters/peft/labels.hpp"
 #include "graft/adapters/peft/save.hpp"
+#include "graft/core/console.hpp"
+#include "graft/core/output.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/training/interrupt.hpp"
@@ -103,8 +105,7 @@ int run(const std::string& model, const std::vector<std::string>& texts, const T
         throw graft::OptionError(
             graft::message("two tasks are called ", graft::quoted(wanted[i].name), "; give each a name of its own"));
     }
-    if (!out.empty())
-      graft::OutputDirectory(out / wanted.back().name, "adapter_config.json");  // now, not after training
+    if (!out.empty()) graft::OutputDirectory(out / wanted.back().name, options.overwrite);  // now, not after training
   }
   const graft::InterruptFlag interrupt;
   const graft::Tokenizer tokenizer = graft::Tokenizer::load(model);
@@ -128,7 +129,7 @@ int run(const std::string& model, const std::vector<std::string>& texts, const T
                          .task_type = "SEQ_CLS",
                          .data = task->train().fingerprint(),
                          .metadata = graft::labels_metadata(task->train().labels()),
-                         .replace = true});
+                         .replace = options.overwrite});
   }
   std::printf("trained together in %.1f s\n", *together);
   if (!compare) return 0;
@@ -166,27 +167,30 @@ int main(int argc, char** argv) {
                  "NAME=TRAIN,DEV or NAME=TRAIN,DEV,LR: files with columns text and label; LR is 1e-3 unless given")
       ->required();
   app.add_option("--out", out, "where to save: a PEFT adapter directory for each task");
+  app.add_flag("--overwrite", options.overwrite, "replace what an earlier run wrote there, nothing else");
   app.add_option("--epochs", options.epochs, "passes over the training texts")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "texts of each task in a step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  app.add_option("--rank", options.lora.rank, "rank of A and B")->capture_default_str();
-  app.add_option("--alpha", options.lora.alpha, "the update is scaled by alpha / rank")->capture_default_str();
+  app.add_option("--rank", options.lora.rank, "rank of A and B")->check(whole_number(1))->capture_default_str();
+  app.add_option("--alpha", options.lora.alpha, "the update is scaled by alpha / rank")
+      ->check(CLI::Range(0.0, 1e9))
+      ->capture_default_str();
   app.add_option("--targets", options.targets, "layers by name, or all-linear")->delimiter(',')->capture_default_str();
-  app.add_option("--max-length", options.max_length, "tokens of a text; longer ones are cut")->capture_default_str();
-  app.add_option("--seed", options.seed, "of the new heads and the order of texts")->capture_default_str();
-  app.add_option("--threads", threads, "0: one for each core")->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--max-length", options.max_length, "tokens of a text; longer ones are cut")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "of the new heads and the order of texts")
+      ->check(whole_number(0))
+      ->capture_default_str();
+  app.add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
   app.add_flag("--compare", compare, "then train each task alone too, and print both times");
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
-  try {
+  return graft::run_program("many_adapters", [&] {
     if (threads > 0) at::set_num_threads(threads);
     return run(model, tasks, options, out, compare);
-  } catch (const c10::Error& error) {
-    std::fprintf(stderr, "many_adapters: %s\n", error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "many_adapters: %s\n", error.what());
-  }
-  return 1;
+  });
 }

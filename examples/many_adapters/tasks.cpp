@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <span>
 
 #include "graft/adapters/attach.hpp"
@@ -13,6 +14,9 @@ Task::Task(const TaskOptions& task, const TrainingOptions& options, graft::BertM
            const graft::Tokenizer& tokenizer)
     : name_(task.name) {
   const std::vector<graft::LabelledText> rows = graft::read_labelled(task.train);
+  const graft::LabelFindings findings = graft::look_at_labels(rows);
+  findings.check(task.train);
+  for (const std::string& note : findings.notes) std::printf("note: %s: %s\n", task.name.c_str(), note.c_str());
   const std::vector<std::string> labels = graft::distinct_labels(rows);
   train_.emplace(rows, labels, tokenizer, options.max_length);
   dev_.emplace(graft::read_labelled(task.dev), labels, tokenizer, options.max_length);

@@ -32,6 +32,7 @@ struct TrainingOptions {
   std::int64_t batch_size = 8;  ///< rows of each task in a step
   std::size_t max_length = 64;
   std::uint64_t seed = 42;
+  bool overwrite = false;  ///< what an earlier run wrote
 };
 
 /// One task on an encoder that others may share.

@@ -5,10 +5,13 @@
 #include <iostream>
 #include <vector>
 
+#include "graft/core/file.hpp"
 #include "graft/rag/embedder.hpp"
 #include "graft/tensor/state.hpp"
 
 int run_embed(const EmbedOptions& options) {
+  if (!options.out.empty() && graft::path_exists(options.out))
+    throw graft::OptionError(options.out + " is there already; name another file");
   std::int64_t tokens = 0;
   const graft::Embedder embedder(options.model, {.progress = [&](std::int64_t, std::int64_t n) { tokens += n; }});
   std::string prompt;

@@ -9,12 +9,13 @@
 #include <cstdio>
 
 #include <ATen/Parallel.h>
-#include <CLI/CLI.hpp>
 
 #include "ask.hpp"
+#include "cli.hpp"
 #include "copy.hpp"
 #include "embed.hpp"
 #include "eval.hpp"
+#include "graft/core/console.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
 #include "index.hpp"
@@ -121,12 +122,11 @@ int main(int argc, char** argv) {
       ->required();
 
   for (CLI::App* command : {indexing, searching, asking, evaluating, embedding})
-    command->add_option("--threads", threads, "0: one for each core")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
+    command->add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
 
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
-  try {
+  return graft::run_program("rag", [&] {
     if (threads > 0) at::set_num_threads(threads);
     if (*indexing) return run_index(index);
     if (*searching) return run_search(search);
@@ -135,10 +135,5 @@ int main(int argc, char** argv) {
     if (*embedding) return run_embed(embed);
     if (*copying) return run_copy(copy);
     return run_eval(eval);
-  } catch (const c10::Error& error) {
-    std::fprintf(stderr, "rag: %s\n", error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "rag: %s\n", error.what());
-  }
-  return 1;
+  });
 }

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 
 namespace {
 

@@ -53,7 +53,7 @@ def main():
                               for name, summary, _, when in facts])
     command = [PROGRAM, "--model", ROOT / ".deps/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
                "--encoder", ROOT / ".deps/model", "--train", OUT / "train.jsonl", "--documents", OUT / "documents.jsonl",
-               "--questions", OUT / "questions.jsonl", "--out", OUT, *sys.argv[1:]]
+               "--questions", OUT / "questions.jsonl", "--out", OUT, "--overwrite", *sys.argv[1:]]
     return subprocess.run(command).returncode
 
 

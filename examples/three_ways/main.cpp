@@ -12,11 +12,12 @@
 #include <functional>
 #include <thread>
 
-#include <CLI/CLI.hpp>
-
 #include <nlohmann/json.hpp>
 
+#include "cli.hpp"
 #include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
+#include "graft/core/report.hpp"
 #include "graft/version.hpp"
 #include "page.hpp"
 #include "process.hpp"
@@ -82,23 +83,42 @@ graft::Json report_of(const ThreeWaysOptions& options, const Facts& facts) {
   return report;
 }
 
+/// Throws unless all that will be written may be.
+void check_outputs(const ThreeWaysOptions& options) {
+  for (const auto& input :
+       {options.train, options.documents, options.questions, std::filesystem::path(options.model)}) {
+    for (const char* name : {"three_ways.json", "three_ways.html"})
+      graft::check_output_apart(options.out / name, {input});
+  }
+  std::filesystem::create_directories(options.out);
+  for (const WayName& name : way_names)
+    graft::check_report(options.out / (std::string(name.key) + ".json"), options.overwrite);
+  graft::check_report(options.out / "three_ways.json", options.overwrite);
+  const std::filesystem::path html = options.out / "three_ways.html";
+  graft::OutputFile{html};
+  if (!graft::path_exists(html)) return;
+  const bool own = graft::read_file(html, 64 << 20).find("<meta name=\"generator\" content=\"graft\">") < 400;
+  if (!options.overwrite || !own)
+    throw graft::OptionError(html.string() + " is there already" + (own ? "; see --overwrite" : " and not graft's"));
+}
+
 int run(const ThreeWaysOptions& options) {
   const graft::InterruptFlag interrupt;
   const Facts facts = read_facts(options.train, options.documents, options.questions);
-  std::filesystem::create_directories(options.out);
+  check_outputs(options);
   int code = run_apart(interrupt, [&] { check_ways(options); });
   for (const WayName& name : way_names) {
     if (code != 0) break;
     std::fprintf(stderr, "\n%s\n", name.title);
     code = run_apart(interrupt, [&] {
       const graft::Json way = run_way(name.key, options, facts, interrupt);
-      graft::write_file(options.out / (std::string(name.key) + ".json"), way.dump(2) + "\n");
+      graft::write_report(options.out / (std::string(name.key) + ".json"), way, options.overwrite);
     });
   }
   if (code == 130) std::fputs("interrupted; there is no report\n", stderr);
   if (code != 0) return code;
   const graft::Json report = report_of(options, facts);
-  graft::write_file(options.out / "three_ways.json", report.dump(2) + "\n");
+  graft::write_report(options.out / "three_ways.json", report, options.overwrite);
   graft::write_file(options.out / "three_ways.html", page(report));
   print_table(report);
   std::printf("\nThe answers to read: %s\n", (options.out / "three_ways.html").string().c_str());
@@ -120,6 +140,7 @@ int main(int argc, char** argv) {
   app.add_option("--questions", options.questions, "JSONL of question, answer and when: what all are asked")
       ->required();
   app.add_option("--out", options.out, "directory for models, store, reports and page")->required();
+  app.add_flag("--overwrite", options.overwrite, "replace what an earlier run wrote there, nothing else");
   app.add_option("--chat-format", options.chat_format, "the model's, where its vocabulary does not tell: llama2, ...");
   app.add_option("--epochs", options.epochs, "passes over --train")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--reading-epochs", options.reading_epochs, "passes where LoRA learns to answer from passages")
@@ -140,9 +161,8 @@ int main(int argc, char** argv) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app.add_option("--seed", options.seed, "of the order of questions and of LoRA's A")->capture_default_str();
-  app.add_option("--threads", options.threads, "0: one for each core")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option("--threads", options.threads, "0: one for each core")->check(thread_count())->capture_default_str();
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
   if (options.threads == 0) options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   try {

@@ -9,6 +9,7 @@ struct ThreeWaysOptions {
   std::string model, encoder;                         // a GGUF file or a directory; a sentence-transformers directory
   std::filesystem::path train, documents, questions;  // see facts.hpp
   std::filesystem::path out;
+  bool overwrite = false;  // what an earlier run wrote there
 
   std::string chat_format;  // empty: by the vocabulary
   std::int64_t epochs = 6;

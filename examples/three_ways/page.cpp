@@ -137,7 +137,8 @@ std::string page(const graft::Json& report) {
       "<span class=\"key before\"></span>facts it was taught, worded otherwise"
       "<span class=\"key after\"></span>facts added after training";
   std::string out = graft::message(
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"generator\" "
+      "content=\"graft\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>Three ways to teach a "
       "model</title>\n"
       "<style>",

@@ -27,13 +27,15 @@ bool train_answers(const std::string& title, graft::CausalLM& model, const graft
   return result.reason != graft::StopReason::interrupted;
 }
 
-void save_full(const std::filesystem::path& directory, const graft::CausalLM& model, const std::string& original) {
-  graft::SavePretrainedOptions options{.replace = true};
+void save_full(const std::filesystem::path& directory, const graft::CausalLM& model, const std::string& original,
+               bool overwrite) {
+  graft::SavePretrainedOptions options{.replace = overwrite};
   if (std::filesystem::is_directory(original)) options.tokenizer_from = original;
   graft::save_pretrained(directory, model, options);
 }
 
-void save_lora(const std::filesystem::path& directory, graft::CausalLM& model, const std::string& original) {
+void save_lora(const std::filesystem::path& directory, graft::CausalLM& model, const std::string& original,
+               bool overwrite) {
   graft::save_adapter(directory, *model, "default",
-                      {.base_model = original, .task_type = "CAUSAL_LM", .replace = true});
+                      {.base_model = original, .task_type = "CAUSAL_LM", .replace = overwrite});
 }

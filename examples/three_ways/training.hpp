@@ -20,5 +20,7 @@ struct TrainingRun {
 bool train_answers(const std::string& title, graft::CausalLM& model, const graft::ChatExamples& examples,
                    const TrainingRun& options, const graft::InterruptFlag& interrupt);
 
-void save_full(const std::filesystem::path& directory, const graft::CausalLM& model, const std::string& original);
-void save_lora(const std::filesystem::path& directory, graft::CausalLM& model, const std::string& original);
+void save_full(const std::filesystem::path& directory, const graft::CausalLM& model, const std::string& original,
+               bool overwrite);
+void save_lora(const std::filesystem::path& directory, graft::CausalLM& model, const std::string& original,
+               bool overwrite);

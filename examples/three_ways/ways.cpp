@@ -15,7 +15,7 @@
 #include "../rag/progress.hpp"
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/models/gguf.hpp"
 #include "graft/models/load.hpp"
@@ -117,9 +117,9 @@ class Way {
                     .seed = options_.seed};
     if (!train_answers(key_, model_, examples, run, interrupt_)) throw Interrupted();
     if (trains_lora())
-      save_lora(place("adapter"), model_, options_.model);
+      save_lora(place("adapter"), model_, options_.model, options_.overwrite);
     else
-      save_full(place("model"), model_, options_.model);
+      save_full(place("model"), model_, options_.model, options_.overwrite);
   }
 
   /// What the model is asked: the question, below the passages that bear on it if this way looks any up.
@@ -169,8 +169,12 @@ void check_ways(const ThreeWaysOptions& options) {
   format_of(graft::Tokenizer::load(options.model), options);
   graft::Embedder embedder(options.encoder);
   for (const WayName& way : way_names) {
-    graft::OutputDirectory(options.out / way.key / "model", "config.json");
-    graft::OutputDirectory(options.out / way.key / "adapter", "adapter_config.json");
+    graft::OutputDirectory(options.out / way.key / "model", options.overwrite);
+    graft::OutputDirectory(options.out / way.key / "adapter", options.overwrite);
+    const std::filesystem::path store = options.out / way.key / "documents.db";
+    if (!graft::path_exists(store)) continue;
+    if (!options.overwrite) throw graft::OptionError(store.string() + " is there already; see --overwrite");
+    graft::SqliteStore{store};  // throws if it is none
   }
 }
 

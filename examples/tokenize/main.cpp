@@ -7,10 +7,10 @@
 #include <iostream>
 #include <string>
 
-#include <CLI/CLI.hpp>
-
 #include <nlohmann/json.hpp>
 
+#include "cli.hpp"
+#include "graft/core/console.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/tokenizer.hpp"
 
@@ -37,24 +37,21 @@ int main(int argc, char** argv) {
   const auto* limit = app.add_option("--max-length", max_length, "Cut to so many tokens, special ones included");
   app.add_flag("--no-special-tokens", no_special_tokens, "Leave out [CLS], [SEP] and the like");
   app.add_flag("--strict", options.strict_utf8, "Stop at a line that is not UTF-8, instead of reading U+FFFD");
+  refuse_empty_texts(app);
   CLI11_PARSE(app, argc, argv);
   if (*limit) options.max_length = max_length;
   options.add_special_tokens = !no_special_tokens;
 
-  std::uint64_t line_number = 0;
-  try {
+  return graft::run_program("tokenize", [&] {
     const graft::Tokenizer tokenizer = graft::Tokenizer::load(model);
     std::ios::sync_with_stdio(false);
-    for (std::string line; ++line_number, std::getline(std::cin, line);) {
-      std::cout << json_line(tokenizer, tokenizer.encode(line, options)) << '\n';
+    std::uint64_t number = 0;
+    try {
+      for (std::string line; ++number, std::getline(std::cin, line);)
+        std::cout << json_line(tokenizer, tokenizer.encode(line, options)) << '\n';
+    } catch (const graft::Error& error) {
+      throw graft::FormatError(graft::message("line ", number, ": ", error.what()));
     }
-    std::cout.flush();
-  } catch (const std::exception& error) {
-    std::cout.flush();
-    std::cerr << "tokenize: ";
-    if (line_number > 0) std::cerr << "line " << line_number << ": ";
-    std::cerr << error.what() << '\n';
-    return 1;
-  }
-  return std::cout ? 0 : 1;
+    return 0;
+  });
 }

@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/types.h>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/tensor/state.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"

@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 

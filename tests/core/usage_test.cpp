@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "rag_program.hpp"
 
 namespace {

@@ -8,8 +8,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/output.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "support/program.hpp"
 #include "support/temporary_directory.hpp"

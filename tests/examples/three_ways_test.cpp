@@ -9,6 +9,7 @@
 #include "../../examples/three_ways/page.hpp"
 #include "../../examples/three_ways/report.hpp"
 #include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "support/browser.hpp"
 #include "support/program.hpp"
 #include "support/temporary_directory.hpp"

@@ -1,4 +1,5 @@
 #include "graft/io/adapter_dir.hpp"
+#include "graft/core/output.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "graft/io/dataset.hpp"
+#include "graft/core/output.hpp"
 
 #include <gtest/gtest.h>
 

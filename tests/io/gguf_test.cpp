@@ -1,4 +1,5 @@
 #include "graft/io/gguf.hpp"
+#include "graft/core/output.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "graft/io/safetensors.hpp"
+#include "graft/core/output.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>

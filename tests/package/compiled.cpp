@@ -1,3 +1,3 @@
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 
 void write_compiled() { graft::write_file("compiled.txt", "the library\n"); }

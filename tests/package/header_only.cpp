@@ -1,4 +1,4 @@
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 
 void write_compiled();
 

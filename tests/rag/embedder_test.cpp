@@ -1,5 +1,5 @@
-#include "graft/models/bert.hpp"
 #include "graft/rag/embedder.hpp"
+#include "graft/models/bert.hpp"
 
 #include <cmath>
 #include <set>
@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/models/save.hpp"
 #include "graft/retrieval/retriever.hpp"
 #include "graft/retrieval/sqlite_store.hpp"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <iostream>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/gguf.hpp"
 #include "graft/rag/ask.hpp"

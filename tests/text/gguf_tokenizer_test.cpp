@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/text/decode_stream.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "support/error_message.hpp"

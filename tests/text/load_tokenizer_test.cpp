@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/output.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"

@@ -6,8 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/output.hpp"
 #include "support/temporary_directory.hpp"
 
 namespace graft {

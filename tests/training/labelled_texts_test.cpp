@@ -4,7 +4,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"

@@ -189,6 +189,11 @@ class Matcher {
       }
       if (!used && targets_.heads) fault("head", pattern, names);
     }
+    for (const std::string& weight : targets_.drawn) {
+      const std::string module = weight.substr(0, std::min(weight.size(), weight.rfind('.')));
+      if (std::find(names.begin(), names.end(), module) == names.end()) fault("drawn weight", weight, names);
+      if (!in_head(module)) report_.heads.push_back(module);
+    }
   }
 
   void fault(std::string_view kind, const std::string& pattern, const std::vector<std::string>& names) {

@@ -22,8 +22,8 @@ struct Targets {
   /// layer that is not an output embedding (`lm_head`, `embed_out`, `predictions.decoder`). Heads are never taken.
   std::vector<std::string> layers = {};
 
-  /// Not empty: takes the layers whose whole path it takes, a regular expression as RegularExpression reads it, instead of
-  /// `layers`. Not together with layer_numbers, as in PEFT.
+  /// Not empty: takes the layers whose whole path it takes, a regular expression as RegularExpression reads it, instead
+  /// of `layers`. Not together with layer_numbers, as in PEFT.
   std::string pattern = {};
 
   /// Matched as `layers` are; wins over what takes layers.
@@ -41,6 +41,10 @@ struct Targets {
   /// Modules trained and saved in full, matched as `layers` are. Not set: those named `classifier`, `score` or
   /// `qa_outputs`, if the model has any. PEFT calls them modules_to_save.
   std::optional<std::vector<std::string>> heads = std::nullopt;
+
+  /// Weights that the base's files lack (LoadReport::lacking). Their modules are trained and saved in full too: frozen,
+  /// they would stay at random, and be drawn anew for whoever loads the adapter.
+  std::vector<std::string> drawn = {};
 };
 
 /// A module as target names see it.

@@ -1,5 +1,10 @@
 #pragma once
 
+#include <cerrno>
+#include <iostream>
+#include <string_view>
+#include <system_error>
+
 #include "graft/core/console.hpp"
 
 namespace graft {
@@ -29,6 +34,24 @@ GRAFT_INLINE std::string clock_text(double seconds) {
 GRAFT_INLINE std::size_t terminal_columns(std::FILE* out) {
   winsize size{};
   return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+GRAFT_INLINE int run_program(const char* name, const std::function<int()>& body) {
+  int status = 1;
+  try {
+    status = body();
+  } catch (const std::exception& error) {
+    const std::string_view text = error.what();  // LibTorch's has a trace behind it
+    std::cout.flush();
+    std::fflush(stdout);
+    std::fprintf(stderr, "%s: %s\n", name, std::string(text.substr(0, text.find("\nException raised from"))).c_str());
+  }
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return status;
+  std::fprintf(stderr, "%s: cannot write to standard output: %s\n", name,
+               std::generic_category().message(errno != 0 ? errno : EIO).c_str());
+  return status == 0 ? 1 : status;
 }
 
 }  // namespace graft

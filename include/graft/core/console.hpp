@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <string>
 
 // What programs print.
@@ -22,6 +23,10 @@ std::string clock_text(double seconds);
 
 /// The width of the terminal that `out` writes to; 80 where it is none.
 std::size_t terminal_columns(std::FILE* out);
+
+/// Runs what the program called `name` does, and gives its exit status: that of `body`; or 1, and a line on standard
+/// error, if it throws, or if standard output could not take all that was written (a full disk, /dev/full).
+int run_program(const char* name, const std::function<int()>& body);
 
 }  // namespace graft
 

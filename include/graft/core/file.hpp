@@ -4,17 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
-#include <random>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -79,70 +75,6 @@ bool directory_exists(const std::filesystem::path& path);
 
 /// The paths of a directory's entries, sorted. Throws FileError.
 std::vector<std::filesystem::path> list_directory(const std::filesystem::path& path);
-
-/// A file that appears whole or not at all: written beside its place under another name, flushed to the disk, then
-/// renamed over whatever was there. Until commit() a reader sees the old file; without commit() the old file stays. The
-/// umask decides who may read it.
-class OutputFile {
- public:
-  /// Throws FileError if the directory of `path` is not there or cannot be written, or if `path` is a directory.
-  explicit OutputFile(std::filesystem::path path);
-  OutputFile(OutputFile&&) noexcept = default;
-  ~OutputFile();
-
-  /// Adds to the end. Throws FileError (such as a full disk); the object is then good for nothing but destruction.
-  void write(std::span<const std::byte> bytes);
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
-
-  /// Puts the file in its place, to stay there even if the machine loses power. Call it once, last.
-  void commit();
-
- private:
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  detail::Descriptor descriptor_;
-};
-
-/// Writes `text` as the whole content of `path`, with OutputFile's promise.
-void write_file(const std::filesystem::path& path, std::string_view text);
-
-/// A directory that appears whole or not at all: filled beside its place under another name, then renamed.
-///
-///     OutputDirectory out("model");
-///     write_file(out.path() / "config.json", text);
-///     out.commit();
-class OutputDirectory {
- public:
-  /// Creates the directory to fill, and the missing parents of `destination`.
-  ///
-  /// A `destination` that is there already must be an empty directory, or a directory that holds a file named
-  /// `replaces`, such as "config.json": commit() then puts the new one in its place and deletes the old one with all it
-  /// holds. Anything else is an OptionError, so that a mistyped path deletes nothing. FileError where the system
-  /// refuses.
-  explicit OutputDirectory(std::filesystem::path destination, std::string replaces = {});
-  OutputDirectory(OutputDirectory&& other) noexcept
-      : destination_(std::move(other.destination_)),
-        replaces_(std::move(other.replaces_)),
-        temporary_(std::exchange(other.temporary_, {})) {}
-  OutputDirectory& operator=(OutputDirectory&&) = delete;
-  ~OutputDirectory();
-
-  /// Where to write until commit().
-  const std::filesystem::path& path() const { return temporary_; }
-  const std::filesystem::path& destination() const { return destination_; }
-
-  /// Flushes all files to the disk and puts the directory in its place. Call it once, last.
-  /// One that is replaced is exchanged in one step, or, where the file system has no such step, is away for a moment.
-  void commit();
-
- private:
-  bool check_destination() const;
-  void exchange();
-
-  std::filesystem::path destination_;
-  std::string replaces_;
-  std::filesystem::path temporary_;
-};
 
 }  // namespace graft
 

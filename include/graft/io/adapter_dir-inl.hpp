@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/core/output.hpp"
 #include "graft/io/adapter_dir.hpp"
 #include "graft/io/detail/adapter_config_fields.hpp"
 #include "graft/io/detail/adapter_config_reader.hpp"
@@ -88,7 +89,7 @@ GRAFT_INLINE void write_adapter_dir(const std::filesystem::path& destination, co
   for (TensorBytes& tensor : named) tensor.name = adapter_tensor_name(tensor.name);
   std::map<std::string, std::string> metadata = options.metadata;
   metadata["format"] = "pt";
-  OutputDirectory directory(destination, options.replace ? "adapter_config.json" : "");
+  OutputDirectory directory(destination, options.replace);
   write_file(directory.path() / "adapter_config.json", json_text(adapter_config_json(config)));
   write_safetensors(directory.path() / "adapter_model.safetensors", named, metadata);
   directory.commit();

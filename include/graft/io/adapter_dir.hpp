@@ -139,7 +139,7 @@ bool asks_nothing(const Json& value);
 
 struct AdapterDirOptions {
   std::map<std::string, std::string> metadata = {};  ///< beside "format": "pt"
-  bool replace = false;                              ///< whether another adapter's directory may be replaced
+  bool replace = false;                              ///< whether one that graft wrote there may be replaced
 };
 
 /// Writes a directory that AdapterDir and PEFT read; the names of `tensors` are those in the model. It appears whole or

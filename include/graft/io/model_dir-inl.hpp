@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/checked.hpp"
+#include "graft/core/output.hpp"
 #include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/model_dir.hpp"
 
@@ -247,7 +248,7 @@ GRAFT_INLINE void write_model_dir(const std::filesystem::path& destination, cons
                                   const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
                                   const ModelDirOptions& options) {
   if (!config.is_object()) throw OptionError(message("the config is ", described(config), ", but must be an object"));
-  OutputDirectory directory(destination, options.replace ? "config.json" : "");
+  OutputDirectory directory(destination, options.replace);
   write_file(directory.path() / "config.json", json_text(config));
   detail::write_weights(directory.path(), tensors, bytes_of, options.shard_bytes);
   detail::copy_files(options.files, directory.path());

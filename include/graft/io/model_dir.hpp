@@ -67,13 +67,13 @@ class ModelDir {
 struct ModelDirOptions {
   std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into files of at most this (or one tensor)
   std::vector<std::filesystem::path> files = {};  ///< copied into the directory under their own names
-  bool replace = false;                           ///< whether another model's directory may be replaced
+  bool replace = false;                           ///< whether one that graft wrote there may be replaced
 };
 
 /// Writes a directory that ModelDir and transformers read: config.json, the weights, copies of `options.files`.
-/// It appears whole or not at all. An existing directory must be empty, or hold a config.json if `options.replace`: it
-/// is then replaced with all it holds. Throws OptionError as write_safetensors() and OutputDirectory do, or if `config`
-/// is not an object, if two files would have one name; FileError where the system refuses.
+/// It appears whole or not at all; what may be there already OutputDirectory says. Throws OptionError as
+/// write_safetensors() and OutputDirectory do, or if `config` is not an object, if two files would have one name;
+/// FileError where the system refuses.
 void write_model_dir(const std::filesystem::path& destination, const Json& config, std::span<const TensorBytes> tensors,
                      const ModelDirOptions& options = {});
 

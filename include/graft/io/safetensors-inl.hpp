@@ -10,6 +10,7 @@
 
 #include "graft/core/checked.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/output.hpp"
 #include "graft/io/detail/tensor_checks.hpp"
 #include "graft/io/safetensors.hpp"
 

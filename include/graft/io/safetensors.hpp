@@ -13,6 +13,7 @@
 
 #include "graft/core/file.hpp"
 #include "graft/core/mode.hpp"
+#include "graft/core/output.hpp"
 
 namespace graft {
 

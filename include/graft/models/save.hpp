@@ -18,7 +18,7 @@ namespace graft {
 /// How a model's directory is written.
 struct SavePretrainedOptions {
   std::filesystem::path tokenizer_from{};     ///< a model directory whose tokenizer files are copied along; empty: none
-  bool replace = false;                       ///< whether a directory with a config.json may be replaced, all of it
+  bool replace = false;                       ///< whether one that graft wrote there may be replaced
   std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into several files
 };
 

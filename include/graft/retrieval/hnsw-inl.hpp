@@ -11,6 +11,7 @@
 #include "graft/core/file.hpp"
 #include "graft/core/hash.hpp"
 #include "graft/core/json.hpp"
+#include "graft/core/output.hpp"
 #include "graft/retrieval/detail/exact_scan.hpp"
 #include "graft/retrieval/detail/hnsw_graph.hpp"
 #include "graft/retrieval/hnsw.hpp"

@@ -98,8 +98,10 @@ GRAFT_INLINE Encoding encoded(const Stages& stages, std::string_view first, std:
   const bool pair = second.has_value();
   const std::size_t special = options.add_special_tokens ? stages.post_processor.special_tokens(pair) : 0;
   const auto [first_kept, second_kept] = truncated(scratch.first.size(), second_size, special, options);
-  return assembled(stages, kept(scratch.first, first_kept, options.direction),
-                   kept(scratch.second, second_kept, options.direction), pair, options.add_special_tokens);
+  Encoding encoding = assembled(stages, kept(scratch.first, first_kept, options.direction),
+                                kept(scratch.second, second_kept, options.direction), pair, options.add_special_tokens);
+  encoding.cut = scratch.first.size() - first_kept + scratch.second.size() - second_kept;
+  return encoding;
 }
 
 /// Runs work(begin, end, scratch) over [0, count) in chunks, on `threads` threads of which the caller's is one.

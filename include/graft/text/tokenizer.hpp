@@ -50,6 +50,7 @@ struct Encoding {
   std::vector<TextRange> offsets;
   std::vector<std::uint8_t> special_mask;  ///< 1: a special token added around the text, in no text itself
   std::vector<std::int8_t> sequences;      ///< which text `offsets` refers to: 0 the first, 1 the second, -1 none
+  std::size_t cut = 0;                     ///< tokens of the texts that max_length left out
 
   std::size_t size() const { return ids.size(); }
 };

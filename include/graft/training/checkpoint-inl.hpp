@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/checked.hpp"
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/io/safetensors.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/training/checkpoint.hpp"
@@ -22,6 +22,17 @@ GRAFT_INLINE void check_file_name(const std::string& name) {
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; };
   if (name.empty() || name.size() > 64 || !std::all_of(name.begin(), name.end(), plain)) {
     throw FormatError("a checkpoint cannot hold a file named " + quoted(name) + "; use letters a to z and _");
+  }
+}
+
+/// Renames what is damaged, or not graft's, so that it is in nobody's way and nothing is lost.
+GRAFT_INLINE void set_aside(const std::filesystem::path& path) {
+  for (int number = 1;; ++number) {
+    std::filesystem::path place = path;
+    place += message("-damaged-", number);
+    if (path_exists(place)) continue;
+    std::filesystem::rename(path, place);
+    return;
   }
 }
 
@@ -51,7 +62,8 @@ GRAFT_INLINE NamedTensors read_tensors(const std::filesystem::path& path, const 
 }  // namespace detail
 
 GRAFT_INLINE void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
-  OutputDirectory out(path, detail::checkpoint_manifest);
+  if (path_exists(path) && !is_own_output(path)) detail::set_aside(path);
+  OutputDirectory out(path, true);
   Json files = Json::object();
   for (const auto& [name, tensors] : checkpoint.tensors) {
     detail::check_file_name(name);
@@ -83,6 +95,10 @@ GRAFT_INLINE Checkpoint load_checkpoint(const std::filesystem::path& path) {
     checkpoint.tensors[name] = detail::read_tensors(path / (name + ".safetensors"), hashes);
   }
   return checkpoint;
+}
+
+GRAFT_INLINE void remove_checkpoint(const std::filesystem::path& path) {
+  if (is_own_output(path)) std::filesystem::remove_all(path);
 }
 
 GRAFT_INLINE std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step) {

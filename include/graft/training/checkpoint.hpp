@@ -24,14 +24,17 @@ struct Checkpoint {
   std::map<std::string, NamedTensors> tensors;  ///< by file name without its ending
 };
 
-/// Writes `checkpoint` to the directory `path`, in place of a checkpoint that is there already.
-/// Throws FileError if the system refuses; what was there then stays. OptionError if `path` is a directory of another
-/// kind.
+/// Writes `checkpoint` to the directory `path`, in place of a checkpoint that is there already. One that is damaged, or
+/// anything else, is renamed to `path` with "-damaged-1" behind it.
+/// Throws FileError if the system refuses; what was there then stays.
 void save_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);
 
 /// Reads a checkpoint and all its tensors (on the CPU), and checks every hash.
 /// Throws FormatError that says what is damaged or missing, FileError if the system refuses.
 Checkpoint load_checkpoint(const std::filesystem::path& path);
+
+/// Deletes a checkpoint. One that is damaged, or that holds something else, stays.
+void remove_checkpoint(const std::filesystem::path& path);
 
 /// The directory of the checkpoint after `step` steps: "step-000100".
 std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step);

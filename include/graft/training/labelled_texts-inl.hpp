@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -41,6 +42,78 @@ GRAFT_INLINE std::vector<std::string> distinct_labels(const std::vector<Labelled
   return labels;
 }
 
+GRAFT_INLINE void LabelFindings::check(const std::string& where) const {
+  if (!faults.empty()) throw FormatError(message(where, ": ", joined(faults, "; ")));
+}
+
+GRAFT_INLINE LabelFindings look_at_labels(const std::vector<LabelledText>& rows) {
+  LabelFindings findings;
+  if (rows.empty()) {
+    findings.faults.push_back("there are no rows");
+    return findings;
+  }
+  const auto trimmed = [](std::string_view text) {
+    constexpr std::string_view blanks = " \t\r\n\v\f";
+    const std::size_t first = text.find_first_not_of(blanks);
+    return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(blanks) - first + 1);
+  };
+  const auto lower = [](std::string text) {
+    for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return text;
+  };
+  // Counts what is told of, and says where the first of it is.
+  struct Found {
+    std::int64_t count = 0;
+    std::string first;
+  };
+  const auto meet = [](Found& found, const std::string& what) {
+    if (found.count++ == 0) found.first = what;
+  };
+  Found blank_labels, blank_texts, two_labels;
+  std::map<std::string, std::pair<std::int64_t, std::string>> classes;  // by label: rows, the first of them
+  std::map<std::string_view, const LabelledText*> texts;
+  for (const LabelledText& row : rows) {
+    if (trimmed(row.label).empty()) meet(blank_labels, row.where);
+    if (trimmed(row.text).empty()) meet(blank_texts, row.where);
+    auto& [count, first] = classes[row.label];
+    if (count++ == 0) first = row.where;
+    const auto [other, added] = texts.try_emplace(row.text, &row);
+    if (!added && other->second->label != row.label) {
+      meet(two_labels, message(quoted(row.text, 60), " (", other->second->where, ": ", quoted(other->second->label),
+                               "; ", row.where, ": ", quoted(row.label), ")"));
+    }
+  }
+  const auto rows_of = [](std::int64_t count) { return message(count, count == 1 ? " row" : " rows"); };
+  if (blank_labels.count > 0)
+    findings.faults.push_back(message(rows_of(blank_labels.count), " without a label, the first ", blank_labels.first));
+  if (classes.size() < 2)
+    findings.faults.push_back(
+        message("every row has the label ", quoted(classes.begin()->first), "; a classifier needs two or more"));
+  std::map<std::string, std::string> by_letters, by_lower_case;  // the label first met
+  for (const auto& [label, seen] : classes) {
+    const std::string bare(trimmed(label));
+    if (bare.empty()) continue;
+    const auto [same, fresh] = by_letters.try_emplace(bare, label);
+    if (!fresh) {
+      findings.faults.push_back(message("the labels ", quoted(same->second), " and ", quoted(label), " (",
+                                        rows_of(seen.first), ", the first ", seen.second, ") differ by blanks alone"));
+      continue;
+    }
+    const auto [alike, new_case] = by_lower_case.try_emplace(lower(bare), label);
+    if (!new_case) {
+      findings.notes.push_back(message("the labels ", quoted(alike->second), " and ", quoted(label),
+                                       " differ by case alone, and are two classes"));
+    }
+    if (seen.first == 1) findings.notes.push_back(message("the class ", quoted(label), " has one row, ", seen.second));
+  }
+  if (two_labels.count > 0)
+    findings.notes.push_back(
+        message(rows_of(two_labels.count), " repeat a text under another label, the first ", two_labels.first));
+  if (blank_texts.count > 0)
+    findings.notes.push_back(message(rows_of(blank_texts.count), " with a blank text, the first ", blank_texts.first));
+  return findings;
+}
+
 GRAFT_INLINE LabelledTexts::LabelledTexts(const std::vector<LabelledText>& rows, std::vector<std::string> labels,
                                           const Tokenizer& tokenizer, std::size_t max_length)
     : labels_(std::move(labels)) {
@@ -54,8 +127,10 @@ GRAFT_INLINE LabelledTexts::LabelledTexts(const std::vector<LabelledText>& rows,
     texts.push_back(row.text);
     fingerprint_ = hex(graft::fingerprint(fingerprint_ + row.text + '\t' + row.label));
   }
-  for (Encoding& encoding : tokenizer.encode_batch(texts, {.max_length = max_length}))
+  for (Encoding& encoding : tokenizer.encode_batch(texts, {.max_length = max_length})) {
+    cut_ += encoding.cut > 0 ? 1 : 0;
     ids_.push_back(std::move(encoding.ids));
+  }
 }
 
 GRAFT_INLINE LabelledTexts::Batch LabelledTexts::batch(std::span<const std::int64_t> rows) const {
@@ -88,6 +163,25 @@ GRAFT_INLINE ConfusionMatrix judge(torch::nn::Module& module,
                {best.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(best.numel())});
   }
   return matrix;
+}
+
+GRAFT_INLINE torch::Tensor first_logits(torch::nn::Module& module,
+                                        const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
+                                        const LabelledTexts& texts, std::int64_t count) {
+  const torch::NoGradGuard no_grad;
+  const detail::ModeScope modes(module);
+  module.eval();
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(std::min(texts.size(), count)));
+  std::iota(rows.begin(), rows.end(), 0);
+  return logits_of(texts.batch(rows).tokens).to(torch::kCPU, torch::kFloat64);
+}
+
+GRAFT_INLINE void check_read_back(const torch::Tensor& trained, const torch::Tensor& saved, const std::string& where) {
+  const double scale = trained.abs().max().item<double>();
+  const double off = (trained - saved).abs().max().item<double>();
+  if (off <= 1e-3 * scale) return;  // false for NaN
+  throw StateError(message(where, ": read back, it answers otherwise than what was trained: logits differ by ", off,
+                           ", the largest is ", scale, "; do not use it"));
 }
 
 }  // namespace graft

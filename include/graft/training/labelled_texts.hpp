@@ -29,6 +29,17 @@ std::vector<LabelledText> read_labelled(const std::filesystem::path& path, const
 /// The distinct labels: by value if all are whole numbers, else by name.
 std::vector<std::string> distinct_labels(const std::vector<LabelledText>& rows);
 
+/// What is odd about labelled rows, a sentence each. Faults cannot be meant: no labels, blank ones, fewer than two,
+/// labels that differ by blanks around them alone. Notes may be: labels that differ by case alone, a class of one row,
+/// a text that stands under two labels, a blank text.
+struct LabelFindings {
+  std::vector<std::string> faults, notes;
+
+  /// Throws FormatError that lists all faults of the file called `where`.
+  void check(const std::string& where) const;
+};
+LabelFindings look_at_labels(const std::vector<LabelledText>& rows);
+
 /// Encoded texts and their classes: data to train a classifier on (a DataSource) and to judge it by.
 class LabelledTexts {
  public:
@@ -50,6 +61,9 @@ class LabelledTexts {
 
   Batch batch(std::span<const std::int64_t> rows) const;
 
+  /// Texts of more than `max_length` tokens, of which the rest is not seen.
+  std::int64_t cut() const { return cut_; }
+
   /// Of texts and labels, in their order: names the data that an adapter was trained on.
   const std::string& fingerprint() const { return fingerprint_; }
 
@@ -58,6 +72,7 @@ class LabelledTexts {
   std::vector<std::vector<std::int32_t>> ids_;
   std::vector<std::int64_t> classes_;
   std::string fingerprint_;
+  std::int64_t cut_ = 0;
 };
 
 /// What a classifier takes each text for. `logits_of(batch)` gives [N, classes]; `module` is in evaluation mode
@@ -65,7 +80,21 @@ class LabelledTexts {
 ConfusionMatrix judge(torch::nn::Module& module, const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
                       const LabelledTexts& texts, std::int64_t batch_size = 64);
 
+/// The logits of the first `count` texts, or of all if there are fewer: [rows, classes], float64 on the CPU. As
+/// judge().
+torch::Tensor first_logits(torch::nn::Module& module, const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
+                           const LabelledTexts& texts, std::int64_t count = 64);
+
+/// Throws StateError, with both numbers, unless what was saved in `where` answers as what was trained: logits within
+/// 1e-3 of the largest, all finite.
+void check_read_back(const torch::Tensor& trained, const torch::Tensor& saved, const std::string& where);
+
 /// The same for a model's holder: model(batch) are the logits.
+template <class Model>
+torch::Tensor first_logits(Model& model, const LabelledTexts& texts, std::int64_t count = 64) {
+  return first_logits(
+      *model, [&](const PackedBatch& batch) { return model(batch); }, texts, count);
+}
 template <class Model>
 ConfusionMatrix judge(Model& model, const LabelledTexts& texts, std::int64_t batch_size = 64) {
   return judge(

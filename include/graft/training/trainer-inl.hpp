@@ -118,11 +118,23 @@ GRAFT_INLINE TrainingResult Trainer::run(std::span<const std::int64_t> lengths, 
   return Run(*this, lengths, way, evaluate).go();
 }
 
+GRAFT_INLINE void Trainer::take_data(const std::string& fingerprint) {
+  if (resumed_from_ && data_ != fingerprint) {
+    throw StateError(
+        "the checkpoint that this run was taken up from is of other data: texts or labels have changed since; "
+        "start a run of its own, with another directory for its checkpoints");
+  }
+  data_ = fingerprint;
+}
+
 GRAFT_INLINE void Trainer::save(const std::filesystem::path& path) const {
   Checkpoint checkpoint;
   checkpoint.state = detail::position_json(position_);
   checkpoint.state.update({{"seed", options_.seed},
                            {"frozen", FrozenGuard(module_).hash()},
+                           {"settings", detail::run_settings(options_)},
+                           {"length", detail::counted(options_.length)},
+                           {"data", data_},
                            {"graft", GRAFT_VERSION},
                            {"libtorch", TORCH_VERSION},
                            {"threads", torch::get_num_threads()}});
@@ -152,6 +164,11 @@ GRAFT_INLINE std::vector<std::string> Trainer::resume(const Checkpoint& checkpoi
   if (checkpoint.state.at("seed") != options_.seed) {
     faults += message("; its seed is ", checkpoint.state.at("seed"), ", not ", options_.seed);
   }
+  const JsonFields then = state.object("settings");
+  for (const auto& [name, now] : detail::run_settings(options_)) {
+    const std::string was = then.text(name, "not set");
+    if (was != now) faults += message("; ", name, " was ", was, " and is ", now);
+  }
   if (options_.keep_best && position.best && best.empty()) faults += "; it was saved without keep_best";
   if (!faults.empty()) throw FormatError(quoted(where) + " does not fit this trainer" + faults);
 
@@ -160,11 +177,16 @@ GRAFT_INLINE std::vector<std::string> Trainer::resume(const Checkpoint& checkpoi
   best_ = best;
   position_ = std::move(position);
   resumed_from_ = position_.step;
+  data_ = state.text("data");
 
   std::vector<std::string> differences;
   const auto compare = [&](const char* name, const std::string& then, const std::string& now) {
     if (then != now) differences.push_back(message(name, " was ", then, " and is ", now, ": the bits may differ"));
   };
+  if (const std::string length = detail::counted(options_.length); state.text("length") != length) {
+    differences.push_back(message("the run was to be of ", state.text("length"), " and is of ", length,
+                                  ": what the schedule makes of the steps to come is another"));
+  }
   compare("graft", state.text("graft"), GRAFT_VERSION);
   compare("LibTorch", state.text("libtorch"), TORCH_VERSION);
   compare("the number of threads", std::to_string(state.integer("threads", 1, 1 << 20)),

@@ -65,8 +65,11 @@ class Trainer {
   /// returns scores and is called in evaluation mode without gradients. Throws TrainingError where a guard finds fault:
   /// the parameters are then those of the last good step. Afterwards, and after an error, the module is in the mode,
   /// training or evaluation, that it came in.
+  ///
+  /// Data that has a fingerprint() keeps it in checkpoints: a run is gone on with on the same data only. StateError.
   template <DataSource Data, class LossOf>
   TrainingResult train(Data&& data, LossOf&& loss_of, const std::function<Scores()>& evaluate = {}) {
+    if constexpr (requires { std::string(data.fingerprint()); }) take_data(data.fingerprint());
     return train_rows(
         lengths_of(data), [&](std::span<const std::int64_t> rows) -> Loss { return loss_of(data.batch(rows)); },
         evaluate);
@@ -85,6 +88,7 @@ class Trainer {
   template <DataSource Data>
   TrainingResult train_captured(Data&& data, const CapturedStepOptions& options, CapturedStep::LossOf loss_of,
                                 const std::function<Scores()>& evaluate = {}) {
+    if constexpr (requires { std::string(data.fingerprint()); }) take_data(data.fingerprint());
     const auto batch_of = [&](std::span<const std::int64_t> rows) {
       const auto batch = data.batch(rows);
       return std::pair<PackedBatch, torch::Tensor>(batch.tokens, batch.labels);
@@ -98,7 +102,9 @@ class Trainer {
 
   /// Takes up the run of a checkpoint: train() then gives the very losses of a run that was never stopped, on the same
   /// build, kind of device and number of threads. What differs in these is returned, a sentence each.
-  /// Throws FormatError if the checkpoint is damaged or of another module, base or kind of run, and changes nothing.
+  /// Throws FormatError, with all faults in one list, if the checkpoint is damaged or of another module, base or run:
+  /// other options (but for the length, which is returned as a difference) or another identity. Nothing is changed
+  /// then.
   std::vector<std::string> resume(const std::filesystem::path& path);
   std::vector<std::string> resume(const Checkpoint& checkpoint, const std::string& where);
 
@@ -118,6 +124,7 @@ class Trainer {
     for (std::size_t row = 0; row < lengths.size(); ++row) lengths[row] = data.length(static_cast<std::int64_t>(row));
     return lengths;
   }
+  void take_data(const std::string& fingerprint);
   TrainingResult train_captured_rows(
       std::span<const std::int64_t> lengths,
       const std::function<std::pair<PackedBatch, torch::Tensor>(std::span<const std::int64_t> rows)>& batch_of,
@@ -133,6 +140,7 @@ class Trainer {
   RunPosition position_;
   NamedTensors best_;  // copies of what training changes, at the best evaluation; none without keep_best
   std::optional<std::int64_t> resumed_from_;  // steps
+  std::string data_;                          // its fingerprint, where it has one
 };
 
 }  // namespace graft

@@ -9,6 +9,37 @@
 
 namespace graft::detail {
 
+/// "3 epochs", "16 sequences".
+GRAFT_INLINE std::string counted(const std::variant<Epochs, Steps>& length) {
+  const auto* epochs = std::get_if<Epochs>(&length);
+  return epochs ? message(epochs->count, " epochs") : message(std::get<Steps>(length).count, " steps");
+}
+
+GRAFT_INLINE std::map<std::string, std::string> run_settings(const TrainerOptions& options) {
+  // Functions are known by what they give: the schedule of a run of 100 steps, the sampler's order of ten rows.
+  std::string schedule, order;
+  for (const std::int64_t step : {0, 5, 10, 40, 70, 99}) schedule += message(" ", options.schedule(step, {10, 100}));
+  const std::vector<std::int64_t> lengths{3, 1, 4, 1, 5, 9, 2, 6, 5, 3};
+  for (const auto& batch : options.sampler(lengths, Sequences{3}, 1)) {
+    for (const std::int64_t row : batch) order += message(" ", row);
+  }
+  const auto* rows = std::get_if<Sequences>(&options.batch);
+  const auto* share = std::get_if<Share>(&options.warmup);
+  std::map<std::string, std::string> settings = {
+      {"batch", rows ? message(rows->count, " sequences") : message(std::get<Tokens>(options.batch).count, " tokens")},
+      {"accumulate", message(options.accumulate)},
+      {"sampler", "the order" + order},
+      {"warmup",
+       share ? message("a share of ", share->of_run) : message(std::get<Steps>(options.warmup).count, " steps")},
+      {"schedule", "the multipliers" + schedule},
+      {"adamw", message("beta1 ", options.adamw.beta1, ", beta2 ", options.adamw.beta2, ", eps ", options.adamw.eps)},
+      {"clip_norm", message(options.clip_norm)}};
+  if (options.lr) settings["lr"] = message(*options.lr);
+  if (options.weight_decay) settings["weight_decay"] = message(*options.weight_decay);
+  settings.insert(options.identity.begin(), options.identity.end());
+  return settings;
+}
+
 GRAFT_INLINE TrainerOptions checked(TrainerOptions options, Brought brought) {
   const auto count_of = [](const auto& length) { return std::visit([](const auto& l) { return l.count; }, length); };
   std::string faults;

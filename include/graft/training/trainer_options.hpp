@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -75,12 +76,21 @@ struct TrainerOptions {
   Guards guards = {};
   std::optional<CheckpointOptions> checkpoints = std::nullopt;
   const std::atomic<bool>* stop = nullptr;  ///< once true, the run ends after the step it is in
+
+  /// What else makes the run what it is, by name: the data's fingerprint, an adapter's alpha. A checkpoint keeps it
+  /// beside these options, and a run with others is not resumed.
+  std::map<std::string, std::string> identity = {};
 };
 
 namespace detail {
 
 /// What of the optimizer a caller brings.
 enum class Brought { nothing, groups, optimizer };
+
+std::string counted(const std::variant<Epochs, Steps>& length);
+
+/// The options that change what a run comes to, as texts by name, and the caller's identity.
+std::map<std::string, std::string> run_settings(const TrainerOptions& options);
 
 /// The options as they are, or an OptionError that lists every one out of range or in vain.
 TrainerOptions checked(TrainerOptions options, Brought brought);

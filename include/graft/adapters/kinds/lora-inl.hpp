@@ -81,7 +81,8 @@ GRAFT_INLINE std::vector<std::string> LowRankAdapter::faults(const Adaptable& la
       fault("alpha is ", options.alpha, " for ", where, "; PiSSA divides by it: give a number above 0");
     }
   }
-  if (!std::isfinite(options.alpha)) fault("alpha is ", options.alpha, " for ", where, "; give a finite number");
+  if (!(options.alpha >= 0 && options.alpha <= 1e9))
+    fault("alpha is ", options.alpha, " for ", where, "; give 0 to 1e9, what an adapter's file may hold");
   if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
     fault("dropout is ", options.dropout, " for ", where, "; choose 0 or more and less than 1");
   }

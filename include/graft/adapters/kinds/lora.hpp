@@ -35,7 +35,7 @@ struct LoraOptions {
   using Adapter = LowRankAdapter;
 
   std::int64_t rank = 8;                       ///< r, from 1 to what the layer's shape allows
-  double alpha = 16.0;                         ///< the update is multiplied by alpha / r; finite
+  double alpha = 16.0;                         ///< the update is multiplied by alpha / r; 0 to 10^9
   double dropout = 0.0;                        ///< chance in [0, 1) that an input of A is zeroed in training
   LowRankStart start = LowRankStart::kaiming;  ///< initial values
   LowRankScale divisor = LowRankScale::rank;   ///< r, or its root
@@ -64,7 +64,8 @@ class LowRankAdapter : public LayerAdapter {
   GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
   GRAFT_INLINE std::optional<FusedUpdate> fused() const override;
   GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
-  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
+  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias,
+                                         double share) const override;
   std::vector<torch::Tensor> output_side() const override { return {lora_B}; }
   const AdapterKind* kind() const override { return &in_files(); }
 

@@ -13,7 +13,7 @@ namespace graft {
 
 struct MergeDirOptions {
   std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into several files
-  bool replace = false;                       ///< whether a directory with a config.json may be replaced, all of it
+  bool replace = false;                       ///< whether one that graft wrote there may be replaced
 };
 
 /// What merge_dir() wrote.

@@ -27,7 +27,7 @@ struct AdapterInfo {
 
   std::optional<std::string> data = {};              ///< a fingerprint of what it was trained on, for "graft.data"
   std::map<std::string, std::string> metadata = {};  ///< for the weights' file, beside "format", "graft.base" and data
-  bool replace = false;                              ///< whether another adapter's directory may be replaced
+  bool replace = false;                              ///< whether one that graft wrote there may be replaced
 };
 
 /// Writes the adapter called `name` and the heads as a directory that PEFT opens: adapter_config.json and

@@ -251,7 +251,7 @@ class Trainer::Run {
     auto steps = checkpoint_steps(directory);
     std::erase_if(steps, [&](std::int64_t step) { return step > at_.step || step == trainer_.resumed_from_; });
     for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < steps.size(); ++i)
-      std::filesystem::remove_all(checkpoint_path(directory, steps[i]));
+      remove_checkpoint(checkpoint_path(directory, steps[i]));
   }
 
   /// The last checks, and what the result says.

@@ -1,0 +1,32 @@
+#pragma once
+
+// What all programs ask of their options.
+
+#include <cstdint>
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+/// A whole number from `least` to `most`.
+inline CLI::Validator whole_number(std::int64_t least, std::int64_t most = INT64_MAX) {
+  return CLI::Validator(
+      [=](std::string& text) {
+        std::int64_t number = 0;
+        if (CLI::detail::lexical_cast(text, number) && number >= least && number <= most) return std::string();
+        return "is " + text + "; give a whole number from " + std::to_string(least) +
+               (most == INT64_MAX ? " on" : " to " + std::to_string(most));
+      },
+      "");
+}
+
+/// Of --threads: 0 is one for each core.
+inline CLI::Validator thread_count() { return whole_number(0, 1024); }
+
+/// Refuses an empty text for any option of the program and its subcommands: `--out ""` is a slip, such as a variable of
+/// a shell that is not set.
+inline void refuse_empty_texts(CLI::App& app) {
+  for (CLI::Option* option : app.get_options([](CLI::Option* each) { return each->get_type_name() == "TEXT"; })) {
+    option->check([](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); });
+  }
+  for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) refuse_empty_texts(*command);
+}
