@@ -3,9 +3,12 @@
 // What all programs ask of their options.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include <CLI/CLI.hpp>
+
+#include "graft/core/console.hpp"
 
 /// A whole number from `least` to `most`.
 inline CLI::Validator whole_number(std::int64_t least, std::int64_t most = INT64_MAX) {
@@ -29,4 +32,17 @@ inline void refuse_empty_texts(CLI::App& app) {
     option->check([](const std::string& text) { return std::string(text.empty() ? "must not be empty" : ""); });
   }
   for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) refuse_empty_texts(*command);
+}
+
+/// main() of the program called `name`: reads its options, does `body`, and gives the exit status.
+inline int run_cli(const char* name, CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  refuse_empty_texts(app);
+  return graft::run_program(name, [&] {
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+      return app.exit(error);
+    }
+    return body();
+  });
 }

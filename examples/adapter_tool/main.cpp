@@ -19,7 +19,6 @@
 #include "graft/adapters/peft/combine.hpp"
 #include "graft/adapters/peft/merge_dir.hpp"
 #include "graft/adapters/peft/stored.hpp"
-#include "graft/core/console.hpp"
 #include "graft/core/output.hpp"
 
 namespace {
@@ -175,9 +174,7 @@ int main(int argc, char** argv) {
   change->add_option("--dtype", type, "Number format")
       ->required()
       ->check(CLI::IsMember({"float32", "float16", "bfloat16"}));
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  return graft::run_program("adapter_tool", [&] {
+  return run_cli("adapter_tool", app, argc, argv, [&] {
     for (const Path& input : {base, adapter, other}) graft::check_output_apart(out, {input});
     graft::check_output_apart(out, adapters);
     if (!out.empty()) graft::OutputDirectory(out, options.replace);

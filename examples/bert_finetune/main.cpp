@@ -9,7 +9,6 @@
 #include <ATen/Parallel.h>
 
 #include "cli.hpp"
-#include "graft/core/console.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
 #include "options.hpp"
@@ -84,9 +83,7 @@ int main(int argc, char** argv) {
   predicting->add_flag("--json", predict.json, "a JSON object a line: label, probabilities, logits");
   predicting->add_option("--threads", threads, "0: one for each core")->check(thread_count());
 
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  return graft::run_program("bert_finetune", [&] {
+  return run_cli("bert_finetune", app, argc, argv, [&] {
     if (threads > 0) at::set_num_threads(threads);
     return *predicting ? run_predict(predict) : run_finetune(finetune);
   });

@@ -13,7 +13,6 @@
 #include "cli.hpp"
 #include "graft/adapters/peft/labels.hpp"
 #include "graft/adapters/peft/save.hpp"
-#include "graft/core/console.hpp"
 #include "graft/core/output.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -187,9 +186,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
   app.add_flag("--compare", compare, "then train each task alone too, and print both times");
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  return graft::run_program("many_adapters", [&] {
+  return run_cli("many_adapters", app, argc, argv, [&] {
     if (threads > 0) at::set_num_threads(threads);
     return run(model, tasks, options, out, compare);
   });

@@ -15,7 +15,6 @@
 #include "copy.hpp"
 #include "embed.hpp"
 #include "eval.hpp"
-#include "graft/core/console.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
 #include "index.hpp"
@@ -124,9 +123,7 @@ int main(int argc, char** argv) {
   for (CLI::App* command : {indexing, searching, asking, evaluating, embedding})
     command->add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
 
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  return graft::run_program("rag", [&] {
+  return run_cli("rag", app, argc, argv, [&] {
     if (threads > 0) at::set_num_threads(threads);
     if (*indexing) return run_index(index);
     if (*searching) return run_search(search);

@@ -162,12 +162,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--seed", options.seed, "of the order of questions and of LoRA's A")->capture_default_str();
   app.add_option("--threads", options.threads, "0: one for each core")->check(thread_count())->capture_default_str();
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  if (options.threads == 0) options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  try {
+  return run_cli("three_ways", app, argc, argv, [&] {
+    if (options.threads == 0) options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
     return run(options);
-  } catch (const std::exception& error) {
-    return say(error);
-  }
+  });
 }

@@ -37,12 +37,9 @@ int main(int argc, char** argv) {
   const auto* limit = app.add_option("--max-length", max_length, "Cut to so many tokens, special ones included");
   app.add_flag("--no-special-tokens", no_special_tokens, "Leave out [CLS], [SEP] and the like");
   app.add_flag("--strict", options.strict_utf8, "Stop at a line that is not UTF-8, instead of reading U+FFFD");
-  refuse_empty_texts(app);
-  CLI11_PARSE(app, argc, argv);
-  if (*limit) options.max_length = max_length;
-  options.add_special_tokens = !no_special_tokens;
-
-  return graft::run_program("tokenize", [&] {
+  return run_cli("tokenize", app, argc, argv, [&] {
+    if (*limit) options.max_length = max_length;
+    options.add_special_tokens = !no_special_tokens;
     const graft::Tokenizer tokenizer = graft::Tokenizer::load(model);
     std::ios::sync_with_stdio(false);
     std::uint64_t number = 0;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "graft/core/output.hpp"
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 
@@ -15,10 +16,6 @@ namespace graft {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::size_t entries(const fs::path& directory) {
-  return static_cast<std::size_t>(std::distance(fs::directory_iterator(directory), fs::directory_iterator()));
-}
 
 TEST(InputFile, ReadsAtOffsets) {
   const TemporaryDirectory directory;
@@ -74,111 +71,6 @@ TEST(PathExists, FollowsLinksAndThrowsWhereItCannotSay) {
   const std::string name(300, 'x');
   EXPECT_EQ(error_message([&] { path_exists(name); }),
             "FileError: cannot examine \"" + name + "\": File name too long");
-}
-
-TEST(OutputFile, AppearsOnlyOnCommit) {
-  const TemporaryDirectory directory;
-  write_file(directory / "a", "old");
-  {
-    OutputFile file(directory / "a");
-    file.write("new");
-    EXPECT_EQ(read_file(directory / "a", 10), "old");
-  }
-  EXPECT_EQ(read_file(directory / "a", 10), "old");
-  EXPECT_EQ(entries(directory.path()), 1u) << "an abandoned file leaves nothing behind";
-  OutputFile file(directory / "a");
-  file.write("new ");
-  file.write("text");
-  file.commit();
-  EXPECT_EQ(read_file(directory / "a", 10), "new text");
-  EXPECT_EQ(entries(directory.path()), 1u);
-  EXPECT_THROW(file.commit(), StateError);
-}
-
-TEST(OutputFile, FollowsTheUmask) {
-  const TemporaryDirectory directory;
-  const mode_t before = ::umask(027);
-  write_file(directory / "a", "x");
-  ::umask(before);
-  struct stat status {};
-  ASSERT_EQ(::stat((directory / "a").c_str(), &status), 0);
-  EXPECT_EQ(status.st_mode & 0777, 0640u);
-}
-
-TEST(OutputFile, RefusesADirectoryAndAMissingParent) {
-  const TemporaryDirectory directory;
-  EXPECT_EQ(error_message([&] { write_file(directory.path(), "x"); }),
-            "FileError: cannot write \"" + directory.path().string() + "\": it is a directory");
-  EXPECT_EQ(error_message([&] { write_file(directory.path() / "no" / "a", "x"); }),
-            "FileError: cannot create a file beside \"" + (directory.path() / "no" / "a").string() +
-                "\": No such file or directory");
-}
-
-TEST(OutputFile, ReplacesALinkAndNotItsTarget) {
-  const TemporaryDirectory directory;
-  write_file(directory / "target", "kept");
-  fs::create_symlink("target", directory / "link");
-  write_file(directory / "link", "new");
-  EXPECT_EQ(read_file(directory / "target", 10), "kept");
-  EXPECT_EQ(read_file(directory / "link", 10), "new");
-}
-
-TEST(OutputDirectory, AppearsWholeOrNotAtAll) {
-  const TemporaryDirectory directory;
-  {
-    OutputDirectory out(directory.path() / "deep" / "model");
-    write_file(out.path() / "config.json", "{}");
-  }
-  EXPECT_EQ(entries(directory / "deep"), 0u);
-  OutputDirectory out(directory.path() / "deep" / "model/");
-  write_file(out.path() / "config.json", "{}");
-  fs::create_directory(out.path() / "sub");
-  write_file(out.path() / "sub" / "a", "x");
-  EXPECT_FALSE(fs::exists(directory.path() / "deep" / "model"));
-  out.commit();
-  EXPECT_EQ(read_file(directory.path() / "deep" / "model" / "sub" / "a", 10), "x");
-  EXPECT_EQ(entries(directory / "deep"), 1u);
-  EXPECT_THROW(out.commit(), StateError);
-}
-
-TEST(OutputDirectory, ReplacesOnlyWhatItWasToldTo) {
-  const TemporaryDirectory directory;
-  const fs::path model = directory / "model";
-  fs::create_directory(model);
-  {
-    OutputDirectory out(model);  // an empty one may be there
-    write_file(out.path() / "config.json", "old");
-    out.commit();
-  }
-  write_file(model / "stale", "x");
-  EXPECT_EQ(error_message([&] { OutputDirectory out(model); }),
-            "OptionError: the directory \"" + model.string() + "\" is not empty; name a new one or empty it");
-  EXPECT_EQ(error_message([&] { OutputDirectory out(model, "adapter_config.json"); }),
-            "OptionError: the directory \"" + model.string() +
-                "\" is not empty and holds no adapter_config.json; name a new one or empty it");
-  OutputDirectory out(model, "config.json");
-  write_file(out.path() / "config.json", "new");
-  EXPECT_EQ(read_file(model / "config.json", 10), "old");
-  out.commit();
-  EXPECT_EQ(read_file(model / "config.json", 10), "new");
-  EXPECT_FALSE(fs::exists(model / "stale"));
-  EXPECT_EQ(entries(directory.path()), 1u);
-  EXPECT_EQ(error_message([&] { OutputDirectory again(model / "config.json"); }),
-            "OptionError: \"" + (model / "config.json").string() + "\" is a file; name a directory");
-}
-
-TEST(OutputDirectory, WantsAName) {
-  EXPECT_EQ(error_message([] { OutputDirectory out(""); }), "OptionError: the name of the directory to write is empty");
-  EXPECT_THROW(OutputDirectory out("/"), OptionError);
-}
-
-TEST(OutputDirectory, KeepsWhatAppearedWhileItWasFilled) {
-  const TemporaryDirectory directory;
-  OutputDirectory out(directory / "model");
-  fs::create_directory(directory / "model");
-  write_file(directory.path() / "model" / "theirs", "x");
-  EXPECT_THROW(out.commit(), OptionError);
-  EXPECT_EQ(read_file(directory.path() / "model" / "theirs", 10), "x");
 }
 
 }  // namespace

@@ -95,13 +95,13 @@ TEST_F(AdapterTool, MergeAddsTheUpdateAndKeepsTheRest) {
   EXPECT_EQ(run.output, "merged into 1 tensors of the base\nwritten to merged\n");
   EXPECT_EQ(weight("merged", "query.weight"), std::vector<float>(16, 5.0F));  // 1 + (4 / 2) * 2
   EXPECT_EQ(weight("merged", "key.weight"), std::vector<float>(16, 1.0F));
-  EXPECT_EQ(tool("merge base a --out merged --replace").exit_code, 0);
+  EXPECT_EQ(tool("merge base a --out merged --overwrite").exit_code, 0);
 }
 
 TEST_F(AdapterTool, CombinedAdaptersMergeToTheWeighedSum) {
   for (const std::string method : {"cat", "svd", "linear"}) {
-    ASSERT_EQ(tool("combine a b --weights 0.5 2 --method " + method + " --out both --replace").exit_code, 0);
-    ASSERT_EQ(tool("merge base both --out merged --replace").exit_code, 0);
+    ASSERT_EQ(tool("combine a b --weights 0.5 2 --method " + method + " --out both --overwrite").exit_code, 0);
+    ASSERT_EQ(tool("merge base both --out merged --overwrite").exit_code, 0);
     // 1 + 0.5 * 4 + 2 * 2; "linear" has (1 + sqrt 2)^2 * 2 in place of it: cross terms.
     const float expected = method == "linear" ? 1.0F + 2.0F * (3.0F + 2.0F * 1.41421356F) : 7.0F;
     EXPECT_NEAR(weight("merged", "query.weight")[5], expected, 1e-5) << method;

@@ -4,9 +4,10 @@
 
 #include <nlohmann/json.hpp>
 
-#include "graft/core/file.hpp"
 #include "examples/review_slices.hpp"
+#include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
+#include "graft/io/safetensors.hpp"
 #include "support/error_message.hpp"
 #include "support/program.hpp"
 #include "support/temporary_directory.hpp"
@@ -40,7 +41,7 @@ TEST_F(BertFinetune, LoraIsSavedAndPredictsWhatItWasJudgedBy) {
                                             path("adapter") + " --json " + path("report.json"),
                                         3));
   ASSERT_EQ(run.exit_code, 0) << run.output;
-  EXPECT_NE(run.output.find("read back: accuracy"), std::string::npos) << run.output;
+  EXPECT_NE(run.output.find("read back, it gives the same answers"), std::string::npos) << run.output;
   EXPECT_NE(run.output.find("tokens/s"), std::string::npos) << run.output;
   EXPECT_EQ(report()["trainable_parameters"], 74498);
   EXPECT_EQ(report()["total_parameters"], 22787714);
@@ -88,7 +89,7 @@ TEST_F(BertFinetune, TrainsInBfloat16) {
                                               " --out " + path(method) + " --json " + path("report.json"),
                                           4));
     ASSERT_EQ(run.exit_code, 0) << run.output;
-    EXPECT_NE(run.output.find("read back: accuracy"), std::string::npos) << run.output;
+    EXPECT_NE(run.output.find("read back, it gives the same answers"), std::string::npos) << run.output;
     EXPECT_GT(report()["test_accuracy"].get<double>(), 0.8) << method;
     const auto saved = report()["saved_bytes"].get<double>(),
                parameters = report()["trainable_parameters"].get<double>();
@@ -129,6 +130,9 @@ TEST_F(BertFinetune, BadInputIsNamed) {
   std::ofstream(directory_ / "one_class.tsv") << "text\tlabel\ngood\tyes\nfine\tyes\n";
   std::ofstream(directory_ / "ragged.tsv") << "text\tlabel\ngood\tyes\nbad\n";
   std::ofstream(directory_ / "other.tsv") << "text\tlabel\ngood\tneither\n";
+  std::filesystem::create_directory(directory_ / "project");  // somebody's, with a config.json and more
+  std::ofstream(directory_ / "project/config.json") << "{}";
+  std::ofstream(directory_ / "project/thesis.tex") << "a year's work";
   const std::string base = " --model " + model + " --dev " + path("test.tsv");
   const std::string good = base + " --train " + path("train.tsv");
   const struct {
@@ -143,16 +147,28 @@ TEST_F(BertFinetune, BadInputIsNamed) {
       {base + " --train " + path("ragged.tsv"), "ragged.tsv, line 3"},
       {good + " --label-column sentiment", "\"sentiment\""},
       {good + " --test " + path("other.tsv"), "other.tsv, line 2: label \"neither\" does not occur"},
-      {good + " --method lora --rank 0", "rank is 0"},
+      {good + " --method lora --rank 0", "--rank: is 0; give a whole number from 1 on"},
       {good + " --method lora --rank 385", "rank is 385"},
       {good + " --method lora --targets qurey", "\"qurey\""},
       {good + " --method lora --alpha nan", "alpha is nan"},
       {good + " --lr 0", "lr is 0"},
       {good + " --method full --lr 1e30", "loss is"},
-      {good + " --epochs 0", "length is 0, it must be at least 1"},
+      {good + " --epochs 0", "--epochs: is 0; give a whole number from 1 on"},
+      {good + " --max-length -1", "--max-length: is -1"},
+      {good + " --seed -1", "--seed: is -1"},
+      {good + " --method lora --alpha 1e30", "--alpha"},
+      {good + " --threads -1", "--threads: is -1; give a whole number from 0 to 1024"},
+      {good + " --out ''", "--out: must not be empty"},
+      {good + " --json /dev/null", "it is a device or a pipe"},
+      {good + " --json " + path("train.tsv"), "is named twice"},
+      {good + " --json " + path("test.tsv"), "is named twice"},
+      {good + " --out " + path("o") + " --checkpoints " + path("o/state"), "which this run uses too"},
+      {good + " --checkpoints " + path("train.tsv"), "train.tsv"},
       {good + " --max-length 1", "max_length"},
       {good + " --method tree", "tree"},
-      {good + " --out " + directory_.path().string(), "is not empty"},
+      {good + " --out " + path("project") + " --overwrite", "is not overwritten: it is not one that graft wrote"},
+      {good + " --out " + path("project"), "is there already and not empty"},
+      {good + " --out " + directory_.path().string(), "train.tsv\", which this run uses too"},
       {"predict --model " + model, "has no classifier"},
       {"predict --model " + model + " --adapter " + model, "adapter_config.json"},
   };
@@ -161,7 +177,96 @@ TEST_F(BertFinetune, BadInputIsNamed) {
     EXPECT_NE(run.exit_code, 0) << row.arguments;
     EXPECT_NE(run.output.find(row.says), std::string::npos) << row.arguments << "\n" << run.output;
     EXPECT_EQ(run.output.find("terminate called"), std::string::npos) << row.arguments;
+    EXPECT_EQ(run.output.find("tokens/s"), std::string::npos) << "said before the training: " << row.arguments;
   }
+  EXPECT_EQ(graft::read_file(path("project/thesis.tex"), 100), "a year's work");
+}
+
+TEST_F(BertFinetune, ReplacesItsOwnOutputAlone) {
+  const std::string command = finetune("--method lora --out " + path("adapter") + " --json " + path("report.json"));
+  ASSERT_EQ(run_program(command).exit_code, 0);
+  EXPECT_NE(run_program(command).output.find("is there already and not empty"), std::string::npos);
+  EXPECT_EQ(run_program(command + " --overwrite").exit_code, 0);
+  std::ofstream(directory_ / "adapter/notes.md") << "what I found";
+  const auto run = run_program(command + " --overwrite");
+  EXPECT_NE(run.output.find("it holds \"notes.md\", which graft did not write"), std::string::npos) << run.output;
+  EXPECT_EQ(graft::read_file(path("adapter/notes.md"), 100), "what I found");
+}
+
+// A base whose file has no pooler: what is drawn for it is trained and saved with the adapter.
+TEST_F(BertFinetune, WhatTheBaseLacksIsSaved) {
+  const std::filesystem::path bare = directory_ / "bare";
+  std::filesystem::create_directory(bare);
+  for (const char* name : {"config.json", "tokenizer.json", "vocab.txt", "tokenizer_config.json"}) {
+    if (std::filesystem::exists(std::filesystem::path(model) / name))
+      std::filesystem::copy(std::filesystem::path(model) / name, bare / name);
+  }
+  const graft::SafetensorsFile whole(model + "/model.safetensors");
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<graft::TensorBytes> tensors;
+  for (const graft::TensorInfo& info : whole.tensors()) {
+    if (info.name.find("pooler") != std::string::npos) continue;
+    bytes.emplace_back(info.end - info.begin);
+    whole.read(info, bytes.back());
+  }
+  std::size_t next = 0;
+  for (const graft::TensorInfo& info : whole.tensors()) {
+    if (info.name.find("pooler") != std::string::npos) continue;
+    tensors.push_back({info.name, info.type, info.shape, bytes[next++]});
+  }
+  ASSERT_LT(tensors.size(), whole.tensors().size());
+  graft::write_safetensors(bare / "model.safetensors", tensors);
+  const auto run =
+      run_program(program + " --model " + bare.string() + " --train " + path("train.tsv") +
+                  " --batch-size 16 --max-length 32 --threads 2 --epochs 1 --method lora --out " + path("adapter"));
+  ASSERT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_NE(run.output.find("trained in full: bert.pooler.dense"), std::string::npos) << run.output;
+  const graft::Json config = graft::read_json(path("adapter/adapter_config.json"));
+  EXPECT_EQ(config.at("modules_to_save"), (graft::Json{"bert.pooler.dense", "classifier"}));
+}
+
+TEST_F(BertFinetune, GoesOnWithTheRunThatWasBegunOnly) {
+  const std::string state = " --checkpoints " + path("state") + " --method lora";
+  ASSERT_EQ(run_program(finetune(state + " --out " + path("a"))).exit_code, 0);
+  const auto other = run_program(finetune(state + " --alpha 64 --dropout 0.3 --lr 5e-4 --out " + path("b")));
+  EXPECT_EQ(other.exit_code, 1);
+  for (const char* says : {"--alpha was 16 and is 64", "--dropout was 0.1 and is 0.3", "lr was 0.001 and is 0.0005"})
+    EXPECT_NE(other.output.find(says), std::string::npos) << says << " in " << other.output;
+
+  std::string rows = graft::read_file(path("train.tsv"), 1 << 20);
+  const std::size_t label = rows.find("\tpositive\n");
+  ASSERT_NE(label, std::string::npos);
+  rows.replace(label, 10, "\tnegative\n");
+  std::ofstream(directory_ / "train.tsv") << rows;
+  const auto corrected = run_program(finetune(state + " --out " + path("b"), 2));
+  EXPECT_NE(corrected.output.find("texts or labels have changed since"), std::string::npos) << corrected.output;
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "b"));
+}
+
+TEST_F(BertFinetune, SaysWhatIsOddAboutLabelsAndTexts) {
+  const auto train = [&](const std::string& rows) {
+    std::ofstream(directory_ / "train.tsv") << "text\tlabel\n" << rows;
+    return run_program(finetune("--method lora --rank 1 --test " + path("train.tsv"))).output;
+  };
+  const auto says = [](const std::string& output, const std::string& what) {
+    EXPECT_NE(output.find(what), std::string::npos) << what << " in " << output;
+  };
+  const std::string odd = train("good\tyes\nbad\tno\nfine\tyes \nso\t \n");
+  says(odd, "1 row without a label, the first " + path("train.tsv, line 5"));
+  says(odd,
+       "the labels \"yes\" and \"yes \" (1 row, the first " + path("train.tsv, line 4") + ") differ by blanks alone");
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "word ";
+  const std::string noted = train("good\tyes\nbad\tno\ngood\tno\nfine\tYes\n" + text + "\tno\n");
+  says(noted, "note: the labels \"Yes\" and \"yes\" differ by case alone, and are two classes");
+  says(noted, "note: the class \"Yes\" has one row, " + path("train.tsv, line 5"));
+  says(noted, "note: 1 row repeats a text under another label, the first \"good\"");
+  says(noted, "note: 1 of 5 texts are cut to 32 tokens; see --max-length");
+}
+
+TEST_F(BertFinetune, OutputThatCannotBeWrittenIsAnError) {
+  const auto run = run_program(program + " --help > /dev/full");
+  EXPECT_NE(run.exit_code, 0);
 }
 
 }  // namespace

@@ -9,15 +9,6 @@
 namespace graft {
 namespace detail {
 
-GRAFT_INLINE std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
-  std::string text;
-  for (const std::string& part : parts) {
-    if (!text.empty()) text += separator;
-    text += part;
-  }
-  return text;
-}
-
 GRAFT_INLINE torch::ScalarType factor_type(torch::ScalarType weight) {
   return weight == torch::kFloat64 ? torch::kFloat64 : torch::kFloat32;
 }
@@ -69,14 +60,14 @@ GRAFT_INLINE std::shared_ptr<detail::AdapterSlots> Adaptable::slots() const {
 }
 
 GRAFT_INLINE void Adaptable::refuse(const std::vector<std::string>& faults) {
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  if (!faults.empty()) throw OptionError(joined(faults, "; "));
 }
 
 GRAFT_INLINE std::shared_ptr<detail::AdapterSlots> Adaptable::require(const std::string& name) const {
   auto found = slots();
   if (found && found->find(name)) return found;
   throw OptionError(message("no adapter is called ", quoted(name), " in a layer ", main_weight().sizes(), " that has ",
-                            adapters().empty() ? "none" : detail::joined(adapters(), ", ")));
+                            adapters().empty() ? "none" : joined(adapters(), ", ")));
 }
 
 GRAFT_INLINE void Adaptable::require_unmerged(std::string_view what) const {
@@ -209,6 +200,7 @@ GRAFT_INLINE torch::Tensor Adaptable::adapted(const torch::Tensor& x) {
     return selected_output(x, *detail::SelectedLayers::current(), *here);
   }
   const auto* all = held();
+  if (all && all->unmerged_weight.defined()) require_merged_as_left();
   return !all || all->unmerged_weight.defined() ? plain(x) : output(x, all->updates());
 }
 
@@ -271,6 +263,19 @@ GRAFT_INLINE torch::Tensor Adaptable::output_by_group(const torch::Tensor& x, co
   return torch::cat(outputs).index_select(0, torch::cat(places).argsort());
 }
 
+GRAFT_INLINE torch::Tensor Adaptable::tied_output(const torch::Tensor& x) const {
+  const auto* all = held();
+  torch::Tensor y = graft::linear(x, base_weight());
+  const auto* here = detail::selected_layer(this);
+  if (!here && !all) return y;
+  for (const auto& [adapter, weight, rows] : (here ? here->updates : all->updates()).chosen()) {
+    if (!adapter->ties()) continue;
+    if (rows) throw StateError("a mixed batch cannot have rows of tied embeddings of its own; choose one adapter");
+    y = adapter->tied_output(x, y);
+  }
+  return y;
+}
+
 // Folding.
 
 GRAFT_INLINE void Adaptable::merge() {
@@ -299,13 +304,30 @@ GRAFT_INLINE void Adaptable::merge() {
   }
   all->unmerged_weight = weight.detach().clone();
   weight.copy_(sum);
+  all->merged_weight.emplace().see(weight);
   if (!changes_bias) return;
   all->unmerged_bias = bias.detach().clone();
   bias.copy_(bias_sum);
 }
 
+/// What was trained, loaded or written into the weight since merge() would be lost by unmerge().
+GRAFT_INLINE void Adaptable::require_merged_as_left() const {
+  const torch::Tensor weight = main_weight();
+  const bool trained = weight.requires_grad() && torch::GradMode::is_enabled();
+  const auto* all = held();
+  const bool moved = weight.device() != all->unmerged_weight.device() ||
+                     weight.scalar_type() != all->unmerged_weight.scalar_type();  // by the module's to()
+  const bool known = all->merged_weight && SeenTensor::can_tell(weight) && !moved;
+  if (!trained && (!known || all->merged_weight->same(weight))) return;
+  throw StateError(
+      message("the weight of a layer ", weight.sizes(), trained ? " is trained" : " was changed",
+              " while adapters are merged into it, which unmerge() would undo; unmerge before a weight is ",
+              "trained, loaded or written, or load the model again"));
+}
+
 GRAFT_INLINE void Adaptable::unmerge() {
   if (!merged()) return;
+  require_merged_as_left();
   const torch::NoGradGuard no_grad;
   const auto all = slots();
   main_weight().copy_(all->unmerged_weight);

@@ -86,7 +86,8 @@ class Adaptable {
   /// not be finite, or there is no bias to take one of an adapter; all is then as it was.
   void merge();
 
-  /// Gives the weight back the very bits it had before merge(). Does nothing if not merged.
+  /// Gives the weight back the very bits it had before merge(). Does nothing if not merged. Throws StateError if the
+  /// weight was trained, loaded or written meanwhile, as forward() does from then on.
   void unmerge();
 
   bool merged() const;
@@ -105,6 +106,10 @@ class Adaptable {
 
   /// What holds the adapters; nullptr without any.
   std::shared_ptr<detail::AdapterSlots> slots() const;
+
+  /// Of an embedding: what an output layer that shares its weight gives for x [..., dim], [..., rows]. That is x W^T
+  /// with W as it is unmerged, and what the active adapters make of it (see LayerAdapter::tied_output()).
+  torch::Tensor tied_output(const torch::Tensor& x) const;
 
   // What kinds of adapters ask of a layer.
 
@@ -158,6 +163,7 @@ class Adaptable {
   static void refuse(const std::vector<std::string>& faults);
   std::shared_ptr<detail::AdapterSlots> require(const std::string& name) const;
   void require_unmerged(std::string_view what) const;
+  void require_merged_as_left() const;
   torch::Tensor output(const torch::Tensor& x, const detail::ActiveUpdates& updates);
   torch::Tensor selected_output(const torch::Tensor& x, const detail::SelectedLayers& all,
                                 const detail::SelectedLayer& here);
@@ -308,8 +314,6 @@ std::vector<torch::Tensor> forward_together(const torch::Tensor& x, Layers&... l
 }
 
 namespace detail {
-
-std::string joined(const std::vector<std::string>& parts, std::string_view separator);
 
 /// The type that adapters of a weight are trained and summed in: float32 for one of 16 bits.
 torch::ScalarType factor_type(torch::ScalarType weight);

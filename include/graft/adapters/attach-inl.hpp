@@ -5,6 +5,7 @@
 #include <set>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/adapters/head_copies.hpp"
 
 namespace graft {
 namespace detail {
@@ -56,6 +57,18 @@ GRAFT_INLINE std::vector<TargetCandidate> target_candidates(torch::nn::Module& m
 
 namespace detail {
 
+/// Whether `head`, a part of `module`, holds the weight of an embedding that an output layer has too.
+GRAFT_INLINE bool holds_tied_weight(const torch::nn::Module& module, const torch::nn::Module& head) {
+  for (const auto& part : module.modules()) {
+    const auto* ties = dynamic_cast<const TiedOutput*>(part.get());
+    const torch::Tensor weight = ties ? ties->tied_weight() : torch::Tensor();
+    if (!weight.defined() || part.get() == &head) continue;
+    for (const torch::Tensor& parameter : head.parameters())
+      if (parameter.is_same(weight)) return true;
+  }
+  return false;
+}
+
 GRAFT_INLINE Attachment::Attachment(torch::nn::Module& module, const std::vector<std::string>& paths,
                                     const std::vector<std::string>& heads)
     : module_(module) {
@@ -69,6 +82,11 @@ GRAFT_INLINE Attachment::Attachment(torch::nn::Module& module, const std::vector
   for (const std::string& path : heads) {
     if (const auto* head = modules.find(path)) {
       heads_.push_back(*head);
+      head_paths_.push_back(path);
+      if (holds_tied_weight(module, **head)) {
+        missing_.push_back(message("head ", quoted(path), " holds the weight that the output layer shares: trained in ",
+                                   "full it would change both, where PEFT changes one; train rows of it, or adapt it"));
+      }
     } else {
       missing_.push_back("the model has no head " + quoted(path));
     }
@@ -85,6 +103,11 @@ GRAFT_INLINE void Attachment::check(std::vector<std::string> faults) const {
 GRAFT_INLINE void Attachment::finish(const std::string& name,
                                      const std::vector<std::shared_ptr<LayerAdapter>>& adapters) {
   for (torch::Tensor& parameter : module_.parameters()) set_trained(parameter, false);
+  if (adapters.empty() || head_paths_.empty()) {
+    HeadCopies::put(module_, nullptr);
+  } else {
+    adapters.front()->heads = std::make_shared<HeadCopies>(module_, head_paths_);
+  }
   std::set<const Adaptable*> adapted;
   for (std::size_t i = 0; i < adapters.size(); ++i) {
     layers_[i].second->put(name, adapters[i]);
@@ -140,8 +163,19 @@ GRAFT_INLINE std::vector<ActiveAdapter> carried(const Adaptable& layer, const st
 GRAFT_INLINE void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active) {
   detail::check_choice(module, active);
   detail::require_unmerged(module, "choose adapters");
+  std::string owner;
+  std::shared_ptr<HeadCopies> heads;
+  for (const ActiveAdapter& adapter : active) {
+    const auto own = HeadCopies::of(module, adapter.name);
+    if (own && heads) {
+      throw OptionError(message("adapters ", quoted(owner), " and ", quoted(adapter.name),
+                                " both have heads of their own; choose one of them"));
+    }
+    if (own) owner = adapter.name, heads = own;
+  }
   const auto layers = adaptable_layers(module);
   for (const auto& [path, layer] : layers) layer->check_choice(detail::carried(*layer, active));
+  HeadCopies::put(module, heads.get());
   for (const auto& [path, layer] : layers) layer->choose(detail::carried(*layer, active));
 }
 
@@ -189,8 +223,7 @@ GRAFT_INLINE void merge(torch::nn::Module& module) {
       layer->merge();
     } catch (const StateError& error) {
       for (Adaptable* merged : done) merged->unmerge();
-      throw StateError(message("layer ", quoted(path), ": ",
-                               error.what()));
+      throw StateError(message("layer ", quoted(path), ": ", error.what()));
     }
     done.push_back(layer);
   }
@@ -243,6 +276,7 @@ GRAFT_INLINE void rename(torch::nn::Module& module, const std::string& from, con
 GRAFT_INLINE void detach(torch::nn::Module& module, const std::string& name) {
   detail::require_adapter(module, name);
   detail::require_unmerged(module, "detach an adapter");
+  if (const auto heads = HeadCopies::of(module, name); heads && heads->in_model()) HeadCopies::put(module, nullptr);
   for (const auto& [path, layer] : adaptable_layers(module)) {
     if (layer->adapter(name)) layer->remove_adapter(name);
   }

@@ -30,7 +30,8 @@ std::vector<TargetCandidate> target_candidates(torch::nn::Module& module);
 
 /// Puts an adapter of the kind that the options name (LoRA if none is: attach(model, {.rank = 8}, targets)) on the
 /// layers that `targets` takes, makes it the active one, and leaves only it and the heads requiring gradients: every
-/// other parameter of the module, other adapters included, is frozen.
+/// other parameter of the module, other adapters included, is frozen. The heads begin as the base's are; each adapter
+/// has its own of them from then on (see HeadCopies), and choose() puts them in the model.
 /// The values of A are drawn from LibTorch's generator in the module's order.
 /// `patterns`: ranks and alphas that differ by layer, for options that have them.
 /// Throws OptionError if targets or options do not fit (every fault of every layer at once) or a pattern gives no layer
@@ -68,7 +69,8 @@ struct LayerOptions {
 std::vector<std::string> adapters(torch::nn::Module& module);
 
 /// The adapters that forward() sums from now on, each with its weight; none is the base. A layer ignores a chosen
-/// adapter that it does not carry. What is trained does not change. Throws OptionError for a name that no layer has.
+/// adapter that it does not carry. The heads are those of the adapter that has any, else the base's. What is trained
+/// does not change. Throws OptionError for a name that no layer has, or if two of them have heads.
 void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active);
 void choose(torch::nn::Module& module, const std::string& name);
 
@@ -136,6 +138,7 @@ class Attachment {
   torch::nn::Module& module_;
   Layers layers_;
   std::vector<std::shared_ptr<torch::nn::Module>> heads_;
+  std::vector<std::string> head_paths_;
   std::vector<std::string> missing_;
 };
 

@@ -15,6 +15,7 @@ namespace graft {
 
 class Adaptable;
 class AdapterKind;
+class HeadCopies;
 
 /// An output that a layer gives with one product of its own: its plain output plus these terms plus bias_scale * bias.
 struct FusedUpdate {
@@ -58,11 +59,20 @@ class LayerAdapter : public torch::nn::Module {
   /// is chosen alone there, with weight 1.
   virtual bool sums() const { return true; }
 
+  /// Of an embedding whose weight an output layer shares: what that layer gives for x [..., dim], where y [..., rows]
+  /// is what it gives without the adapter. A kind that is about what goes in leaves y alone, as PEFT does.
+  virtual torch::Tensor tied_output(const torch::Tensor& /*x*/, const torch::Tensor& y) const { return y; }
+  /// Whether tied_output() is another than y.
+  virtual bool ties() const { return false; }
+
   /// The parameters that meet the layer's output, which LoRA+ gives a larger rate.
   virtual std::vector<torch::Tensor> output_side() const { return {}; }
 
   /// How PEFT's files have the kind; nullptr if they do not.
   virtual const AdapterKind* kind() const { return nullptr; }
+
+  /// The model's heads as the adapter has them, kept by the first of its layers; else null.
+  std::shared_ptr<HeadCopies> heads;
 
   /// A copy on `device`, or where it is, that shares no storage and trains the same.
   std::shared_ptr<LayerAdapter> copy(const std::optional<torch::Device>& device = std::nullopt) const;
@@ -71,6 +81,16 @@ class LayerAdapter : public torch::nn::Module {
   /// What copy() calls: a new adapter whose tensors are moved(mine).
   using Moved = std::function<torch::Tensor(const torch::Tensor&)>;
   virtual std::shared_ptr<LayerAdapter> copy_with(const Moved& moved) const = 0;
+};
+
+/// A model whose output layer may have no weight of its own, but share an embedding's.
+class TiedOutput {
+ public:
+  /// That weight; undefined if the output layer has its own.
+  virtual torch::Tensor tied_weight() const = 0;
+
+ protected:
+  ~TiedOutput() = default;
 };
 
 /// An adapter's name and the factor its update is multiplied by.

@@ -4,6 +4,17 @@
 
 namespace graft::detail {
 
+GRAFT_INLINE std::vector<std::string> unused_patterns(const std::vector<std::string>& ranks,
+                                                      const std::vector<std::string>& alphas) {
+  std::vector<std::string> sentences;
+  const auto tell = [&](const char* field, const std::string& key) {
+    sentences.push_back(message("\"", field, "\" has the key ", quoted(key), ", which gives no layer its value"));
+  };
+  for (const std::string& key : ranks) tell("rank_pattern", key);
+  for (const std::string& key : alphas) tell("alpha_pattern", key);
+  return sentences;
+}
+
 GRAFT_INLINE void refuse_unused_patterns(const std::vector<std::string>& ranks,
                                          const std::vector<std::string>& alphas) {
   std::string unused;

@@ -9,18 +9,19 @@
 
 #include "graft/core/error.hpp"
 #include "graft/core/mode.hpp"
+#include "graft/core/ordered_map.hpp"
 #include "graft/core/regular_expression.hpp"
 
 namespace graft {
 
 /// Values for some layers of a model, by regular expressions for the last parts of their paths: the key "query" takes
 /// "query" and "layer.0.attention.query", "[01]\\.attention.*" what its words say, "^query" only the layer "query". Of
-/// several keys that match a layer the first in byte order counts, as in the files that PEFT writes.
+/// several keys that match a layer the first counts, as in PEFT.
 template <class Value>
 class PathValues {
  public:
   /// Throws OptionError for a key that RegularExpression refuses.
-  explicit PathValues(const std::map<std::string, Value>& values) {
+  explicit PathValues(const OrderedMap<Value>& values) {
     for (const auto& [key, value] : values) {
       RegularExpression{key};  // alone, so that no key reaches out of the group it is put in
       values_.push_back({key, RegularExpression("(.*\\.)?(" + key + ")"), value});
@@ -58,11 +59,14 @@ class PathValues {
 
 /// Ranks and alphas that differ by layer: PEFT's rank_pattern and alpha_pattern. Keys as PathValues reads them.
 struct LayerPatterns {
-  std::map<std::string, std::int64_t> rank = {};
-  std::map<std::string, double> alpha = {};
+  OrderedMap<std::int64_t> rank = {};
+  OrderedMap<double> alpha = {};
 };
 
 namespace detail {
+
+/// A sentence for each key of a file's patterns that gave no layer its value.
+std::vector<std::string> unused_patterns(const std::vector<std::string>& ranks, const std::vector<std::string>& alphas);
 
 /// OptionError that lists the keys, if there are any.
 void refuse_unused_patterns(const std::vector<std::string>& ranks, const std::vector<std::string>& alphas);

@@ -42,8 +42,7 @@ GRAFT_INLINE void Reparametrised::add_layer(const std::string& name, const std::
         describe<torch::nn::Conv1dImpl>(module, options, layer, shape) ||
         describe<torch::nn::Conv2dImpl>(module, options, layer, shape);
   } catch (const OptionError& error) {
-    faults.push_back(message("layer ", quoted(name), ": ",
-                             error.what()));
+    faults.push_back(message("layer ", quoted(name), ": ", error.what()));
     return;
   }
   if (!layer.A.defined()) {
@@ -83,7 +82,7 @@ GRAFT_INLINE Reparametrised::Reparametrised(torch::nn::Module& module, const Lor
                              ", but a weight has no input to drop; use 0, or layers with adapter slots"));
   }
   for (const std::string& name : report_.layers) add_layer(name, modules[name], options, faults);
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  if (!faults.empty()) throw OptionError(joined(faults, "; "));
 
   for (const torch::Tensor& parameter : module.parameters()) {
     required_.emplace_back(parameter, parameter.requires_grad());

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -59,6 +60,16 @@ GRAFT_INLINE AdapterDir::AdapterDir(std::filesystem::path path, const Safetensor
     : path_(std::move(path)), file_(weights_of(path_), limits) {
   const std::filesystem::path config = path_ / "adapter_config.json";
   config_ = parse_adapter_config(read_json(config), config.native());
+  // Of several keys that fit a layer the first in the file counts, which Json does not keep.
+  const auto in_order = nlohmann::ordered_json::parse(read_file(config, JsonLimits().bytes));
+  const auto sort = [&](const char* field, auto& values) {
+    std::remove_reference_t<decltype(values)> sorted;
+    if (values.empty()) return;
+    for (const auto& entry : in_order.at(field).items()) sorted[entry.key()] = values[entry.key()];
+    values = std::move(sorted);
+  };
+  sort("rank_pattern", config_.rank_pattern);
+  sort("alpha_pattern", config_.alpha_pattern);
   tensors_ = file_.tensors();
   for (TensorInfo& tensor : tensors_) {
     if (tensor.name.starts_with(peft_names::prefix)) {

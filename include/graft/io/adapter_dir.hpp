@@ -14,6 +14,7 @@
 
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
+#include "graft/core/ordered_map.hpp"
 #include "graft/io/safetensors.hpp"
 
 namespace graft {
@@ -64,8 +65,8 @@ struct AdapterConfig {
   std::vector<std::string> layers_pattern = {};  ///< names of the list of layers, with layers_to_transform
   /// Regular expression for the last parts of a path -> its r. Of several that match, the first in byte order counts:
   /// PEFT takes the first in the file, and writes them in that order.
-  std::map<std::string, std::int64_t> rank_pattern = {};
-  std::map<std::string, double> alpha_pattern = {};  ///< the same for lora_alpha
+  OrderedMap<std::int64_t> rank_pattern = {};
+  OrderedMap<double> alpha_pattern = {};  ///< the same for lora_alpha
   /// Embedding -> rows that are trained; the name "" is the input embedding.
   std::map<std::string, std::vector<std::int64_t>> trainable_token_indices = {};
 

@@ -26,6 +26,10 @@ inline constexpr std::string_view base_layer = "base_layer";
 inline constexpr std::string_view original_module = "original_module";
 inline constexpr std::string_view modules_to_save = "modules_to_save";
 
+/// transformers' models whose linear layers of these names are Conv1D, which stores its weight as [in, out].
+inline constexpr std::string_view conv1d_models[] = {"gpt2", "openai-gpt", "imagegpt", "decision_transformer"};
+inline constexpr std::string_view conv1d_layers[] = {"c_attn", "q_attn", "c_proj", "c_fc"};
+
 /// The heads that are trained in full beside an adapter where none are named.
 inline constexpr std::string_view usual_heads[] = {"classifier", "score", "qa_outputs"};
 

@@ -26,7 +26,7 @@ GRAFT_INLINE TokenEmbeddingsImpl::TokenEmbeddingsImpl(const TokenEmbeddingsOptio
 
 GRAFT_INLINE torch::Tensor TokenEmbeddingsImpl::forward(const torch::Tensor& ids, const torch::Tensor& type_ids,
                                                         const torch::Tensor& positions) {
-  const torch::Tensor words = words_(ids);
+  const torch::Tensor words = words_(ids).to(norm_->weight.scalar_type());
   const torch::Tensor sum = (types_ ? words + types_(type_ids) : words) + positions_(positions);
   return dropout(norm_->forward(sum), is_training() ? dropout_ : 0.0);
 }

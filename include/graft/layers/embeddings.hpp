@@ -39,8 +39,8 @@ class TokenEmbeddingsImpl : public torch::nn::Module {
 
   torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& type_ids, const torch::Tensor& positions);
 
-  /// [V, D]: the weight that a language-model head shares.
-  const torch::Tensor& word_weight() const { return words_->weight; }
+  /// Their weight [V, D] is what a language-model head shares.
+  const Embedding& words() const { return words_; }
 
  private:
   Embedding words_, positions_, types_{nullptr};

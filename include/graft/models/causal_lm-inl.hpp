@@ -196,7 +196,7 @@ GRAFT_INLINE torch::Tensor CausalLMImpl::hidden(const PackedBatch& batch) {
 }
 
 GRAFT_INLINE torch::Tensor CausalLMImpl::logits(const torch::Tensor& hidden) {
-  return lm_head_ ? lm_head_(hidden) : graft::linear(hidden, decoder_->word_weight());
+  return lm_head_ ? lm_head_(hidden) : decoder_->words()->tied_output(hidden);
 }
 
 GRAFT_INLINE TokenPredictions CausalLMImpl::predictions(const PackedBatch& batch, const torch::Tensor& labels) {

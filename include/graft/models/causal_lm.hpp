@@ -69,7 +69,7 @@ class CausalDecoder : public torch::nn::Module {
   /// ids, positions [T] int64 -> [T, D], after the last norm, in the type of the norms' weights.
   virtual torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
                                 KvCache* cache) = 0;
-  virtual const torch::Tensor& word_weight() const = 0;  ///< [V, D]
+  virtual const Embedding& words() const = 0;  ///< its weight is [V, D]
 };
 
 /// Children: `embed_tokens`, `layers`, `norm`.
@@ -78,7 +78,7 @@ class LlamaDecoder : public CausalDecoder {
   explicit LlamaDecoder(const CausalConfig& config);
   GRAFT_INLINE torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions,
                                      const torch::Tensor& offsets, KvCache* cache) override;
-  const torch::Tensor& word_weight() const override { return embed_tokens_->weight; }
+  const Embedding& words() const override { return embed_tokens_; }
 
  private:
   CausalConfig config_;
@@ -93,7 +93,7 @@ class Gpt2Decoder : public CausalDecoder {
   explicit Gpt2Decoder(const CausalConfig& config);
   GRAFT_INLINE torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions,
                                      const torch::Tensor& offsets, KvCache* cache) override;
-  const torch::Tensor& word_weight() const override { return wte_->weight; }
+  const Embedding& words() const override { return wte_; }
 
  private:
   double dropout_;
@@ -113,10 +113,10 @@ struct TokenPredictions {
 /// not, and are turned as they are read and written.
 ///
 /// Children: `model` (GPT-2: `transformer`), and `lm_head` unless its weight is the embeddings'. An adapter on tied
-/// embeddings does not reach the head, as in PEFT. Training drops out with LibTorch's default generator.
-/// Threads: the functions without a cache may run on many at once in evaluation mode, while nothing changes the model;
-/// those with one too, each with its own.
-class CausalLMImpl : public torch::nn::Module {
+/// embeddings does not reach the head, but for rows of tokens, as in PEFT. Training drops out with LibTorch's default
+/// generator. Threads: the functions without a cache may run on many at once in evaluation mode, while nothing changes
+/// the model; those with one too, each with its own.
+class CausalLMImpl : public torch::nn::Module, public TiedOutput {
  public:
   using Config = CausalConfig;
 
@@ -152,7 +152,7 @@ class CausalLMImpl : public torch::nn::Module {
   }
 
   /// The embeddings' weight [V, D] where it is the head's too; else undefined.
-  torch::Tensor tied_weight() const { return lm_head_ ? torch::Tensor() : decoder_->word_weight(); }
+  torch::Tensor tied_weight() const override { return lm_head_ ? torch::Tensor() : decoder_->words()->weight; }
 
   const CausalConfig& config() const { return config_; }
   std::string class_name() const { return config_.class_name(); }

@@ -44,8 +44,8 @@ class EncoderModel : public torch::nn::Module {
   virtual torch::Tensor first(const PackedBatch& batch) = 0;   ///< [N, D]: hidden states of the first tokens
   torch::Tensor pooled(const PackedBatch& batch);              ///< [N, D]. Throws StateError without a pooler.
 
-  /// [V, D]: the weight of the word embeddings, which a language-model head shares.
-  const torch::Tensor& word_weight() const { return embeddings_->word_weight(); }
+  /// Their weight [V, D] is what a language-model head shares.
+  const Embedding& words() const { return embeddings_->words(); }
 
  protected:
   /// Behind all other children: registers the pooler and draws all weights (initialize_normal()).

@@ -97,7 +97,7 @@ GRAFT_INLINE BertForMaskedLMImpl::BertForMaskedLMImpl(const BertConfig& config)
 }
 
 GRAFT_INLINE torch::Tensor BertForMaskedLMImpl::predict(const torch::Tensor& hidden) {
-  return torch::linear(norm_->forward(activate(activation_, dense_(hidden))), encoder_->word_weight(), bias_);
+  return encoder_->words()->tied_output(norm_->forward(activate(activation_, dense_(hidden)))) + bias_;
 }
 
 GRAFT_COMPILE_FAMILY(BertForSequenceClassification)

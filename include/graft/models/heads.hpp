@@ -97,7 +97,7 @@ GRAFT_FAMILY_IS_COMPILED(BertForQuestionAnswering)
 /// Which word each token was: logits [T, V], by the word embeddings and a bias of their own.
 /// Children: `bert` and `cls.predictions`, or `roberta` and `lm_head`. There is no module for the decoder: an adapter
 /// on the word embeddings does not reach it, as in PEFT.
-class BertForMaskedLMImpl : public torch::nn::Module {
+class BertForMaskedLMImpl : public torch::nn::Module, public TiedOutput {
  public:
   using Config = BertConfig;
   /// Throws OptionError if the configuration does not tie the word embeddings.
@@ -107,6 +107,8 @@ class BertForMaskedLMImpl : public torch::nn::Module {
 
   /// The logits of chosen tokens only, which saves V products for each of the others: hidden [M, D] -> [M, V].
   torch::Tensor predict(const torch::Tensor& hidden);
+
+  torch::Tensor tied_weight() const override { return encoder_->words()->weight; }
 
   BertModel encoder() const { return encoder_; }
   const BertConfig& config() const { return encoder_->config(); }

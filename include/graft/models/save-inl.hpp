@@ -42,6 +42,22 @@ GRAFT_INLINE NamedTensors tensors_to_save(const torch::nn::Module& model) {
   return tensors;
 }
 
+/// Throws StateError if the model has one weight for words and output and they are not the same now: what was merged
+/// into the embedding alone would be the output layer's too for whoever loads the files.
+GRAFT_INLINE void require_tied_as_saved(const torch::nn::Module& model) {
+  const auto* ties = dynamic_cast<const TiedOutput*>(&model);
+  if (!ties || !ties->tied_weight().defined()) return;
+  for (const auto& child : model.named_modules("", /*include_self=*/false)) {
+    const auto* layer = dynamic_cast<const Adaptable*>(child.value().get());
+    if (!layer || !layer->merged() || !layer->main_weight().is_same(ties->tied_weight())) continue;
+    for (const ActiveAdapter& active : layer->active()) {
+      if (layer->adapter(active.name)->ties()) continue;
+      throw StateError(message("adapter ", quoted(active.name), " is merged into ", quoted(child.key()),
+                               ", whose weight the output layer shares without it; unmerge and save the adapter"));
+    }
+  }
+}
+
 /// What config.json calls the type that all of `tensors` have.
 GRAFT_INLINE std::string common_dtype(const NamedTensors& tensors) {
   const torch::ScalarType type = tensors.front().second.scalar_type();
@@ -67,6 +83,7 @@ GRAFT_INLINE std::string common_dtype(const NamedTensors& tensors) {
 GRAFT_INLINE void save_weights(const std::filesystem::path& directory, const torch::nn::Module& model,
                                const WeightNames& names, const std::function<Json(const std::string&)>& config,
                                const SavePretrainedOptions& options) {
+  require_tied_as_saved(model);
   NamedTensors tensors = tensors_to_save(model);
   const Json json = config(common_dtype(tensors));
   ModelDirOptions files{.shard_bytes = options.shard_bytes, .replace = options.replace};

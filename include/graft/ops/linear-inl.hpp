@@ -42,19 +42,14 @@ GRAFT_INLINE at::Tensor plain_linear(const at::Tensor& x, const LinearPart& part
 }  // namespace detail
 
 GRAFT_INLINE at::Tensor WeightCache::packed(const at::Tensor& weight, bool transposed) {
+  const at::Tensor plain = transposed ? weight.detach().t() : weight.detach();
+  if (!SeenTensor::can_tell(weight)) return plain.contiguous();
   const std::lock_guard lock(mutex_);
   Copy& copy = copies_[transposed ? 1 : 0];
-  const auto& counter = weight.unsafeGetTensorImpl()->version_counter();
-  const std::uint32_t version = counter.enabled() ? counter.current_version() : 0;
-  const c10::StorageImpl* storage = weight.storage().unsafeGetStorageImpl();
-  if (!copy.packed.defined() || copy.storage._unsafe_get_target() != storage ||
-      copy.offset != weight.storage_offset() || copy.version != version) {
+  if (!copy.packed.defined() || !copy.of.same(weight)) {
     copy = {};  // before the new one is made, so that there are never two
-    const at::Tensor plain = weight.detach();
-    copy.packed = detail::onednn_pack(transposed ? plain.t().contiguous() : plain.contiguous());
-    copy.storage = weight.storage().getWeakStorageImpl();
-    copy.offset = weight.storage_offset();
-    copy.version = version;
+    copy.packed = detail::onednn_pack(plain.contiguous());
+    copy.of.see(weight);
   }
   return copy.packed;
 }

@@ -10,6 +10,7 @@
 
 #include "graft/core/mode.hpp"
 #include "graft/ops/matrix_backend.hpp"
+#include "graft/tensor/seen_tensor.hpp"
 
 namespace graft {
 
@@ -31,11 +32,12 @@ struct LowRankTerm {
 
 /// The copies of one frozen weight [out, in], rearranged for oneDNN, that speed up products with it: one for the
 /// layer's output, one for the gradient of its input, each as large as the weight and made when first needed. They are
-/// made anew when the weight was changed (its version counter or its storage), and only where oneDNN multiplies (see
-/// MatrixBackend); else the cache stays empty. Threads: may be used by many at once.
+/// made anew when the weight was changed, and only where oneDNN multiplies (see MatrixBackend) and changes can be seen
+/// (see SeenTensor); else the cache stays empty. Threads: may be used by many at once.
 class WeightCache {
  public:
-  /// The weight [out, in], or with `transposed` its transpose [in, out], as oneDNN wants it.
+  /// The weight [out, in], or with `transposed` its transpose [in, out], as oneDNN wants it; as it is, but contiguous,
+  /// where no copy can be kept.
   at::Tensor packed(const at::Tensor& weight, bool transposed);
 
   /// Forgets the copies and gives their memory back.
@@ -46,9 +48,7 @@ class WeightCache {
  private:
   struct Copy {
     at::Tensor packed;
-    c10::weak_intrusive_ptr<c10::StorageImpl> storage{c10::intrusive_ptr<c10::StorageImpl>()};
-    std::int64_t offset = 0;
-    std::uint32_t version = 0;
+    SeenTensor of;
   };
   mutable std::mutex mutex_;
   Copy copies_[2];

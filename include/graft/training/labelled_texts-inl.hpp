@@ -107,8 +107,8 @@ GRAFT_INLINE LabelFindings look_at_labels(const std::vector<LabelledText>& rows)
     if (seen.first == 1) findings.notes.push_back(message("the class ", quoted(label), " has one row, ", seen.second));
   }
   if (two_labels.count > 0)
-    findings.notes.push_back(
-        message(rows_of(two_labels.count), " repeat a text under another label, the first ", two_labels.first));
+    findings.notes.push_back(message(rows_of(two_labels.count), two_labels.count == 1 ? " repeats" : " repeat",
+                                     " a text under another label, the first ", two_labels.first));
   if (blank_texts.count > 0)
     findings.notes.push_back(message(rows_of(blank_texts.count), " with a blank text, the first ", blank_texts.first));
   return findings;

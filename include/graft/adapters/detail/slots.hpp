@@ -12,6 +12,7 @@
 
 #include "graft/adapters/layer_adapter.hpp"
 #include "graft/core/mode.hpp"
+#include "graft/tensor/seen_tensor.hpp"
 
 namespace graft {
 
@@ -74,8 +75,9 @@ class AdapterSlots : public torch::nn::Module {
   /// A copy that shares no storage.
   std::shared_ptr<AdapterSlots> copy(const std::optional<torch::Device>& device) const;
 
-  torch::Tensor unmerged_weight;  ///< the layer's weight before merge(); undefined when not merged
-  torch::Tensor unmerged_bias;    ///< the same of its bias, if an adapter changed it
+  torch::Tensor unmerged_weight;            ///< the layer's weight before merge(); undefined when not merged
+  torch::Tensor unmerged_bias;              ///< the same of its bias, if an adapter changed it
+  std::optional<SeenTensor> merged_weight;  ///< the weight as merge() left it; nothing of a copy
 
  private:
   bool fuses_;

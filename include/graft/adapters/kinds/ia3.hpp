@@ -47,7 +47,8 @@ class Ia3Adapter : public LayerAdapter {
 
   GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& x) const override;
   GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
-  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias, double share) const override;
+  GRAFT_INLINE torch::Tensor folded_bias(const Adaptable& layer, const torch::Tensor& bias,
+                                         double share) const override;
   bool sums() const override { return false; }
   const AdapterKind* kind() const override { return &in_files(); }
 

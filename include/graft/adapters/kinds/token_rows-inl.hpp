@@ -26,6 +26,11 @@ GRAFT_INLINE torch::Tensor TokenRowsAdapter::folded(const Adaptable&, const torc
   return weight.index_copy(0, rows, trainable_tokens_delta.to(weight.scalar_type()));
 }
 
+GRAFT_INLINE torch::Tensor TokenRowsAdapter::tied_output(const torch::Tensor& x, const torch::Tensor& y) const {
+  const torch::Tensor rows = torch::tensor(tokens, torch::kLong).to(y.device());
+  return y.index_copy(-1, rows, torch::linear(x, trainable_tokens_delta.to(x.scalar_type())).to(y.scalar_type()));
+}
+
 GRAFT_INLINE std::vector<std::string> TokenRowsAdapter::faults(const Adaptable& layer, const TokenRowsOptions& options,
                                                                std::string_view where) {
   if (!layer.layer_type().looks_up_rows) return {message(where, " is no embedding and has no rows of tokens")};
@@ -66,7 +71,7 @@ GRAFT_INLINE void train_token_rows(torch::nn::Module& module, const std::string&
   if (!found) throw OptionError(message("no layer that takes an adapter is called ", quoted(embedding)));
   const TokenRowsOptions options{std::move(tokens)};
   const std::vector<std::string> faults = found->faults(name, options, "layer " + quoted(where));
-  if (!faults.empty()) throw OptionError(detail::joined(faults, "; "));
+  if (!faults.empty()) throw OptionError(joined(faults, "; "));
   found->add(name, options);
 }
 

@@ -37,6 +37,8 @@ class TokenRowsAdapter : public LayerAdapter {
 
   GRAFT_INLINE torch::Tensor output(Adaptable& layer, const torch::Tensor& ids) const override;
   GRAFT_INLINE torch::Tensor folded(const Adaptable& layer, const torch::Tensor& weight, double share) const override;
+  GRAFT_INLINE torch::Tensor tied_output(const torch::Tensor& x, const torch::Tensor& y) const override;
+  bool ties() const override { return true; }
   bool sums() const override { return false; }
   const AdapterKind* kind() const override { return &in_files(); }
 
@@ -52,7 +54,7 @@ class TokenRowsAdapter : public LayerAdapter {
 /// Trains these rows of one embedding, such as those of new tokens, as part of the adapter called `name`, which other
 /// layers may have already; the embedding itself is frozen. `embedding` is its path, or the end of it after a dot.
 /// Attach the adapter's other layers first: attach() freezes all that is there.
-/// An output layer that shares the embedding's weight keeps the base's rows.
+/// An output layer that shares the embedding's weight has these rows too, as in PEFT.
 /// Throws OptionError if no layer or more than one has the name, for no row, one outside the table, another layer type,
 /// and as Adaptable::add() does.
 void train_token_rows(torch::nn::Module& module, const std::string& embedding, std::vector<std::int64_t> tokens,

@@ -147,7 +147,13 @@ GRAFT_INLINE ComputedAdapter compress(const StoredAdapter& adapter, double energ
 GRAFT_INLINE std::pair<ComputedAdapter, std::vector<std::pair<std::string, torch::Tensor>>> convert(
     const StoredAdapter& adapter, torch::ScalarType type) {
   ComputedAdapter result{adapter.config(), adapter.layers(), adapter.metadata()};
+  // By whole paths, since a written file has its keys in another order.
+  PathValues<double> alphas(result.config.alpha_pattern);
+  result.config.rank_pattern = {}, result.config.alpha_pattern = {};
   for (StoredLayer& layer : result.layers) {
+    const std::string key = "^" + regular_expression_of(layer.path);
+    if (layer.rank != result.config.r) result.config.rank_pattern[key] = layer.rank;
+    if (const auto alpha = alphas.find(layer.path)) result.config.alpha_pattern[key] = *alpha;
     for (torch::Tensor* tensor : {&layer.A, &layer.B, &layer.bias, &layer.magnitude}) {
       if (tensor->defined()) *tensor = tensor->to(type);
     }

@@ -215,7 +215,7 @@ GRAFT_INLINE void AdapterReader::read_kinds(const AdapterKinds& kinds) {
     std::set<std::string> types;
     for (const AdapterKind* kind : kinds) types.insert(quoted(kind->peft_type()));
     throw FormatError(message(where(), ": \"peft_type\" is ", quoted(config().peft_type), ", but must be one of ",
-                              detail::joined({types.begin(), types.end()}, ", "),
+                              joined({types.begin(), types.end()}, ", "),
                               ", the kinds of adapters that this call knows"));
   }
   for (const auto& [field, value] : config().fields.items()) {

@@ -112,6 +112,9 @@ class AdapterReader {
   /// A tensor of no layer, by PEFT's name less "base_model.", as it is; undefined if it is not there.
   torch::Tensor read_whole(std::string_view name);
   void fault(std::string text) { other_.push_back(std::move(text)); }
+  /// What is odd and no fault.
+  void warn(std::string text) { warnings_.push_back(std::move(text)); }
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
   /// One adapter for each layer, by path.
   const std::map<std::string, std::shared_ptr<LayerAdapter>>& adapters() const { return adapters_; }
@@ -123,6 +126,7 @@ class AdapterReader {
 
  private:
   friend class LayerReader;
+  std::vector<std::string> warnings_;
   const TensorInfo* take(const std::string& name);
   bool fits(const TensorInfo& tensor, torch::IntArrayRef shape, torch::ScalarType type);
   bool read_base(const std::string& key, const torch::Tensor& target);

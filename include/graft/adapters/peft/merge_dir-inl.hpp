@@ -10,6 +10,7 @@
 
 #include "graft/adapters/peft/detail/base_fingerprint.hpp"
 #include "graft/adapters/peft/merge_dir.hpp"
+#include "graft/io/peft_names.hpp"
 #include "graft/tensor/dtype.hpp"
 #include "graft/tensor/state.hpp"
 
@@ -19,18 +20,14 @@ namespace detail {
 /// Where each tensor of an adapter goes in a base.
 class DirMerger {
  public:
-  DirMerger(const ModelDir& base, const StoredAdapter& adapter) : base_(base), adapter_(adapter) {
+  DirMerger(const ModelDir& base, const StoredAdapter& adapter)
+      : base_(base), adapter_(adapter), layers_(adapter.layers()) {
     find_prefix();
     std::vector<std::string> faults;
-    for (const StoredLayer& layer : adapter.layers()) {
+    for (StoredLayer& layer : layers_) {
+      set_order(layer);
       place(layer, layer.path + ".weight", faults);
       if (layer.bias.defined()) place(layer, layer.path + ".bias", faults);
-    }
-    for (const auto& [name, layer] : merged_) {
-      if (layer->kind == StoredLayer::Kind::embedding && shares_with_output(*base.find(name))) {
-        faults.push_back(message("the base's output layer shares the weight of ", quoted(layer->path),
-                                 ", which the adapter leaves as it is there; use the adapter unmerged"));
-      }
     }
     for (const auto& [name, tensor] : adapter.others()) {
       const TensorInfo* info = base.find(in_base(name));
@@ -45,6 +42,7 @@ class DirMerger {
       }
       replaced_.emplace(info->name, tensor);
     }
+    part_output(faults);
     if (!faults.empty()) {
       std::string text = message(adapter.path().string(), ": this adapter does not fit the base ", base.path().string(),
                                  "; nothing was written:");
@@ -55,6 +53,8 @@ class DirMerger {
 
   MergeDirReport write(const std::filesystem::path& destination, const MergeDirOptions& options) {
     MergeDirReport report;
+    report.warnings = warnings_;
+    report.warnings.insert(report.warnings.end(), adapter_.warnings().begin(), adapter_.warnings().end());
     if (const std::string fault = other_base(); !fault.empty()) report.warnings.push_back(fault);
     std::vector<TensorInfo> infos;
     for (const TensorInfo& info : base_.tensors()) {
@@ -108,6 +108,69 @@ class DirMerger {
     for (const auto& [prefix, count] : longer_there) {
       if (count > equal) equal = count, bases_prefix_ = prefix, adapters_prefix_.clear();
     }
+  }
+
+  /// Whether the base has the layer's weight as [in, out]: by its shape, or, if that is square, by what the layer is.
+  /// The config's flag says what somebody thought.
+  void set_order(StoredLayer& layer) {
+    const TensorInfo* info = base_.find(in_base(layer.path + ".weight"));
+    if (layer.kind != StoredLayer::Kind::linear || !info || info->shape.size() != 2) return;
+    const auto is_one_of = [](std::string_view name, const auto& names) {
+      return std::find(std::begin(names), std::end(names), name) != std::end(names);
+    };
+    const Json& config = base_.config();
+    const bool square = info->shape[0] == info->shape[1];
+    const bool in_out =
+        square ? config.contains("model_type") && config["model_type"].is_string() &&
+                     is_one_of(config["model_type"].get_ref<const std::string&>(), peft_names::conv1d_models) &&
+                     is_one_of(layer.path.substr(layer.path.rfind('.') + 1), peft_names::conv1d_layers)
+               : info->shape[0] == layer.columns() && info->shape[1] == layer.rows();
+    if (in_out != layer.fan_in_fan_out && warnings_.empty()) {
+      warnings_.push_back(message(adapter_.path().string(), ": \"fan_in_fan_out\" is ", !in_out ? "true" : "false",
+                                  ", but ", quoted(layer.path), " stores its weight ",
+                                  in_out ? "[in, out]" : "[out, in]", " in this base; merged as it is stored"));
+    }
+    layer.fan_in_fan_out = in_out;
+  }
+
+  /// Where the output layer shares the embedding's weight and the adapter changes one of them alone, the files get
+  /// both.
+  void part_output(std::vector<std::string>& faults) {
+    const auto is_output = [](const std::string& name) {
+      return matches_suffix(name, "lm_head.weight") || matches_suffix(name, "predictions.decoder.weight");
+    };
+    const auto given = [&](const auto& tensors) {
+      return std::any_of(tensors.begin(), tensors.end(), [&](const auto& one) { return is_output(one.first); });
+    };
+    const TensorInfo* embedding = nullptr;
+    for (const TensorInfo& info : base_.tensors()) {
+      if (info.shape.size() == 2 && !is_output(info.name) && shares_with_output(info)) embedding = &info;
+    }
+    const auto changed = embedding ? merged_.find(embedding->name) : merged_.end();
+    const bool changes_embedding =
+        embedding && (replaced_.count(embedding->name) ||
+                      (changed != merged_.end() && changed->second->kind == StoredLayer::Kind::embedding));
+    const bool own_output = given(replaced_) || given(added_);
+    if (!embedding || !(changes_embedding || own_output)) return;
+    if (!writes_lm_head()) {
+      faults.push_back(message("the base's output layer shares the weight of ", quoted(embedding->name),
+                               ", and this adapter changes one of them alone; use the adapter unmerged"));
+      return;
+    }
+    untied_ = true;
+    const bool stored = std::any_of(base_.tensors().begin(), base_.tensors().end(),
+                                    [&](const TensorInfo& info) { return is_output(info.name); });
+    if (own_output || stored) return;
+    torch::Tensor weight = torch::empty(embedding->shape, *find_scalar_type(embedding->type));
+    base_.read(*embedding, detail::bytes_of(weight));
+    added_.emplace_back("lm_head.weight", weight);
+  }
+
+  bool writes_lm_head() const {
+    const Json& names = base_.config()["architectures"];
+    return std::all_of(names.begin(), names.end(), [](const Json& name) {
+      return name.get<std::string>().ends_with("ForCausalLM") || name.get<std::string>().ends_with("LMHeadModel");
+    });
   }
 
   /// Whether `embedding` is also the weight of a language model's output layer.
@@ -210,6 +273,15 @@ class DirMerger {
   /// The base's config.json, with the class and the labels that a head of the adapter's makes of it.
   Json config() const {
     Json config = base_.config();
+    if (untied_) config["tie_word_embeddings"] = false;
+    for (const auto& [name, tensor] : replaced_) {  // after tokens were added
+      const TensorInfo& info = *base_.find(name);
+      if (tensor.dim() == 2 && config.contains("vocab_size") && config["vocab_size"] == info.shape[0] &&
+          tensor.size(0) != info.shape[0] &&
+          (name.find("embed") != std::string::npos || matches_suffix(name, "wte.weight"))) {
+        config["vocab_size"] = tensor.size(0);
+      }
+    }
     const auto& task = adapter_.config().task_type;
     static const std::map<std::string, std::string> classes = {{"SEQ_CLS", "ForSequenceClassification"},
                                                                {"TOKEN_CLS", "ForTokenClassification"},
@@ -232,11 +304,21 @@ class DirMerger {
         continue;
       }
       const auto labels = static_cast<std::size_t>(tensor.size(0));
-      if (config.contains("id2label") ? config["id2label"].size() == labels : labels == 2) continue;
+      std::vector<std::string> names;
+      if (const auto found = adapter_.metadata().find("labels"); found != adapter_.metadata().end()) {
+        const std::string where = adapter_.path().string();
+        const Json listed = {{"labels", parse_json(found->second, where)}};
+        names = JsonFields(listed, where).texts("labels");
+      }
+      if (names.size() != labels) {
+        if (config.contains("id2label") ? config["id2label"].size() == labels : labels == 2) continue;
+        names.clear();
+        for (std::size_t i = 0; i < labels; ++i) names.push_back(message("LABEL_", i));
+      }
       config["id2label"] = config["label2id"] = Json::object();
       for (std::size_t i = 0; i < labels; ++i) {
-        config["id2label"][std::to_string(i)] = message("LABEL_", i);
-        config["label2id"][message("LABEL_", i)] = i;
+        config["id2label"][std::to_string(i)] = names[i];
+        config["label2id"][names[i]] = i;
       }
     }
     return config;
@@ -244,6 +326,9 @@ class DirMerger {
 
   const ModelDir& base_;
   const StoredAdapter& adapter_;
+  std::vector<StoredLayer> layers_;  // the adapter's, for this base
+  std::vector<std::string> warnings_;
+  bool untied_ = false;
   std::string adapters_prefix_, bases_prefix_;
   std::map<std::string, const StoredLayer*> merged_;  // by the base's names
   std::map<std::string, torch::Tensor> replaced_;     // by the base's names

@@ -33,8 +33,10 @@ struct MergeDirReport {
 /// class, such as BertForSequenceClassification, and a label for each output of the head. The tokenizer's files are
 /// copied. Sums are taken in float32 and rounded once to the base's type.
 ///
-/// Throws FormatError that lists every layer and tensor of the adapter that the base has no place for, and an adapted
-/// embedding whose weight is also that of the output layer, which the adapter does not touch; StateError if a
+/// Where a causal model's output layer shares the embedding's weight and the adapter changes one of the two alone, both
+/// are written, and config.json unties them.
+///
+/// Throws FormatError that lists every layer and tensor of the adapter that the base has no place for; StateError if a
 /// weight would not be finite, and as StoredAdapter, ModelDir and write_model_dir() do.
 MergeDirReport merge_dir(const std::filesystem::path& base, const std::filesystem::path& adapter,
                          const std::filesystem::path& destination, const MergeDirOptions& options = {});

@@ -7,6 +7,7 @@
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/biases.hpp"
+#include "graft/adapters/head_copies.hpp"
 #include "graft/adapters/parameters.hpp"
 #include "graft/adapters/peft/detail/base_fingerprint.hpp"
 #include "graft/adapters/peft/save.hpp"
@@ -96,6 +97,11 @@ GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn
   config.fan_in_fan_out = info.fan_in_fan_out;
   config.modules_to_save = heads;
   NamedTensors tensors = detail::head_tensors(module, heads);
+  if (const auto own = HeadCopies::of(module, name)) {
+    for (auto& [path, tensor] : tensors) {
+      if (const torch::Tensor value = own->value(module, path); value.defined()) tensor = value;
+    }
+  }
   tensors.insert(tensors.end(), content.tensors.begin(), content.tensors.end());
 
   const std::vector<std::string> paths = content.paths();
@@ -138,6 +144,7 @@ GRAFT_INLINE LoadedAdapter load_adapter(const std::filesystem::path& directory, 
   attachment.check(std::move(faults));
   const std::string fault = detail::base_of(module, targets).fault(files.metadata(), directory.string());
   if (!fault.empty()) loaded.warnings.push_back(fault);
+  loaded.warnings.insert(loaded.warnings.end(), reader.warnings().begin(), reader.warnings().end());
 
   attachment.finish(name, adapters);
   const torch::NoGradGuard no_grad;

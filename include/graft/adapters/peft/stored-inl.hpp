@@ -112,7 +112,8 @@ GRAFT_INLINE torch::Tensor StoredLayer::merged(const torch::Tensor& weight) cons
   return sum;
 }
 
-GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory) : files_(directory) {
+GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory)
+    : files_(directory), warnings_(files_.warnings()) {
   const AdapterConfig& config = files_.config();
   std::vector<std::string> faults;
   if (!config.trainable_token_indices.empty()) {
@@ -168,6 +169,8 @@ GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory
     detail::check_stored(layer, layer.rank, faults);
     layers_.push_back(std::move(layer));
   }
+  for (std::string& sentence : detail::unused_patterns(ranks.unused(), alphas.unused()))
+    warnings_.push_back(std::move(sentence));
   if (layers.empty() && faults.empty()) faults.push_back("it holds no layer's adapter");
   if (faults.empty()) return;
   std::string text = message(files_.path().string(), ": this is no sound adapter:");
@@ -207,7 +210,7 @@ GRAFT_INLINE std::string StoredAdapter::summary() const {
   for (const auto& [key, value] : metadata()) {
     if (key != "format") out << key << ' ' << quoted(value) << '\n';
   }
-  for (const std::string& warning : files_.warnings()) out << "warning: " << warning << '\n';
+  for (const std::string& warning : warnings_) out << "warning: " << warning << '\n';
   return out.str();
 }
 

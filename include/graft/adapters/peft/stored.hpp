@@ -58,11 +58,15 @@ class StoredAdapter {
   /// What is not of a layer's adapter: heads and biases, under their names in the base ("query.bias").
   const std::vector<std::pair<std::string, torch::Tensor>>& others() const { return others_; }
 
+  /// Of AdapterDir, and keys of rank_pattern and alpha_pattern that are in vain.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   /// Layers, ranks, the Frobenius norms of A, B and scale B A, parameters; heads; the base. For people.
   std::string summary() const;
 
  private:
   AdapterDir files_;
+  std::vector<std::string> warnings_;
   std::vector<StoredLayer> layers_;
   std::vector<std::pair<std::string, torch::Tensor>> others_;
 };

@@ -106,7 +106,8 @@ inline Json lora_fields(const AdapterConfig& config) {
   const std::string& init = config.init_lora_weights;
   json["init_lora_weights"] = init == "true" || init == "false" ? Json(init == "true") : Json(init);
   json["eva_config"] = config.eva_config;
-  json["rank_pattern"] = Json(config.rank_pattern);
+  json["rank_pattern"] = Json::object();
+  for (const auto& [key, rank] : config.rank_pattern) json["rank_pattern"][key] = rank;
   json["alpha_pattern"] = Json::object();
   for (const auto& [key, alpha] : config.alpha_pattern) json["alpha_pattern"][key] = plain_number(alpha);
   const auto& rows = config.trainable_token_indices;

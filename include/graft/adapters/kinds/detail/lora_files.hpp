@@ -98,10 +98,10 @@ class LoraFiles : public AdapterKind {
         auto adapter = made(at, options, A, B, bias);
         if (A.defined() && B.defined() && (!config.lora_bias || bias.defined()) && adapter) at.put(std::move(adapter));
       } catch (const OptionError& error) {
-        at.fault(message("layer ", quoted(at.path()), ": ",
-                         error.what()));
+        at.fault(message("layer ", quoted(at.path()), ": ", error.what()));
       }
     }
+    for (std::string& sentence : unused_patterns(ranks.unused(), alphas.unused())) in.warn(std::move(sentence));
   }
 
  protected:
