@@ -362,5 +362,66 @@ TEST(Lora, TrainsTheAdapterAndNothingElse) {
   EXPECT_EQ(layer->adapter<LowRankAdapter>("default")->scale(), 2.0);
 }
 
+// What is written into the weight while an adapter is in it would be undone by unmerge().
+TEST(Adaptable, AWeightThatChangedWhileMergedIsAnError) {
+  const torch::Tensor x = torch::randn({3, 6});
+  const auto merged = [] {
+    Lora<torch::nn::Linear> layer(torch::nn::LinearOptions(6, 5), LoraOptions{.rank = 2});
+    layer->merge();
+    return layer;
+  };
+  const std::string says = "was changed while adapters are merged into it, which unmerge() would undo";
+  {
+    auto layer = merged();
+    const torch::NoGradGuard no_grad;
+    layer->weight.add_(1.0);
+    EXPECT_NE(error_message([&] { layer->forward(x); }).find(says), std::string::npos);
+    EXPECT_NE(error_message([&] { layer->unmerge(); }).find(says), std::string::npos);
+    EXPECT_TRUE(layer->merged()) << "a failed call changes nothing";
+  }
+  {
+    auto layer = merged();
+    layer->weight.set_data(torch::zeros({5, 6}));  // as loaders do
+    EXPECT_NE(error_message([&] { layer->unmerge(); }).find(says), std::string::npos);
+  }
+  {
+    auto layer = merged();
+    layer->weight.set_requires_grad(true);
+    EXPECT_NE(error_message([&] { layer->forward(x); }).find("is trained while adapters are merged"), std::string::npos);
+  }
+  auto layer = merged();
+  layer->forward(x);
+  layer->to(torch::kFloat64);  // is no change
+  layer->forward(x.to(torch::kFloat64));
+  const auto copy = std::dynamic_pointer_cast<AdaptableImpl<torch::nn::LinearImpl>>(layer->clone());
+  copy->forward(x.to(torch::kFloat64));
+  layer->unmerge();
+  copy->unmerge();
+}
+
+// A weight made under InferenceMode has no version counter: nothing may rely on one.
+TEST(Adaptable, WeightsMadeUnderInferenceModeAreNeverStale) {
+  const MatrixBackend before = matrix_backend();
+  set_matrix_backend(MatrixBackend::onednn);
+  const c10::InferenceMode inference;
+  Linear layer(64, 48);
+  const torch::Tensor x = torch::randn({40, 64});
+  const auto expect_current = [&](const char* when) {
+    EXPECT_TRUE(torch::allclose(layer(x), x.mm(layer->weight.t()) + layer->bias, 1e-4, 1e-4)) << when;
+  };
+  expect_current("at first");
+  layer->weight.add_(0.5);
+  expect_current("changed in place");
+  layer->add("a", LoraOptions{.rank = 2});
+  layer->adapter<LowRankAdapter>("a")->lora_B.fill_(0.1);
+  const torch::Tensor apart = layer(x);
+  layer->merge();
+  expect_current("merged");
+  EXPECT_TRUE(torch::allclose(layer(x), apart, 1e-4, 1e-4));
+  layer->unmerge();
+  EXPECT_TRUE(torch::allclose(layer(x), apart, 1e-4, 1e-4));
+  set_matrix_backend(before);
+}
+
 }  // namespace
 }  // namespace graft

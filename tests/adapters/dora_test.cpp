@@ -170,5 +170,29 @@ TEST(LoraBias, IsAddedMergedAndTakenOffBitForBit) {
             "OptionError: this layer: B has no place for a bias here; leave the layer out of the targets");
 }
 
+// Most layers of today's language models have none.
+TEST(Dora, TrainsAndMergesALayerWithoutBias) {
+  torch::manual_seed(2);
+  for (const auto type : {torch::kFloat32, torch::kFloat64}) {
+    Linear layer(torch::nn::LinearOptions(6, 5).bias(false));
+    layer->to(type);
+    layer->add("a", DoraOptions({.rank = 2}));
+    const auto x = torch::randn({3, 6}, type).requires_grad_(true);
+    {
+      const torch::NoGradGuard no_grad;
+      layer->adapter<DoraAdapter>("a")->lora_B.normal_();
+    }
+    const auto W = layer->weight + layer->update("a");
+    const auto plain = torch::mm(x, W.t());
+    const auto y = layer(x);
+    EXPECT_TRUE(torch::allclose(y, plain, 1e-4, 1e-5));
+    y.square().sum().backward();
+    EXPECT_TRUE(torch::allclose(x.grad(), torch::mm(2 * plain, W), 1e-3, 1e-4));
+    for (const torch::Tensor& parameter : layer->adapter("a")->parameters()) EXPECT_TRUE(parameter.grad().defined());
+    layer->merge();
+    EXPECT_TRUE(torch::allclose(layer(x), y, 1e-4, 1e-5));
+  }
+}
+
 }  // namespace
 }  // namespace graft

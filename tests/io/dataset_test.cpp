@@ -74,6 +74,24 @@ TEST(ReadDataset, TsvQuotesArePlainCharacters) {
   EXPECT_EQ(rows({"a.tsv", "a\tb\n\"x\t''\n", {"b", "a"}}), (Strings{"2|''|\"x"}));
 }
 
+// pandas quotes what holds a quote, a tab or a line end, and doubles the quotes inside.
+TEST(ReadDataset, TsvIsQuotedWhereAllOfItIs) {
+  const Strings ab = {"a", "b"};
+  EXPECT_EQ(rows({"a.tsv", "a\tb\nx\t1\n\"say \"\"so\"\"\"\t2\n", ab}), (Strings{"2|x|1", "3|say \"so\"|2"}));
+  EXPECT_EQ(rows({"a.tsv", "a\tb\n\"two\nlines\"\t1\n", ab}), (Strings{"2|two\nlines|1"}));
+  EXPECT_EQ(rows({"a.tsv", "a\tb\n\"a\ttab\"\t1\n", ab}), (Strings{"2|a\ttab|1"}));
+  EXPECT_EQ(rows({"a.tsv", "\"a\"\t\"b\"\r\n\"x\"\t\"1\"\r\n", ab}), (Strings{"2|x|1"}));
+  // An author's own quotes.
+  EXPECT_EQ(rows({"a.tsv", "a\tb\n\"Great!\"\t1\nit \"works\"\t2\n", ab}),
+            (Strings{"2|\"Great!\"|1", "3|it \"works\"|2"}));
+  EXPECT_EQ(rows({"a.tsv", "a\tb\n\"Great!\"\t1\n", ab}), (Strings{"2|\"Great!\"|1"}));
+}
+
+TEST(ReadDataset, CsvHasSemicolonsWhereItsFirstLineHas) {
+  EXPECT_EQ(rows({"a.csv", "a;b\n1,5;\"x;y\"\n", {"a", "b"}}), (Strings{"2|1,5|x;y"}));
+  EXPECT_EQ(rows({"a.csv", "a,b;c\n1,2\n", {"b;c"}}), (Strings{"2|2"}));
+}
+
 TEST(ReadDataset, ColumnsGoByNumberToo) {
   EXPECT_EQ(rows({"a.csv", "x,y\n1,2\n", {"1", "x"}}), (Strings{"2|2|1"}));
   EXPECT_EQ(rows({"a.csv", "x,y\n1,2\n", {"1", "0"}, {.header = false}}), (Strings{"1|y|x", "2|2|1"}));

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/models/heads.hpp"
 #include "support/error_message.hpp"
 
 namespace graft {
@@ -130,7 +131,13 @@ TEST(BertConfig, RefusesWhatItCannotBe) {
        "\"quantization_config\" is an object, but must be absent; graft loads weights of float types only"},
       {{{"problem_type", "ranking"}},
        "\"problem_type\" is \"ranking\", but must be regression, "
-       "single_label_classification or multi_label_classification"},
+       "single_label_classification or multi_label_classification"}};
+  for (const auto& [change, fault] : cases) EXPECT_EQ(error_of(with(change)), "FormatError: config.json: " + fault);
+}
+
+// transformers reads them all; who asks for no labels need not care.
+TEST(BertConfig, LabelsThatDisagreeAreAFaultForClassifiersAlone) {
+  const std::vector<std::pair<Json, std::string>> cases{
       {{{"id2label", {{"0", "no"}, {"2", "yes"}}}}, "\"id2label\": no label 1 among 2; the ids must be 0, 1, 2, ..."},
       {{{"id2label", {{"0", "no"}, {"1", "no"}}}}, "label \"no\" has two ids"},
       {{{"label2id", {{"no", 0}, {"yes", 0}}}}, "\"label2id\": id 0 has two labels, one of them \"yes\""},
@@ -139,7 +146,13 @@ TEST(BertConfig, RefusesWhatItCannotBe) {
        "\"label2id\": \"no\" is 1, but \"id2label\" calls that \"yes\""},
       {{{"id2label", {{"0", "no"}}}, {"num_labels", 3}},
        "\"num_labels\" is 3, but 1 labels are named; take one of the two out"}};
-  for (const auto& [change, fault] : cases) EXPECT_EQ(error_of(with(change)), "FormatError: config.json: " + fault);
+  for (const auto& [change, fault] : cases) {
+    const BertConfig config = BertConfig::from_json(with(change), "config.json");
+    EXPECT_EQ(config.labels_fault, "config.json: " + fault);
+    EXPECT_EQ(error_message([&] { config.require_labels(); }), "FormatError: config.json: " + fault);
+    EXPECT_THROW(BertForTokenClassification{config}, FormatError);
+    BertForMaskedLM{config};
+  }
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ GRAFT_INLINE HeadCopies::HeadCopies(torch::nn::Module& module, const std::vector
   auto parameters = module.named_parameters();
   for (auto& parameter : parameters) {
     const bool in_head =
-        std::any_of(heads.begin(), heads.end(), [&](const std::string& head) { return within(parameter.key(), head); });
+        std::any_of(heads.begin(), heads.end(), [&](const std::string& head) { return detail::within(parameter.key(), head); });
     if (!in_head || parameter.key().find(".adapters.") != std::string::npos) continue;
     torch::Tensor& tensor = parameter.value();
     Part part{parameter.key(), WeakTensor(tensor.getIntrusivePtr()), {}, {}};

@@ -216,8 +216,8 @@ class TsvRows : public DelimitedRows {
 class CsvRows : public DelimitedRows {
  public:
   CsvRows(LineReader lines, const std::string& path, const std::vector<std::string>& columns,
-          const DatasetOptions& options)
-      : DelimitedRows(std::move(lines), options) {
+          const DatasetOptions& options, char separator)
+      : DelimitedRows(std::move(lines), options), separator_(separator) {
     start(path, columns);
   }
 
@@ -235,7 +235,7 @@ class CsvRows : public DelimitedRows {
   }
 
   std::string plain_field() {
-    const std::size_t end = std::min(line_.find(',', at_), line_.size());
+    const std::size_t end = std::min(line_.find(separator_, at_), line_.size());
     const std::string_view field = std::string_view(line_).substr(at_, end - at_);
     if (const std::size_t quote = field.find('"'); quote != field.npos) {
       throw FormatError(message(lines_.where(), ", byte ", at_ + quote,
@@ -246,7 +246,7 @@ class CsvRows : public DelimitedRows {
     return std::string(field);
   }
 
-  /// The field whose opening quote is at at_, over as many lines as it has. Ends at the comma or the line's end.
+  /// The field whose opening quote is at at_, over as many lines as it has. Ends at the separator or the line's end.
   std::string quoted_field() {
     std::string field;
     ++at_;
@@ -261,7 +261,7 @@ class CsvRows : public DelimitedRows {
         at_ = quote + 2;
       } else {
         at_ = quote + 1;
-        if (at_ == line_.size() || line_[at_] == ',') return field;
+        if (at_ == line_.size() || line_[at_] == separator_) return field;
         throw FormatError(message(lines_.where(), ", byte ", at_,
                                   ": text after the closing quote of a field; double quotes inside it"));
       }
@@ -278,10 +278,57 @@ class CsvRows : public DelimitedRows {
                 more ? message("after ", options_.row_bytes, " bytes, the limit of a row") : "at the end of the file"));
   }
 
+  char separator_;
   std::string line_;
   std::size_t at_ = 0;     // in line_
   std::size_t bytes_ = 0;  // of the record so far
 };
+
+/// Whether all that `rows()` opens can be read.
+template <class Rows>
+bool reads(const Rows& rows) {
+  try {
+    auto source = rows();
+    for (DatasetRow row; source.next(row);) continue;
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// Whether a TSV file has its fields in quotes, as pandas and spreadsheets write those that hold a quote, a tab or a
+/// line end: all of it can be read so, and it cannot be read otherwise, or it doubles quotes, or quotes every field.
+GRAFT_INLINE bool is_quoted_tsv(const std::filesystem::path& path, const std::vector<std::string>& columns,
+                                const DatasetOptions& options) {
+  const auto lines = [&] { return LineReader(path, options.row_bytes); };
+  if (!reads([&] { return CsvRows(lines(), path.native(), columns, options, '\t'); })) return false;
+  bool any = false, all = true, doubled = false;
+  LineReader reader = lines();
+  for (std::string line; reader.next(line);) {
+    for (std::size_t begin = 0; begin != line.npos && !line.empty();) {
+      const std::size_t tab = line.find('\t', begin);
+      const std::string_view field = std::string_view(line).substr(begin, tab - begin);
+      const bool opens = field.starts_with('"');
+      any |= opens;
+      all &= opens;
+      doubled |= opens && field.substr(1).find("\"\"") != field.npos;
+      begin = tab == line.npos ? tab : tab + 1;
+    }
+  }
+  return any && (all || doubled || !reads([&] { return TsvRows(lines(), path.native(), columns, options); }));
+}
+
+/// What separates the fields: a semicolon where spreadsheets write it, in countries whose numbers have commas.
+GRAFT_INLINE char csv_separator(const std::filesystem::path& path, const DatasetOptions& options) {
+  std::string first;
+  try {
+    LineReader lines(path, options.row_bytes);
+    while (first.empty() && lines.next(first)) continue;
+  } catch (const FormatError&) {
+    return ',';  // the reader says what is wrong
+  }
+  return first.find(',') == first.npos && first.find(';') != first.npos ? ';' : ',';
+}
 
 GRAFT_INLINE DatasetFormat format_of(const std::filesystem::path& path) {
   const std::string ending = path.extension().string();
@@ -300,8 +347,10 @@ GRAFT_INLINE std::unique_ptr<RowSource> open_rows(const std::filesystem::path& p
     case DatasetFormat::jsonl:
       return std::make_unique<JsonlRows>(std::move(lines), std::move(columns), options);
     case DatasetFormat::csv:
-      return std::make_unique<CsvRows>(std::move(lines), path.native(), columns, options);
+      return std::make_unique<CsvRows>(std::move(lines), path.native(), columns, options, csv_separator(path, options));
     case DatasetFormat::tsv:
+      if (is_quoted_tsv(path, columns, options))
+        return std::make_unique<CsvRows>(std::move(lines), path.native(), columns, options, '\t');
       return std::make_unique<TsvRows>(std::move(lines), path.native(), columns, options);
     case DatasetFormat::text:
       break;

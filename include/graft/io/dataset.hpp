@@ -21,8 +21,10 @@ class RowSource;
 /// the start is skipped, and blank lines are no rows.
 enum class DatasetFormat {
   jsonl,  ///< a JSON object a line: .jsonl, .ndjson
-  csv,    ///< RFC 4180: commas; a field in quotes may hold commas, line ends and doubled quotes: .csv
-  tsv,    ///< tabs; quotes are plain characters, no field holds a tab or a line end: .tsv
+  csv,    ///< RFC 4180: commas; a field in quotes may hold commas, line ends and doubled quotes: .csv. Semicolons where
+          ///< the first line has no comma
+  tsv,    ///< tabs; quotes are plain characters, no field holds a tab or a line end: .tsv. Unless the whole file is
+          ///< quoted as CSV is: then it is read so
   text,   ///< a line is a row of one column, "text": .txt
 };
 

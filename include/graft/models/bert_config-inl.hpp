@@ -74,6 +74,10 @@ GRAFT_INLINE std::vector<std::string> read_labels(const JsonFields& fields) {
                                   quoted(labels[static_cast<std::size_t>(id)])));
     }
   }
+  for (auto label = labels.begin(); label != labels.end(); ++label) {
+    if (std::find(labels.begin(), label, *label) != label)
+      throw FormatError(message(fields.where(), ": label ", quoted(*label), " has two ids"));
+  }
   return labels;
 }
 
@@ -131,7 +135,11 @@ GRAFT_INLINE BertConfig BertConfig::from_json(const Json& json, const std::strin
     config.pad_token_id.reset();  // null: no padding row
   }
   config.tie_word_embeddings = fields.boolean("tie_word_embeddings", true);
-  config.labels = detail::read_labels(fields);
+  try {
+    config.labels = detail::read_labels(fields);
+  } catch (const FormatError& error) {
+    config.labels_fault = error.what();
+  }
   if (fields.has("problem_type")) {
     config.problem_type = fields.text("problem_type");
     if (!detail::is_one_of(detail::problem_types, *config.problem_type))
@@ -157,6 +165,10 @@ GRAFT_INLINE Json BertConfig::to_json(const std::string& architecture, const std
   }
   json["problem_type"] = problem_type ? Json(*problem_type) : Json();
   return json;
+}
+
+GRAFT_INLINE void BertConfig::require_labels() const {
+  if (!labels_fault.empty()) throw FormatError(labels_fault);
 }
 
 GRAFT_INLINE void BertConfig::check() const {

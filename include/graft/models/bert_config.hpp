@@ -25,12 +25,14 @@ struct BertConfig : EncoderConfig {
   std::optional<std::int64_t> pad_token_id = 0;  ///< its embedding is never trained; RoBERTa counts positions from it
   bool tie_word_embeddings = true;               ///< whether a masked language model decodes with the word embeddings
   std::vector<std::string> labels{"LABEL_0", "LABEL_1"};  ///< what a classifier's outputs mean, in their order
+  std::string labels_fault{};  ///< what is wrong with the labels of a config.json, if anything: no classifier has them
   std::optional<std::string> problem_type{};  ///< regression, single_label_classification or multi_label_classification
 
   /// Reads a config.json. `where` names it in errors. The sizes and hidden_act must be there; the rest has the defaults
   /// above (pad_token_id 1 for RoBERTa). Throws FormatError: missing fields, all at once; a value outside its range
-  /// (sizes as check() has them); labels that are not 0, 1, ... in id2label and label2id alike; a setting that graft
-  /// does not have: relative positions, decoder, cross attention, chunking, pruned heads, quantisation.
+  /// (sizes as check() has them); a setting that graft does not have: relative positions, decoder, cross attention,
+  /// chunking, pruned heads, quantisation. Labels that are not 0, 1, ... in id2label and label2id alike are a fault
+  /// only for who asks for them: see labels_fault.
   static BertConfig from_json(const Json& json, const std::string& where);
 
   /// What from_json() reads, with `architecture` (BertForSequenceClassification, ...) and `dtype` ("float32", ...).
@@ -39,6 +41,9 @@ struct BertConfig : EncoderConfig {
   /// Throws OptionError if a field leaves its range: sizes 1 to 2^20, but at most 1,024 layers, 2^24 words and 2^22
   /// positions.
   void check() const;
+
+  /// Throws FormatError if there is a labels_fault.
+  void require_labels() const;
 
   bool is_roberta() const { return model_type == "roberta"; }
   std::int64_t num_labels() const { return static_cast<std::int64_t>(labels.size()); }

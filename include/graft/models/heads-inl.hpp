@@ -21,7 +21,9 @@ GRAFT_INLINE torch::Tensor RobertaClassificationHeadImpl::forward(const torch::T
 }
 
 GRAFT_INLINE BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(const BertConfig& config)
-    : BertForSequenceClassificationImpl(BertModel(config, /*with_pooler=*/!config.is_roberta()), config.labels) {}
+    : BertForSequenceClassificationImpl(BertModel(config, /*with_pooler=*/!config.is_roberta()), config.labels) {
+  config.require_labels();
+}
 
 GRAFT_INLINE BertForSequenceClassificationImpl::BertForSequenceClassificationImpl(BertModel encoder,
                                                                                   std::vector<std::string> labels)
@@ -47,6 +49,7 @@ GRAFT_INLINE torch::Tensor BertForSequenceClassificationImpl::classify(const tor
 }
 
 GRAFT_INLINE BertForTokenClassificationImpl::BertForTokenClassificationImpl(const BertConfig& config) {
+  config.require_labels();
   encoder_ = register_module(config.base_name(), BertModel(config, /*with_pooler=*/false));
   classifier_ = register_module("classifier", Linear(config.hidden_size, config.num_labels()));
   initialize_normal(*classifier_, config.initializer_range);

@@ -82,6 +82,9 @@ Pretrained<Model> load_from(const TensorSource& files, typename Model::Contained
                             const WeightNames& names, const PretrainedOptions& options) {
   if constexpr (requires { config.labels = options.labels; }) {
     if (!options.labels.empty()) config.labels = options.labels;
+    if constexpr (requires { config.labels_fault.clear(); }) {
+      if (!options.labels.empty()) config.labels_fault.clear();
+    }
   } else if (!options.labels.empty()) {
     throw OptionError("labels are given for a model that has no classifier; leave them out");
   }
