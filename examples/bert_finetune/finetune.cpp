@@ -16,6 +16,7 @@
 #include "graft/core/report.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/models/save.hpp"
+#include "graft/tensor/fingerprint.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "graft/training/checkpoint.hpp"
 #include "graft/training/interrupt.hpp"
@@ -52,7 +53,16 @@ void print_findings(const graft::LabelFindings& findings, const graft::LabelledT
                 static_cast<long long>(train.cut()), static_cast<long long>(train.size()), max_length);
 }
 
-graft::TrainerOptions trainer_options(const FinetuneOptions& options, const graft::InterruptFlag& interrupt) {
+/// One fingerprint of all weights, as the model comes.
+std::string weights_of(const torch::nn::Module& model) {
+  std::string all;
+  for (const auto& parameter : model.named_parameters())
+    all += parameter.key() + graft::hex(graft::fingerprint(parameter.value()));
+  return graft::hex(graft::fingerprint(all));
+}
+
+graft::TrainerOptions trainer_options(const FinetuneOptions& options, const std::string& base,
+                                      const graft::InterruptFlag& interrupt) {
   graft::TrainerOptions trainer;
   trainer.length = graft::Epochs{options.epochs};
   trainer.batch = graft::Sequences{options.batch_size};
@@ -62,7 +72,7 @@ graft::TrainerOptions trainer_options(const FinetuneOptions& options, const graf
   trainer.best_by = {.score = "accuracy", .higher_is_better = true};
   trainer.seed = options.seed;
   trainer.stop = &interrupt.flag();
-  trainer.identity = {{"--model", options.model},
+  trainer.identity = {{"the base's weights", base},
                       {"--dtype", options.dtype},
                       {"--method", name_of(options.method)},
                       {"--max-length", std::to_string(options.max_length)}};
@@ -133,6 +143,7 @@ int run_finetune(const FinetuneOptions& options) {
 
   torch::manual_seed(options.seed);
   auto [model, report] = load_to_train(options.model, labels, options.dtype);
+  const std::string base = weights_of(*model);
   if (options.method == Method::lora) {
     const graft::LoraOptions lora{.rank = options.rank, .alpha = options.alpha, .dropout = options.dropout};
     std::fputs(graft::attach(*model, lora, {.layers = options.targets, .drawn = report.lacking}).table().c_str(),
@@ -143,7 +154,7 @@ int run_finetune(const FinetuneOptions& options) {
               graft::grouped_digits(parameters.trained).c_str(), graft::grouped_digits(parameters.total()).c_str());
   std::fflush(stdout);
 
-  graft::Trainer trainer(*model, trainer_options(options, interrupt));
+  graft::Trainer trainer(*model, trainer_options(options, base, interrupt));
   const char* method = name_of(options.method);
   trainer.add(std::make_shared<graft::ProgressBar>(method));
   if (!options.checkpoints.empty()) go_on_from_checkpoint(trainer, options.checkpoints);

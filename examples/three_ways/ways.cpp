@@ -23,6 +23,7 @@
 #include "graft/rag/embedder.hpp"
 #include "graft/rag/local_generator.hpp"
 #include "graft/rag/prompt.hpp"
+#include "graft/retrieval/sqlite_store.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "library.hpp"
 #include "training.hpp"
