@@ -264,7 +264,7 @@ TEST(Adaptable, BadInputGetsAMessageThatSaysWhatToDo) {
   EXPECT_EQ(message_of("a", {.rank = 1'000'000'000'000}),
             "OptionError: rank is 1000000000000 for this layer [5, 6]; choose 1 to 5");
   EXPECT_EQ(message_of("a", {.rank = 2, .alpha = nan}),
-            "OptionError: alpha is nan for this layer; give a finite number");
+            "OptionError: alpha is nan for this layer; give 0 to 1e9, what an adapter's file may hold");
   EXPECT_EQ(message_of("a", {.rank = 2, .dropout = 1.0}),
             "OptionError: dropout is 1 for this layer; choose 0 or more and less than 1");
   EXPECT_EQ(message_of("a", {.rank = 2, .dropout = nan}),
@@ -272,10 +272,10 @@ TEST(Adaptable, BadInputGetsAMessageThatSaysWhatToDo) {
   EXPECT_EQ(message_of("", {.rank = 2}), "OptionError: the adapter's name for this layer is empty; give it one");
   EXPECT_EQ(message_of("a.b", {.rank = 2}),
             "OptionError: adapter name \"a.b\" for this layer holds a dot; parameter names use it to separate modules");
-  EXPECT_EQ(
-      message_of("a", {.rank = -1, .alpha = nan}),
-      "OptionError: alpha is nan for this layer; give a finite number; rank is -1 for this layer [5, 6]; choose 1 "
-      "to 5")
+  EXPECT_EQ(message_of("a", {.rank = -1, .alpha = nan}),
+            "OptionError: alpha is nan for this layer; give 0 to 1e9, what an adapter's file may hold; rank is -1 for "
+            "this layer [5, 6]; choose 1 "
+            "to 5")
       << "all faults at once";
   EXPECT_TRUE(layer->weight.requires_grad()) << "a failed call changes nothing";
   EXPECT_TRUE(layer->adapters().empty());
@@ -387,7 +387,8 @@ TEST(Adaptable, AWeightThatChangedWhileMergedIsAnError) {
   {
     auto layer = merged();
     layer->weight.set_requires_grad(true);
-    EXPECT_NE(error_message([&] { layer->forward(x); }).find("is trained while adapters are merged"), std::string::npos);
+    EXPECT_NE(error_message([&] { layer->forward(x); }).find("is trained while adapters are merged"),
+              std::string::npos);
   }
   auto layer = merged();
   layer->forward(x);

@@ -169,8 +169,8 @@ TEST_F(Save, LayersOfDifferentRankAndAlphaGoIntoPatterns) {
   const AdapterConfig config = AdapterDir(directory / "a").config();
   EXPECT_EQ(config.r, 2);
   EXPECT_EQ(config.lora_alpha, 4);
-  EXPECT_EQ(config.rank_pattern, (std::map<std::string, std::int64_t>{{"^value", 3}}));
-  EXPECT_EQ(config.alpha_pattern, (std::map<std::string, double>{{"^words", 9}}));
+  EXPECT_EQ(config.rank_pattern, (OrderedMap<std::int64_t>{{"^value", 3}}));
+  EXPECT_EQ(config.alpha_pattern, (OrderedMap<double>{{"^words", 9}}));
   load_adapter(directory / "a", base);
   EXPECT_EQ(base.value->adapter<LowRankAdapter>("default")->options.rank, 3);
   EXPECT_EQ(base.words->adapter<LowRankAdapter>("default")->scale(), 4.5);

@@ -1,5 +1,6 @@
 // Kinds of adapters x tied or not x loaded, merged, unmerged, saved and merged into files, against PEFT: what is loaded
-// must answer as what was saved, whichever way it went. In float64; errors are relative to the largest logit.
+// must answer as what was saved, whichever way it went. Errors are relative to the largest logit; transformers takes
+// norms and angles in float32.
 
 #include <filesystem>
 #include <map>
@@ -68,7 +69,7 @@ void check(const Row& row) {
   const auto expected = read_all(place / "expected.safetensors");
   const torch::Tensor ids = expected.at("ids"), logits = expected.at("logits");
   const auto right = [&](Model& model, const char* when) {
-    EXPECT_LT(error(logits_of(model, ids), logits), 1e-9) << when;
+    EXPECT_LT(error(logits_of(model, ids), logits), 1e-6) << when;
   };
   const TemporaryDirectory out;
 

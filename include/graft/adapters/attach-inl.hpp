@@ -59,14 +59,15 @@ namespace detail {
 
 /// Whether `head`, a part of `module`, holds the weight of an embedding that an output layer has too.
 GRAFT_INLINE bool holds_tied_weight(const torch::nn::Module& module, const torch::nn::Module& head) {
-  for (const auto& part : module.modules()) {
-    const auto* ties = dynamic_cast<const TiedOutput*>(part.get());
-    const torch::Tensor weight = ties ? ties->tied_weight() : torch::Tensor();
-    if (!weight.defined() || part.get() == &head) continue;
-    for (const torch::Tensor& parameter : head.parameters())
-      if (parameter.is_same(weight)) return true;
-  }
-  return false;
+  const auto in_head = [&](const torch::nn::Module& part) {
+    const auto* ties = dynamic_cast<const TiedOutput*>(&part);
+    const torch::Tensor weight = ties && &part != &head ? ties->tied_weight() : torch::Tensor();
+    const auto parameters = head.parameters();
+    return weight.defined() && std::any_of(parameters.begin(), parameters.end(),
+                                           [&](const torch::Tensor& parameter) { return parameter.is_same(weight); });
+  };
+  const auto parts = module.modules(/*include_self=*/false);
+  return in_head(module) || std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return in_head(*part); });
 }
 
 GRAFT_INLINE Attachment::Attachment(torch::nn::Module& module, const std::vector<std::string>& paths,
@@ -167,7 +168,7 @@ GRAFT_INLINE void choose(torch::nn::Module& module, const std::vector<ActiveAdap
   std::shared_ptr<HeadCopies> heads;
   for (const ActiveAdapter& adapter : active) {
     const auto own = HeadCopies::of(module, adapter.name);
-    if (own && heads) {
+    if (own && heads && !own->same(module, *heads)) {
       throw OptionError(message("adapters ", quoted(owner), " and ", quoted(adapter.name),
                                 " both have heads of their own; choose one of them"));
     }

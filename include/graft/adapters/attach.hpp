@@ -70,7 +70,7 @@ std::vector<std::string> adapters(torch::nn::Module& module);
 
 /// The adapters that forward() sums from now on, each with its weight; none is the base. A layer ignores a chosen
 /// adapter that it does not carry. The heads are those of the adapter that has any, else the base's. What is trained
-/// does not change. Throws OptionError for a name that no layer has, or if two of them have heads.
+/// does not change. Throws OptionError for a name that no layer has, or if two of them have heads that differ.
 void choose(torch::nn::Module& module, const std::vector<ActiveAdapter>& active);
 void choose(torch::nn::Module& module, const std::string& name);
 

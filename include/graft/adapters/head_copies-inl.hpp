@@ -12,8 +12,8 @@ GRAFT_INLINE HeadCopies::HeadCopies(torch::nn::Module& module, const std::vector
   put(module, nullptr);
   auto parameters = module.named_parameters();
   for (auto& parameter : parameters) {
-    const bool in_head =
-        std::any_of(heads.begin(), heads.end(), [&](const std::string& head) { return detail::within(parameter.key(), head); });
+    const bool in_head = std::any_of(heads.begin(), heads.end(),
+                                     [&](const std::string& head) { return detail::within(parameter.key(), head); });
     if (!in_head || parameter.key().find(".adapters.") != std::string::npos) continue;
     torch::Tensor& tensor = parameter.value();
     Part part{parameter.key(), WeakTensor(tensor.getIntrusivePtr()), {}, {}};
@@ -46,6 +46,13 @@ GRAFT_INLINE torch::Tensor HeadCopies::value(torch::nn::Module& module, const st
     if (parameter) return in_model_ ? *parameter : part.own;
   }
   return {};
+}
+
+GRAFT_INLINE bool HeadCopies::same(torch::nn::Module& module, const HeadCopies& other) const {
+  return parts_.size() == other.parts_.size() && std::all_of(parts_.begin(), parts_.end(), [&](const Part& part) {
+           const torch::Tensor ours = value(module, part.path), theirs = other.value(module, part.path);
+           return ours.defined() && theirs.defined() && torch::equal(ours, theirs);
+         });
 }
 
 GRAFT_INLINE void HeadCopies::put(torch::nn::Module& module, HeadCopies* wanted) {

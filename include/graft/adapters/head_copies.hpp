@@ -26,6 +26,9 @@ class HeadCopies {
   /// The parameter at `path` as this adapter has it; undefined if it has none.
   torch::Tensor value(torch::nn::Module& module, const std::string& path) const;
 
+  /// Whether both have the same heads with the same values.
+  bool same(torch::nn::Module& module, const HeadCopies& other) const;
+
   /// Whether the model's parameters are these.
   bool in_model() const { return in_model_; }
 

@@ -5,7 +5,8 @@
 namespace graft {
 
 GRAFT_INLINE bool SeenTensor::can_tell(const at::Tensor& tensor) {
-  return tensor.unsafeGetTensorImpl()->version_counter().enabled();
+  // torch::empty() gives even a tensor of inference a counter, which nothing moves.
+  return !tensor.is_inference() && tensor.unsafeGetTensorImpl()->version_counter().enabled();
 }
 
 GRAFT_INLINE void SeenTensor::see(const at::Tensor& tensor) {

@@ -77,12 +77,12 @@ GRAFT_INLINE std::vector<std::string> LowRankAdapter::faults(const Adaptable& la
   const LayerType& type = layer.layer_type();
   if (starts_at_weight(options.start)) {
     if (!type.is_linear()) fault("the start of PiSSA and OLoRA is for linear layers, not for ", where);
-    if (options.start == LowRankStart::pissa && !(options.alpha > 0)) {
-      fault("alpha is ", options.alpha, " for ", where, "; PiSSA divides by it: give a number above 0");
-    }
   }
-  if (!(options.alpha >= 0 && options.alpha <= 1e9))
+  if (options.start == LowRankStart::pissa && !(options.alpha > 0)) {
+    fault("alpha is ", options.alpha, " for ", where, "; PiSSA divides by it: give a number above 0");
+  } else if (!(options.alpha >= 0 && options.alpha <= 1e9)) {
     fault("alpha is ", options.alpha, " for ", where, "; give 0 to 1e9, what an adapter's file may hold");
+  }
   if (!(options.dropout >= 0.0 && options.dropout < 1.0)) {
     fault("dropout is ", options.dropout, " for ", where, "; choose 0 or more and less than 1");
   }
