@@ -69,7 +69,8 @@ TEST_F(AdapterTool, AnAdapterOfAnotherBaseIsMergedWithAWarning) {
   EXPECT_NE(tool("inspect small").output.find("\ngraft.base \"0123\"\n"), std::string::npos);
 }
 
-TEST_F(AdapterTool, MergeRefusesAnEmbeddingThatTheOutputLayerShares) {
+// The adapter leaves the output layer as it is: the files get both, and config.json unties them.
+TEST_F(AdapterTool, MergePartsAnEmbeddingFromTheOutputLayerThatSharesIt) {
   const std::vector<float> ones(16, 1.0F);
   const auto bytes = std::as_bytes(std::span(ones));
   const std::vector<TensorBytes> words{{"words.weight", ElementType::F32, {4, 4}, bytes}};
@@ -81,12 +82,12 @@ TEST_F(AdapterTool, MergeRefusesAnEmbeddingThatTheOutputLayerShares) {
                     std::vector<TensorBytes>{{"words.lora_embedding_A", ElementType::F32, {2, 4}, bytes.first(32)},
                                              {"words.lora_embedding_B", ElementType::F32, {4, 2}, bytes.first(32)}});
   const auto run = tool("merge tied e --out merged");
-  EXPECT_EQ(run.exit_code, 1);
-  EXPECT_NE(run.output.find("the base's output layer shares the weight of \"words\", which the adapter leaves as it is "
-                            "there; use the adapter unmerged"),
-            std::string::npos)
-      << run.output;
-  EXPECT_EQ(tool("merge untied e --out merged").exit_code, 0);
+  EXPECT_EQ(run.exit_code, 0) << run.output;
+  EXPECT_EQ(weight("merged", "lm_head.weight"), ones);
+  EXPECT_NE(weight("merged", "words.weight"), ones);
+  EXPECT_EQ(read_json(directory_ / "merged" / "config.json").at("tie_word_embeddings"), false);
+  EXPECT_EQ(tool("merge untied e --out other").exit_code, 0);
+  EXPECT_EQ(ModelDir(directory_ / "other").find("lm_head.weight"), nullptr);
 }
 
 TEST_F(AdapterTool, MergeAddsTheUpdateAndKeepsTheRest) {
@@ -126,7 +127,9 @@ TEST_F(AdapterTool, EveryMistakeGetsItsMessage) {
     return run.output;
   };
   EXPECT_EQ(error("inspect nowhere"), "adapter_tool: the adapter's directory \"nowhere\" is not there\n");
-  EXPECT_NE(error("merge base a --out base").find("is not empty"), std::string::npos) << "not replaced unasked";
+  EXPECT_NE(error("merge base a --out base").find("is named twice"), std::string::npos);
+  EXPECT_NE(error("merge base a --out b").find("is there already and not empty"), std::string::npos)
+      << "not replaced unasked";
   EXPECT_NE(error("combine a b --weights 1 --out c").find("2 adapters and 1 weights are to be combined"),
             std::string::npos);
   EXPECT_NE(error("merge").find("base is required"), std::string::npos);

@@ -55,8 +55,9 @@ TEST_F(BertFinetune, LoraIsSavedAndPredictsWhatItWasJudgedBy) {
     texts += line.substr(0, line.find('\t')) + "\n";
     labels.push_back(line.substr(line.find('\t') + 1));
   }
-  const auto predict = run_program(
-      program + " predict --model " + model + " --adapter " + path("adapter") + " --max-length 32 --json", texts);
+  const auto predict = run_program(program + " predict --model " + model + " --adapter " + path("adapter") +
+                                       " --max-length 32 --json 2> " + path("notes"),
+                                   texts);
   ASSERT_EQ(predict.exit_code, 0) << predict.output;
   std::istringstream lines(predict.output);
   std::size_t row = 0, right = 0;
@@ -85,9 +86,10 @@ TEST_F(BertFinetune, FullIsSavedAsAModelDirectory) {
 
 TEST_F(BertFinetune, TrainsInBfloat16) {
   for (const std::string method : {"full", "lora"}) {
-    const auto run = run_program(finetune("--dtype bfloat16 --method " + method + " --test " + path("train.tsv") +
-                                              " --out " + path(method) + " --json " + path("report.json"),
-                                          4));
+    const auto run =
+        run_program(finetune("--dtype bfloat16 --method " + method + " --test " + path("train.tsv") + " --out " +
+                                 path(method) + " --json " + path("report.json") + " --overwrite",
+                             4));
     ASSERT_EQ(run.exit_code, 0) << run.output;
     EXPECT_NE(run.output.find("read back, it gives the same answers"), std::string::npos) << run.output;
     EXPECT_GT(report()["test_accuracy"].get<double>(), 0.8) << method;

@@ -33,8 +33,7 @@ TEST(FirstSteps, LearnsSavesReadsBackAndPredicts) {
 TEST(FirstSteps, SaysWhatItNeeds) {
   const auto run = run_program(GRAFT_BIN "/first_steps");
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_NE(run.output.find("first_steps: usage: first_steps MODEL TRAIN.tsv TEST.tsv OUT"),
-            std::string::npos)
+  EXPECT_NE(run.output.find("first_steps: usage: first_steps MODEL TRAIN.tsv TEST.tsv OUT"), std::string::npos)
       << run.output;
 }
 

@@ -134,7 +134,7 @@ GRAFT_INLINE void Trainer::save(const std::filesystem::path& path) const {
                            {"frozen", FrozenGuard(module_).hash()},
                            {"settings", detail::run_settings(options_)},
                            {"length", detail::counted(options_.length)},
-                           {"data", data_},
+                           {"fingerprint_of_data", data_},
                            {"graft", GRAFT_VERSION},
                            {"libtorch", TORCH_VERSION},
                            {"threads", torch::get_num_threads()}});
@@ -177,7 +177,7 @@ GRAFT_INLINE std::vector<std::string> Trainer::resume(const Checkpoint& checkpoi
   best_ = best;
   position_ = std::move(position);
   resumed_from_ = position_.step;
-  data_ = state.text("data");
+  data_ = state.text("fingerprint_of_data");
 
   std::vector<std::string> differences;
   const auto compare = [&](const char* name, const std::string& then, const std::string& now) {
