@@ -144,7 +144,7 @@ TEST_F(SqliteStoreTest, CheckFindsWhatSqliteCannot) {
       {"DELETE FROM documents", "1 passages without a document"},
       {"DELETE FROM passages", "1 vectors without a passage"},
       {"DELETE FROM spaces", "1 vectors without a model"},
-      {"DELETE FROM sources", "1 documents without a source"},
+      {"INSERT INTO sources VALUES(99, 'x')", "1 sources without a document"},
   };
   for (const auto& [sql, part] : table) {
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);

@@ -521,6 +521,8 @@ TYPED_TEST_P(StoreTest, KnowsWhatItsDocumentsWereReadFrom) {
   expect_error<OptionError>([&] { put("x", "\xff"); }, "is not UTF-8 at byte 0; convert it first");
   expect_error<OptionError>([&] { writer->set_metadata("2", Json::object(), 5, std::string(5000, 's')); },
                             "has 5000 bytes; at most 4096 are kept");
+  put("1", "");
+  EXPECT_EQ(writer->find("1")->source, "1") << "a document that is replaced has the source of the new one";
   EXPECT_TRUE(writer->remove("2"));
   EXPECT_EQ(uris("/d/rows.jsonl"), Uris{});
   writer->commit();

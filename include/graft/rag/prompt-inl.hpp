@@ -24,7 +24,8 @@ GRAFT_INLINE std::size_t sentences_within(std::string_view text, std::size_t tok
   for (const detail::CutPlace& place : detail::cut_places(text, 0, text.size())) {
     std::size_t end = place.at;
     while (end > 0 && detail::is_space(text[end - 1])) --end;
-    const bool stop = place.rank == detail::CutRank::sentence && detail::ends_sentence(text.substr(0, end), ".!?");
+    const bool stop =
+        place.rank == detail::CutRank::sentence && detail::ends_sentence(text.substr(0, end), detail::kEndsSentence);
     if (stop || place.rank == detail::CutRank::paragraph) ends.push_back(end);
   }
   const auto fitting = std::partition_point(ends.begin(), ends.end(),

@@ -21,14 +21,15 @@ class CutPlaces {
 
   std::vector<CutPlace> find() {
     while (at_ < text_.size()) {
-      while (at_ < text_.size() && !is_space(text_[at_])) {
-        if (static_cast<unsigned char>(text_[at_]) < 0x80)
-          ++at_;
-        else
-          pass_character();
-      }
-      pass_space();
+      std::size_t at = at_;
+      while (at < text_.size() && !(byte_class(text_[at]) & (kBlank | kBeyondAscii))) ++at;
+      at_ = at;
+      if (at < text_.size() && byte_class(text_[at]) == kBeyondAscii)
+        pass_character();
+      else
+        pass_space();
     }
+    if (at_ > begin_ && (places_.empty() || places_.back().at != at_)) place(CutRank::paragraph);
     return std::move(places_);
   }
 
@@ -73,7 +74,8 @@ class CutPlaces {
     std::size_t lines = 0;
     while (at_ < text_.size() && is_space(text_[at_])) lines += text_[at_++] == '\n';
     if (at_ == text_.size() || lines > 1) return place(CutRank::paragraph);
-    place(ends_sentence(before, ".!?:;") || is_between_sentences(before) ? CutRank::sentence : CutRank::word);
+    place(ends_sentence(before, kEndsSentence | kEndsClause) || is_between_sentences(before) ? CutRank::sentence
+                                                                                             : CutRank::word);
   }
 
   bool is_between_sentences(std::string_view before) const {

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <string_view>
 
@@ -28,8 +30,23 @@ inline constexpr char32_t kClosing[] = {0x00A0, 0x00BB, 0x2019, 0x201C, 0x201D, 
                                         0x300D, 0x300F, 0x3011, 0x3015, 0x3017, 0x3019, 0x301B, 0x301E, 0x301F,
                                         0xFF02, 0xFF07, 0xFF09, 0xFF3D, 0xFF5D, 0xFF60, 0xFF63};
 
+/// What a byte is between words and sentences.
+enum ByteClass : std::uint8_t { kBlank = 1, kCloses = 2, kEndsSentence = 4, kEndsClause = 8, kBeyondAscii = 16 };
+
+inline constexpr auto kByteClasses = [] {
+  std::array<std::uint8_t, 256> out{};
+  for (const unsigned char c : {' ', '\t', '\n', '\v', '\f', '\r'}) out[c] = kBlank;
+  for (const unsigned char c : {'"', '\'', ')', ']', '}', '*', '_'}) out[c] = kCloses;
+  for (const unsigned char c : {'.', '!', '?'}) out[c] = kEndsSentence;
+  for (const unsigned char c : {':', ';'}) out[c] = kEndsClause;
+  for (std::size_t c = 0x80; c < 256; ++c) out[c] = kBeyondAscii;
+  return out;
+}();
+
+inline std::uint8_t byte_class(char c) { return kByteClasses[static_cast<unsigned char>(c)]; }
+
 inline bool is_closing(char32_t c) {
-  if (c < 0x80) return std::string_view("\"')]}*_").find(static_cast<char>(c)) != std::string_view::npos;
+  if (c < 0x80) return byte_class(static_cast<char>(c)) == kCloses;
   return std::binary_search(std::begin(kClosing), std::end(kClosing), c);
 }
 
@@ -40,13 +57,17 @@ inline char32_t character_before(std::string_view text, std::size_t& end) {
   return decode_utf8(text, end).code_point;
 }
 
-/// Whether `text` ends as a sentence does, quotes and brackets left aside; `ascii` are the ends of ASCII.
-inline bool ends_sentence(std::string_view text, std::string_view ascii) {
+/// Whether `text` ends as a sentence does, quotes and brackets left aside; `ascii` are the bytes that end one in ASCII.
+inline bool ends_sentence(std::string_view text, int ascii) {
   for (std::size_t end = text.size(); end > 0;) {
-    const char32_t c = character_before(text, end);
-    if (is_closing(c)) continue;
+    const std::uint8_t last = byte_class(text[end - 1]);
+    if (last != kBeyondAscii) {
+      if (last != kCloses) return last & ascii;
+      --end;
+      continue;
+    }
     constexpr char32_t kEllipsis = 0x2026;
-    return c < 0x80 ? ascii.find(static_cast<char>(c)) != std::string_view::npos : c == kEllipsis || is_sentence_end(c);
+    if (const char32_t c = character_before(text, end); !is_closing(c)) return c == kEllipsis || is_sentence_end(c);
   }
   return false;
 }

@@ -73,7 +73,9 @@ class SqliteReading : public Interface, protected SqliteSession {
     std::vector<DocumentOrigin> out;
     SqliteRows rows(db(),
                     "SELECT id, uri, source FROM sources JOIN documents ON id = document "
-                    "WHERE source = ?1 OR (source >= ?1 || '/' AND source < ?1 || '0') ORDER BY id",
+                    "WHERE source = ?1 OR (source >= ?1 || '/' AND source < ?1 || '0') "
+                    "UNION ALL SELECT id, uri, uri FROM documents WHERE (uri = ?1 OR (uri >= ?1 || '/' AND uri < ?1 || "
+                    "'0')) AND NOT EXISTS (SELECT 1 FROM sources WHERE document = id) ORDER BY 1",
                     without_slashes(place));
     while (rows.next()) out.push_back({rows.integer(0), rows.text(1), rows.text(2)});
     return out;

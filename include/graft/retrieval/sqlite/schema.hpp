@@ -61,15 +61,14 @@ CREATE TABLE vectors(
   UNIQUE(space, passage));
 CREATE INDEX vectors_of_passage ON vectors(passage);
 )",
-    // What goes into the word index is a line of word_line(). open_store() fills it again from the passages.
+    // What goes into the word index is a line of word_line(). open_store() fills it again from the passages. A source
+    // is written down where it is not the uri.
     R"(
 DROP TABLE words;
 CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter ascii');
 CREATE TABLE sources(
   document INTEGER PRIMARY KEY,
   source TEXT NOT NULL);
-INSERT INTO sources SELECT id, uri FROM documents;
-CREATE INDEX sources_by_source ON sources(source);
 )"};
 
 inline std::int64_t pragma(SqliteConnection& connection, const char* sql) {

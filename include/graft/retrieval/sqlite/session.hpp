@@ -48,11 +48,12 @@ class SqliteSession {
   }
 
   StoredDocument document(DocumentId id) {
-    SqliteRows rows(db(),
-                    "SELECT uri, hash, modified, cutting, metadata, length(text), "
-                    "(SELECT count(*) FROM passages WHERE document = documents.id), source FROM documents "
-                    "JOIN sources ON sources.document = documents.id WHERE documents.id = ?1",
-                    id);
+    SqliteRows rows(
+        db(),
+        "SELECT uri, hash, modified, cutting, metadata, length(text), "
+        "(SELECT count(*) FROM passages WHERE document = documents.id), coalesce(source, uri) FROM documents "
+        "LEFT JOIN sources ON sources.document = documents.id WHERE documents.id = ?1",
+        id);
     if (!rows.next()) no_document(db().name(), id);
     StoredDocument out;
     out.id = id;

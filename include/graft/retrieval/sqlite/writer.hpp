@@ -46,7 +46,7 @@ class SqliteWriter : public SqliteReading<Writer> {
         rows.run();
         id = sqlite3_last_insert_rowid(db().get());
       }
-      put_source(id, document.source.empty() ? document.uri : document.source);
+      put_source(id, document.uri, document.source);
       put_attributes(id, stored.attributes);
       for (const PassageRange& range : ranges) ids.push_back(put_passage(id, ids.size(), document.text, range));
     });
@@ -62,7 +62,7 @@ class SqliteWriter : public SqliteReading<Writer> {
     change([&] {
       SqliteRows(db(), "UPDATE documents SET metadata = ?1, modified = ?2 WHERE id = ?3", stored.text, modified, *id)
           .run();
-      if (!source.empty()) put_source(*id, source);
+      if (!source.empty()) put_source(*id, uri, source);
       put_attributes(*id, stored.attributes);
     });
   }
@@ -180,8 +180,11 @@ class SqliteWriter : public SqliteReading<Writer> {
     SqliteRows(db(), "DELETE FROM passages WHERE document = ?1", document).run();
   }
 
-  void put_source(DocumentId document, std::string_view source) {
-    SqliteRows(db(), "INSERT OR REPLACE INTO sources(document, source) VALUES(?1, ?2)", document, source).run();
+  void put_source(DocumentId document, std::string_view uri, std::string_view source) {
+    if (source.empty() || source == uri)
+      SqliteRows(db(), "DELETE FROM sources WHERE document = ?1", document).run();
+    else
+      SqliteRows(db(), "INSERT OR REPLACE INTO sources(document, source) VALUES(?1, ?2)", document, source).run();
   }
 
   void put_attributes(DocumentId document, const std::vector<Attribute>& attributes) {
