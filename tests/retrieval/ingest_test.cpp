@@ -62,6 +62,29 @@ TEST_F(IngestTest, CutsAndEmbedsOnceAndNeverAgainWhatDidNotChange) {
   store.check();
 }
 
+TEST_F(IngestTest, OfAnEditedTextOnlyNewPassagesAreEmbedded) {
+  documents = {{.uri = "a", .text = "One sentence here. Another one there. And a last one."},
+               {.uri = "b", .text = "Another one there."}};
+  ingest(store, chunker, &model, documents);
+  counting.seen.clear();
+  documents[0].text = "One new thing here. Another one there. And a last one.";
+  documents[1].text = "And a last one.";
+  const IngestReport report = ingest(store, chunker, &model, documents);
+  EXPECT_EQ(report.changed, 2u);
+  EXPECT_EQ(report.passages, 4u);
+  EXPECT_EQ(report.embedded, 2u);
+  EXPECT_EQ(counting.seen, (std::vector<std::string>{"One new thing here.", "And a last one."}));
+  for (const Passage& passage : store.read()->passages_of(1))
+    EXPECT_EQ(store.read()->vectors(model.space, std::vector{passage.id}),
+              (std::vector<float>{static_cast<float>(passage.text.size()), 1}))
+        << passage.text;
+  counting.seen.clear();
+  const Chunker other(bytes, "bytes", {.size = 20, .overlap = 1});
+  EXPECT_EQ(ingest(store, other, &model, documents).changed, 2u);
+  EXPECT_TRUE(counting.seen.empty()) << "cut by another rule into the same passages";
+  store.check();
+}
+
 TEST_F(IngestTest, NewMetadataDoesNotEmbedAgain) {
   ingest(store, chunker, &model, documents);
   documents[0].metadata["section"] = "x";

@@ -52,7 +52,7 @@ class Ingest {
     Document document;
     Work work;
     std::vector<PassageRange> ranges;
-    std::size_t first_text = 0, texts = 0;  // of texts_, to be embedded
+    std::vector<std::int64_t> rows = {};  // of the ranges' vectors: n of what texts_ give, ~n of kept_; or none to put
   };
 
   void take(Document document) {
@@ -72,10 +72,22 @@ class Ingest {
       ++report_.refused;
       return;
     }
-    if (same_text)
-      complete(std::move(document), *stored);
-    else
-      add({std::move(document), stored ? Work::replace : Work::add, std::move(ranges)});
+    if (same_text) return complete(std::move(document), *stored);
+    const bool replaces = stored && model_;
+    add({std::move(document), stored ? Work::replace : Work::add, std::move(ranges)},
+        replaces ? embedded_passages(snapshot_->passages_of(stored->id)) : EmbeddedPassages());
+  }
+
+  /// Passages that have a vector, by what it was made of.
+  using EmbeddedPassages = std::unordered_map<std::string, PassageId>;
+  EmbeddedPassages embedded_passages(const std::vector<Passage>& passages) {
+    std::vector<PassageId> lacking = snapshot_->without_vectors(model_->space, ids_of(passages));
+    std::sort(lacking.begin(), lacking.end());
+    EmbeddedPassages out;
+    for (const Passage& passage : passages)
+      if (!std::binary_search(lacking.begin(), lacking.end(), passage.id))
+        out.emplace(searchable(passage.range.heading, passage.text), passage.id);
+    return out;
   }
 
   static const std::string& source_of(const Document& document) {
@@ -108,7 +120,10 @@ class Ingest {
     }
     Item item{std::move(document), same ? Work::complete : Work::update, {}};
     for (const Passage& passage : passages) item.ranges.push_back(passage.range);
-    add(std::move(item), !embedded);
+    if (embedded)
+      batch_.push_back(std::move(item));
+    else
+      add(std::move(item), embedded_passages(passages));
   }
 
   static std::vector<PassageId> ids_of(const std::vector<Passage>& passages) {
@@ -117,13 +132,20 @@ class Ingest {
     return out;
   }
 
-  void add(Item item, bool embed = true) {
-    if (model_ && embed) {
-      item.first_text = texts_.size();
-      item.texts = item.ranges.size();
-      for (const PassageRange& range : item.ranges)
-        texts_.push_back(searchable(range.heading,
-                                    std::string_view(item.document.text).substr(range.begin, range.end - range.begin)));
+  /// Puts the item into the batch, with a vector for each passage: one that `there` has, or one to be made.
+  void add(Item item, const EmbeddedPassages& there) {
+    for (const PassageRange& range : item.ranges) {
+      if (!model_) break;
+      std::string text =
+          searchable(range.heading, std::string_view(item.document.text).substr(range.begin, range.end - range.begin));
+      if (const auto found = there.find(text); found != there.end()) {
+        const std::vector<float> vector = snapshot_->vectors(model_->space, std::vector{found->second});
+        item.rows.push_back(~(static_cast<std::int64_t>(kept_.size()) / model_->space.width));
+        kept_.insert(kept_.end(), vector.begin(), vector.end());
+      } else {
+        item.rows.push_back(static_cast<std::int64_t>(texts_.size()));
+        texts_.push_back(std::move(text));
+      }
     }
     batch_.push_back(std::move(item));
   }
@@ -144,6 +166,7 @@ class Ingest {
     report_ = report;
     batch_.clear();
     texts_.clear();
+    kept_.clear();
     if (options_.progress) options_.progress(report_);
   }
 
@@ -157,7 +180,7 @@ class Ingest {
       ids = writer.put(item.document, item.ranges, cutting_);
       report.passages += ids.size();
     }
-    if (item.texts > 0) put_vectors(writer, item, ids, vectors);
+    if (!item.rows.empty()) put_vectors(writer, item, ids, vectors);
     ++(item.work == Work::add ? report.added : item.work == Work::complete ? report.completed : report.changed);
   }
 
@@ -166,9 +189,12 @@ class Ingest {
     const auto width = static_cast<std::size_t>(model_->space.width);
     const std::vector<PassageId> missing = writer.without_vectors(model_->space, ids);
     for (std::size_t i = 0; i < ids.size(); ++i)
-      if (std::binary_search(missing.begin(), missing.end(), ids[i]))
+      if (std::binary_search(missing.begin(), missing.end(), ids[i])) {
+        const bool made = item.rows[i] >= 0;
+        const auto row = static_cast<std::size_t>(made ? item.rows[i] : ~item.rows[i]);
         writer.put_vectors(model_->space, std::span(ids).subspan(i, 1),
-                           std::span(vectors).subspan((item.first_text + i) * width, width));
+                           std::span(made ? vectors : kept_).subspan(row * width, width));
+      }
   }
 
   /// Whether no other writer has changed the document since it was looked at; then gives its passages.
@@ -190,6 +216,7 @@ class Ingest {
   std::unique_ptr<Snapshot> snapshot_;
   std::vector<Item> batch_;
   std::vector<std::string> texts_;
+  std::vector<float> kept_;
 };
 
 }  // namespace detail

@@ -28,7 +28,7 @@ struct PassageModel {
 /// What an ingest has done so far. A document counts once it is durable.
 struct IngestReport {
   std::size_t added = 0;
-  std::size_t changed = 0;    ///< another text, cutting, source, date or other metadata; only the first two embed again
+  std::size_t changed = 0;    ///< another text, cutting, source, date or other metadata
   std::size_t completed = 0;  ///< the same, but vectors of this model were missing
   std::size_t unchanged = 0;
   std::size_t refused = 0;
@@ -60,10 +60,10 @@ struct IngestOptions {
 /// one and then nothing. Documents of the store that `next` does not give stay as they are.
 ///
 /// A uri names one document: a second one of it is refused, and so is one whose uri the store has from a source that is
-/// `still_there`. A document whose text is in the store, cut the same way, is not cut again, and its passages are
-/// embedded only if they have no vector of this model yet. Nothing is locked while documents are read, cut and
-/// embedded; each batch is one transaction. Throws what `next`, the length function, the model and the store throw;
-/// batches before are kept.
+/// `still_there`. A document whose text is in the store, cut the same way, is not cut again. A passage is embedded
+/// unless its document has one of the same words with a vector of this model: of a text that was edited, or is cut in
+/// another way, only what is new. Nothing is locked while documents are read, cut and embedded; each batch is one
+/// transaction. Throws what `next`, the length function, the model and the store throw; batches before are kept.
 IngestReport ingest(Store& store, const Chunker& chunker, const PassageModel* model,
                     const std::function<std::optional<Document>()>& next, const IngestOptions& options = {});
 
