@@ -48,10 +48,16 @@ class FileWalk {
            std::function<void(const std::string&, const std::string&)> refuse)
       : refuse_(std::move(refuse)) {
     for (const std::string& argument : arguments) visit(argument, true);
+    for (const std::string& argument : arguments) {
+      std::error_code error;
+      std::filesystem::path path = std::filesystem::canonical(argument, error);
+      if (!error) places_.push_back(std::move(path));
+    }
   }
 
   const std::vector<SourceFile>& files() const { return files_; }
-  std::size_t passed_over() const { return passed_over_; }  // files of other endings
+  const std::vector<std::filesystem::path>& places() const { return places_; }  // what was named and is there
+  std::size_t passed_over() const { return passed_over_; }                      // files of other endings
 
  private:
   void visit(const std::filesystem::path& given, bool named) {
@@ -86,6 +92,7 @@ class FileWalk {
   std::function<void(const std::string&, const std::string&)> refuse_;
   std::set<std::string> seen_;
   std::vector<SourceFile> files_;
+  std::vector<std::filesystem::path> places_;
   std::size_t passed_over_ = 0;
 };
 
@@ -99,7 +106,7 @@ inline std::int64_t modified_of(const std::filesystem::path& path) {
 inline graft::Document document_of(const graft::Json& row, const std::string& where, const std::string& file,
                                    std::uint64_t line) {
   const graft::JsonFields fields(row, where);
-  graft::Document document{.uri = file + "#" + std::to_string(line), .text = fields.text("text")};
+  graft::Document document{.uri = file + "#" + std::to_string(line), .text = fields.text("text"), .source = file};
   for (const auto* name : {"_id", "id", "uri"}) {
     if (!fields.has(name)) continue;
     const graft::Json& value = fields.value(name);
@@ -126,12 +133,14 @@ class DocumentReader {
       try {
         if (lines_) {
           if (auto document = next_row()) return document;
+          if (whole_) read_whole_.insert(files_[at_ - 1].path.string());
           lines_.reset();
         }
         if (at_ == files_.size()) return std::nullopt;
         const SourceFile& file = files_[at_++];
         if (file.kind == FileKind::jsonl) {
           lines_ = std::make_unique<graft::LineReader>(file.path, 2 * document_bytes_);
+          whole_ = true;
           continue;
         }
         bytes_read_ += file.bytes;
@@ -139,6 +148,7 @@ class DocumentReader {
                                .text = without_mark(graft::read_file(file.path, document_bytes_)),
                                .modified = modified_of(file.path)};
       } catch (const graft::FormatError& error) {
+        whole_ = false;
         refuse_("", error.what());  // which names the file; of a JSONL file the next line follows
       } catch (const std::exception& error) {
         lines_.reset();
@@ -148,6 +158,12 @@ class DocumentReader {
   }
 
   std::uintmax_t bytes_read() const { return bytes_read_; }
+
+  /// Where the document that was given last stands: its file, and its line where it is a row.
+  std::string where() const { return lines_ ? lines_->where() : files_[at_ - 1].path.string(); }
+
+  /// The files of rows whose every row was given: what they do not hold is in none.
+  const std::set<std::string>& read_whole() const { return read_whole_; }
 
  private:
   std::optional<graft::Document> next_row() {
@@ -172,5 +188,7 @@ class DocumentReader {
   std::function<void(const std::string&, const std::string&)> refuse_;
   std::size_t at_ = 0;
   std::unique_ptr<graft::LineReader> lines_;
+  bool whole_ = true;  // no row of the file was left out
+  std::set<std::string> read_whole_;
   std::uintmax_t bytes_read_ = 0;
 };

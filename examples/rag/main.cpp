@@ -1,6 +1,7 @@
 // Passages found by meaning and by word, in one file or on a PostgreSQL server.
 //
 //   rag index  notes/ more.jsonl --store my.db --model all-MiniLM-L6-v2
+//   rag remove notes/old.txt --store my.db
 //   rag search "how do I resize pictures from the shell" --store my.db
 //   rag ask    "how do I resize pictures?" --store my.db --server http://127.0.0.1:8080
 //   rag eval   --store my.db --queries queries.jsonl --relevant qrels.tsv
@@ -15,6 +16,7 @@
 #include "copy.hpp"
 #include "embed.hpp"
 #include "eval.hpp"
+#include "gone.hpp"
 #include "graft/tensor/allocator.hpp"
 #include "graft/version.hpp"
 #include "index.hpp"
@@ -40,8 +42,19 @@ int main(int argc, char** argv) {
       ->required();
   indexing->add_option("--model", index.model, "sentence-transformers directory; needed the first time");
   indexing->add_option("--size", index.size, "tokens of a passage; 0: all that the model reads")->capture_default_str();
-  indexing->add_option("--overlap", index.overlap, "tokens that a passage may repeat of the one before")
-      ->capture_default_str();
+  indexing->add_option(
+      "--overlap", index.overlap,
+      "tokens that a passage may repeat of the one before; a tenth of the size, at most 20, unless given");
+  indexing->add_flag("--prune", index.prune,
+                     "remove from the store what was indexed from these files and directories and is no longer there");
+
+  RemoveOptions remove;
+  CLI::App* removing = app.add_subcommand("remove", "Takes documents out of a store.");
+  removing
+      ->add_option("documents", remove.names,
+                   "names of documents, or files and directories that they were read from, there or not")
+      ->required();
+  removing->add_option("--store", remove.store, "file, or postgresql://user@host/database[?schema=NAME]")->required();
 
   SearchOptions search;
   CLI::App* searching = app.add_subcommand("search", "Prints the passages that answer a question, best first.");
@@ -126,6 +139,7 @@ int main(int argc, char** argv) {
   return run_cli("rag", app, argc, argv, [&] {
     if (threads > 0) at::set_num_threads(threads);
     if (*indexing) return run_index(index);
+    if (*removing) return run_remove(remove);
     if (*searching) return run_search(search);
     if (*asking) return run_ask(ask);
     if (*summarising) return run_summarise(summarise);

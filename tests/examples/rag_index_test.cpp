@@ -46,6 +46,125 @@ TEST_F(Rag, WhatDidNotChangeIsNotEmbeddedAgain) {
   EXPECT_TRUE(says(changed, "1 passages and ")) << changed.output;
 }
 
+TEST_F(Rag, NewMetadataAreOneDocumentChangedAndNothingEmbedded) {
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  write(
+      "notes/rows.jsonl",
+      R"({"id": "wget", "text": "Fetches files over HTTP and FTP.", "metadata": {"section": "net"}, "year": 1996})"
+      "\n"
+      R"({"id": "gimp", "text": "Draws and edits pictures by hand.", "metadata": {"section": "graphics"}, "year": 1998})"
+      "\n");
+  const ProgramResult result = index(path("notes"));
+  EXPECT_TRUE(says(result, "4 documents: 0 new, 1 changed, 0 completed, 3 unchanged")) << result.output;
+  EXPECT_TRUE(says(result, "0 passages and 0 tokens embedded")) << result.output;
+  EXPECT_EQ(search("files --where 'section = \"web\"'").size(), 0u);
+  EXPECT_EQ(search("files --where 'section = \"net\"'").size(), 1u);
+}
+
+TEST_F(Rag, NamesWhatIsNoLongerThereAndPrunesItWhenTold) {
+  write("notes/old.txt", "The windmill was painted.");
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  std::filesystem::remove(directory_ / "notes/images.txt");
+  std::filesystem::create_directories(directory_ / "notes/archive");
+  std::filesystem::rename(directory_ / "notes/old.txt", directory_ / "notes/archive/old.txt");
+  write("notes/rows.jsonl", "{\"id\": \"wget\", \"text\": \"Fetches files over HTTP and FTP.\"}\n");
+  const ProgramResult named = index(path("notes"));
+  EXPECT_EQ(named.exit_code, 0) << named.output;
+  for (const std::string part :
+       {"no longer there: " + path("notes/images.txt"), "no longer there: " + path("notes/old.txt"),
+        "no longer there: gimp, of " + path("notes/rows.jsonl"),
+        std::string("3 documents of the store are no longer there; --prune removes them")})
+    EXPECT_TRUE(says(named, part)) << part << "\n" << named.output;
+  EXPECT_EQ(search("windmill --mode bm25").size(), 2u) << "nothing is removed unasked";
+  // Another directory has nothing to do with it.
+  write("other/new.txt", "A new one.");
+  EXPECT_FALSE(says(index(path("other") + " --prune"), "no longer there"));
+  const ProgramResult pruned = index(path("notes") + " --prune");
+  EXPECT_TRUE(says(pruned, "3 documents that are no longer there were removed from the store")) << pruned.output;
+  EXPECT_EQ(search("windmill --mode bm25").size(), 1u);
+  EXPECT_EQ(search("photographs --mode bm25").size(), 0u);
+  EXPECT_EQ(size().documents, 4u);
+  EXPECT_FALSE(says(index(path("notes")), "no longer there"));
+}
+
+TEST_F(Rag, WhatCannotBeReadIsNotGone) {
+  write("notes/bad.jsonl", "{\"id\": \"kept\", \"text\": \"A row.\"}\n");
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  write("notes/bad.jsonl", "no json any more\n");
+  write("notes/images.txt", "caf\xE9");
+  const ProgramResult result = index(path("notes") + " --prune");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_FALSE(says(result, "no longer there")) << result.output;
+  EXPECT_EQ(size().documents, 5u);
+  std::filesystem::remove_all(directory_ / "notes");
+  std::filesystem::create_directory(directory_ / "notes");
+  const ProgramResult empty = index(path("notes") + " --prune");
+  EXPECT_NE(empty.exit_code, 0);
+  EXPECT_TRUE(says(empty, "there is no document to index")) << empty.output;
+  EXPECT_EQ(size().documents, 5u) << "a disk that is not mounted is an empty directory";
+}
+
+TEST_F(Rag, RemovesDocumentsByNameFileOrDirectory) {
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  const auto remove = [&](const std::string& names) {
+    return run_program(program + " remove --store " + path("my.db") + " " + names);
+  };
+  const ProgramResult unknown = remove("gimp nobody");
+  EXPECT_NE(unknown.exit_code, 0);
+  EXPECT_TRUE(says(unknown, "there is no document \"nobody\"")) << unknown.output;
+  EXPECT_EQ(size().documents, 4u);
+  EXPECT_NE(remove("''").exit_code, 0);
+  EXPECT_EQ(remove("gimp").output, "1 documents removed\n");
+  EXPECT_EQ(search("pictures --mode bm25 --where 'year = 1998'").size(), 0u);
+  EXPECT_EQ(remove(path("notes/rows.jsonl")).output, "1 documents removed\n");
+  std::filesystem::remove_all(directory_ / "notes/deep");
+  EXPECT_EQ(remove(path("notes/deep/")).output, "1 documents removed\n") << "the directory is not there any more";
+  EXPECT_EQ(remove(path("notes")).output, "1 documents removed\n");
+  EXPECT_EQ(size().documents, 0u);
+}
+
+TEST_F(Rag, RowsOfOneNameAreRefusedWithBothPlacesNamed) {
+  write("rows/a.jsonl", "{\"id\": 1, \"text\": \"The heron.\"}\n{\"id\": 2, \"text\": \"The otter.\"}\n");
+  write("rows/b.jsonl", "{\"id\": 1, \"text\": \"The turbine.\"}\n{\"id\": 3, \"text\": \"The valve.\"}\n");
+  for (const std::string counts : {"4 documents: 3 new, 0 changed, 0 completed, 0 unchanged, 1 refused",
+                                   "4 documents: 0 new, 0 changed, 0 completed, 3 unchanged, 1 refused"}) {
+    const ProgramResult result = index(path("rows"));
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_TRUE(says(result, counts)) << result.output;
+    EXPECT_TRUE(says(result, "b.jsonl, line 1: document \"1\" of ")) << result.output;
+    EXPECT_TRUE(says(result, "was already given by \"" + path("rows/a.jsonl"))) << result.output;
+  }
+  write("later/c.jsonl", "{\"id\": 3, \"text\": \"The pump.\"}\n");
+  const ProgramResult later = index(path("later"));
+  EXPECT_EQ(later.exit_code, 1);
+  EXPECT_TRUE(says(later, "is already there from \"" + path("rows/b.jsonl"))) << later.output;
+  std::filesystem::rename(directory_ / "rows/b.jsonl", directory_ / "rows/moved.jsonl");
+  const ProgramResult moved = index(path("rows"));
+  EXPECT_TRUE(says(moved, "4 documents: 0 new, 1 changed, 0 completed, 2 unchanged, 1 refused")) << moved.output;
+  EXPECT_TRUE(says(moved, "0 passages and 0 tokens embedded")) << moved.output;
+  EXPECT_FALSE(says(moved, "no longer there")) << moved.output;
+}
+
+TEST_F(Rag, TheDefaultOverlapFollowsTheSize) {
+  write("notes/long.txt",
+        "One two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen.");
+  for (const std::string options : {"--size 30", "--size 5", "--size 1 --overlap 0"}) {
+    const ProgramResult result = index(path("notes") + " " + options);
+    EXPECT_EQ(result.exit_code, 0) << options << "\n" << result.output;
+  }
+}
+
+TEST_F(Rag, ADocumentOfManyPassagesLeavesRoomForOthers) {
+  std::string big;
+  for (int i = 0; i < 400; ++i) big += "apple apple apple apple apple apple apple.\n\n";
+  write("fruit/big.txt", big);
+  for (int i = 0; i < 4; ++i)
+    write("fruit/small" + std::to_string(i) + ".txt", "One apple among much else that is no fruit.");
+  ASSERT_EQ(index(path("fruit") + " --size 16 --overlap 0").exit_code, 0);
+  for (const std::string mode : {"bm25", "dense", "hybrid"})
+    EXPECT_EQ(search("apple --mode " + mode + " --per-document 1 --top 5").size(), 5u) << mode;
+}
+
 TEST_F(Rag, SearchesAmongTheDocumentsThatAFilterNames) {
   ASSERT_EQ(index(path("notes")).exit_code, 0);
   for (const std::string mode : {"hybrid", "dense", "bm25"}) {

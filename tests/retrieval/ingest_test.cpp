@@ -62,15 +62,41 @@ TEST_F(IngestTest, CutsAndEmbedsOnceAndNeverAgainWhatDidNotChange) {
   store.check();
 }
 
+TEST_F(IngestTest, OfAnEditedTextOnlyNewPassagesAreEmbedded) {
+  documents = {{.uri = "a", .text = "One sentence here. Another one there. And a last one."},
+               {.uri = "b", .text = "Another one there."}};
+  ingest(store, chunker, &model, documents);
+  counting.seen.clear();
+  documents[0].text = "One new thing here. Another one there. And a last one.";
+  documents[1].text = "And a last one.";
+  const IngestReport report = ingest(store, chunker, &model, documents);
+  EXPECT_EQ(report.changed, 2u);
+  EXPECT_EQ(report.passages, 4u);
+  EXPECT_EQ(report.embedded, 2u);
+  EXPECT_EQ(counting.seen, (std::vector<std::string>{"One new thing here.", "And a last one."}));
+  for (const Passage& passage : store.read()->passages_of(1))
+    EXPECT_EQ(store.read()->vectors(model.space, std::vector{passage.id}),
+              (std::vector<float>{static_cast<float>(passage.text.size()), 1}))
+        << passage.text;
+  counting.seen.clear();
+  const Chunker other(bytes, "bytes", {.size = 20, .overlap = 1});
+  EXPECT_EQ(ingest(store, other, &model, documents).changed, 2u);
+  EXPECT_TRUE(counting.seen.empty()) << "cut by another rule into the same passages";
+  store.check();
+}
+
 TEST_F(IngestTest, NewMetadataDoesNotEmbedAgain) {
   ingest(store, chunker, &model, documents);
   documents[0].metadata["section"] = "x";
   documents[1].modified = 7;
   const IngestReport report = ingest(store, chunker, &model, documents);
-  EXPECT_EQ(report.completed, 2u);
+  EXPECT_EQ(report.changed, 2u);
+  EXPECT_EQ(report.passages, 0u);
+  EXPECT_EQ(report.embedded, 0u);
   EXPECT_EQ(counting.texts, 3u);
   EXPECT_EQ(store.read()->find("a")->metadata["section"], "x");
   EXPECT_EQ(store.read()->matching(Filter::equal("modified", 7)).size(), 1u);
+  EXPECT_EQ(ingest(store, chunker, &model, documents).unchanged, 2u);
 }
 
 TEST_F(IngestTest, AnotherModelEmbedsThePassagesThatAreThere) {
@@ -93,13 +119,73 @@ TEST_F(IngestTest, AnotherCuttingCutsAgain) {
   EXPECT_EQ(store.read()->size().passages, 2u);
 }
 
-TEST_F(IngestTest, TheLastOfEqualUrisWins) {
-  documents[1].uri = "a";
-  const IngestReport report = ingest(store, chunker, &model, documents);
-  EXPECT_EQ(report.added, 1u);
-  EXPECT_EQ(report.changed, 1u);
-  EXPECT_EQ(store.read()->size().documents, 1u);
-  EXPECT_EQ(store.read()->text(1), "Short.");
+TEST_F(IngestTest, ASecondDocumentOfOneUriIsRefusedWithBothPlacesNamed) {
+  documents = {{.uri = "1", .text = "heron", .source = "/d/a.jsonl"},
+               {.uri = "2", .text = "otter", .source = "/d/a.jsonl"},
+               {.uri = "1", .text = "turbine", .source = "/d/b.jsonl"},
+               {.uri = "2", .text = "valve", .source = "/d/a.jsonl"}};
+  expect_error<OptionError>([&] { ingest(store, chunker, &model, documents, {.batch = 1}); },
+                            "document \"1\" of \"/d/b.jsonl\" was already given by \"/d/a.jsonl\"");
+  std::vector<std::string> refused;
+  IngestOptions options;
+  options.refused = [&](const Document& document, const OptionError& error) {
+    refused.push_back(document.text + ": " + error.what());
+  };
+  for (int run = 0; run < 2; ++run) {
+    refused.clear();
+    const IngestReport report = ingest(store, chunker, &model, documents, options);
+    EXPECT_EQ(report.unchanged, 2u);  // the first call kept its batches
+    EXPECT_EQ(report.changed + report.added, 0u);
+    EXPECT_EQ(report.refused, 2u);
+    EXPECT_EQ(refused,
+              (std::vector<std::string>{"turbine: document \"1\" of \"/d/b.jsonl\" was already given by "
+                                        "\"/d/a.jsonl\"; give one of them another name",
+                                        "valve: document \"2\" of \"/d/a.jsonl\" was already given by the same "
+                                        "source; give one of them another name"}));
+  }
+  EXPECT_EQ(store.read()->text(store.read()->find("1")->id), "heron");
+}
+
+TEST_F(IngestTest, IngestsThatCountAsOneShareWhatWasGiven) {
+  GivenDocuments given;
+  IngestOptions options;
+  options.given = &given;
+  ingest(store, chunker, nullptr, documents, options);
+  EXPECT_EQ(given, (GivenDocuments{{"a", "a"}, {"b", "b"}}));
+  expect_error<OptionError>([&] { ingest(store, chunker, nullptr, documents, options); },
+                            "document \"a\" of \"a\" was already given by the same source");
+}
+
+TEST_F(IngestTest, AnotherSourceTakesADocumentOnlyIfTheOldOneIsGone) {
+  documents = {{.uri = "1", .text = "heron", .source = "old.jsonl"}};
+  ingest(store, chunker, &model, documents);
+  EXPECT_EQ(store.read()->find("1")->source, "old.jsonl");
+  documents[0].source = "new.jsonl";
+  bool there = true;
+  IngestOptions options;
+  options.still_there = [&](const std::string& source) {
+    EXPECT_EQ(source, "old.jsonl");
+    return there;
+  };
+  expect_error<OptionError>([&] { ingest(store, chunker, &model, documents, options); },
+                            "document \"1\" of \"new.jsonl\" is already there from \"old.jsonl\"");
+  there = false;
+  const IngestReport moved = ingest(store, chunker, &model, documents, options);
+  EXPECT_EQ(moved.changed, 1u);
+  EXPECT_EQ(moved.embedded, 0u) << "a row that moved to another file has the text it had";
+  EXPECT_EQ(store.read()->find("1")->source, "new.jsonl");
+  documents[0].source.clear();
+  EXPECT_EQ(ingest(store, chunker, &model, documents).unchanged, 1u) << "who names no source keeps the one there is";
+}
+
+TEST_F(IngestTest, ADocumentThatIsRefusedCountsAsGiven) {
+  GivenDocuments given;
+  IngestOptions options;
+  options.given = &given;
+  options.refused = [](const Document&, const OptionError&) {};
+  documents[0].text = "\xff";
+  ingest(store, chunker, &model, documents, options);
+  EXPECT_TRUE(given.contains("a")) << "it is there, if not as it should be: nobody may think that it is gone";
 }
 
 TEST_F(IngestTest, StopsBetweenBatchesAndGoesOnLater) {

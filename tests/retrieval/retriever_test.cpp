@@ -92,6 +92,35 @@ TEST_F(RetrieverTest, FiltersThresholdsAndLimitsADocument) {
   EXPECT_TRUE(retriever.search({.vector = {1, 0}, .top = 0}).empty());
 }
 
+// The hundred best are cut after each document has its share: what is asked for is found, however many passages of one
+// document are better than all others.
+TEST_F(RetrieverTest, OneDocumentWithHundredsOfBetterPassagesLeavesRoomForOthers) {
+  std::string big;
+  std::vector<double> degrees;
+  for (int i = 0; i < 900; ++i) big += "apple ", degrees.push_back(i * 0.01);
+  big.pop_back();
+  add("big", big, degrees);
+  for (int i = 0; i < 4; ++i) add(message("small", i), "appleandmore apple", {60.0 + i, 70.0 + i});
+  Retriever exact(store, {.space = kSpace}), graph(store, {.space = kSpace, .exact_up_to = 10});
+  for (Retriever* retriever : {&exact, &graph})
+    for (const Query& mode :
+         {Query{.text = "apple"}, Query{.vector = {1, 0}}, Query{.text = "apple", .vector = {1, 0}}})
+      for (const std::size_t most : {1, 2}) {
+        Query query = mode;
+        query.top = 5 * most;
+        query.per_document = most;
+        std::map<std::string, std::size_t> found;
+        const auto hits = retriever->search(query);
+        for (const Hit& hit : hits) ++found[hit.document.uri];
+        // By word each small document has one passage alone.
+        const std::size_t small = query.vector.empty() ? 1 : most;
+        EXPECT_EQ(found,
+                  (std::map<std::string, std::size_t>{
+                      {"big", most}, {"small0", small}, {"small1", small}, {"small2", small}, {"small3", small}}));
+        EXPECT_EQ(hits.at(0).document.uri, "big");
+      }
+}
+
 TEST_F(RetrieverTest, DiversityIsMmrWorkedOutByHand) {
   add("a", "near twin other", {10, 11, -40});
   Retriever retriever(store, {.space = kSpace});

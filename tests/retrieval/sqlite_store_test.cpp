@@ -43,7 +43,7 @@ TEST_F(SqliteStoreTest, RefusesAFileThatIsNoStoreAndLeavesItAsItWas) {
       {[&] { test::write_bytes(path, std::string(10'000, 'x')); }, "is not an SQLite file; give the path of a store"},
       {[&] { test::write_bytes(path, "short"); }, "is not an SQLite file"},
       {other_program, "is an SQLite file of another program (application_id 0)"},
-      {altered("PRAGMA user_version = 99"), "has schema version 99, this version of graft knows 1 to 1"},
+      {altered("PRAGMA user_version = 99"), "has schema version 99, this version of graft knows 1 to 2"},
       {altered("PRAGMA user_version = 0"), "has schema version 0"},
       {altered("PRAGMA application_id = 7"), "of another program (application_id 7)"},
       {altered("CREATE TABLE extra(x)"), "holds the table \"extra\", which no store has"},
@@ -103,6 +103,40 @@ TEST_F(SqliteStoreTest, ATruncatedOrDamagedFileIsAnErrorAndNeverACrash) {
   EXPECT_GT(noticed, 100u);  // some changes fall on free bytes
 }
 
+// What version 1 left: the words as its tokenizer had them, and no sources.
+TEST_F(SqliteStoreTest, AFileOfVersionOneIsBroughtUpToDate) {
+  const std::string text = "# 数据库\nTiếng Việt and words. Straße.";
+  {
+    SqliteStore store(path);
+    auto writer = store.write();
+    const std::size_t middle = text.find(" Straße");
+    for (int i = 0; i < 3; ++i)
+      writer->put({.uri = message("d", i), .text = text},
+                  std::vector<PassageRange>{{12, middle, "数据库"}, {middle + 1, text.size()}});
+    writer->commit();
+  }
+  {
+    detail::SqliteConnection made(path, false, std::chrono::milliseconds(0));
+    made.run("DROP TABLE sources");
+    made.run("DROP TABLE words");
+    made.run("CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter unicode61')");
+    made.run("INSERT INTO words(rowid, text) SELECT id, 'old words' FROM passages");
+    made.run("PRAGMA user_version = 1");
+  }
+  SqliteStore store(path);
+  store.check();
+  auto writer = store.write();
+  EXPECT_EQ(writer->search_words("数据", 9).size(), 3u) << "a heading's words are those of its passages";
+  EXPECT_EQ(writer->search_words("strasse", 9).size(), 3u);
+  EXPECT_EQ(writer->search_words("Tie\u0302\u0301ng", 9).size(), 3u);
+  EXPECT_TRUE(writer->search_words("old", 9).empty());
+  EXPECT_EQ(writer->find("d1")->source, "d1");
+  EXPECT_TRUE(writer->remove("d1"));
+  EXPECT_EQ(writer->search_words("strasse", 9).size(), 2u);
+  writer->commit();
+  store.check();
+}
+
 TEST_F(SqliteStoreTest, CheckFindsWhatSqliteCannot) {
   const std::pair<const char*, const char*> table[] = {
       {"UPDATE vectors SET numbers = x'00'", "1 vectors of another width than their model's"},
@@ -110,6 +144,7 @@ TEST_F(SqliteStoreTest, CheckFindsWhatSqliteCannot) {
       {"DELETE FROM documents", "1 passages without a document"},
       {"DELETE FROM passages", "1 vectors without a passage"},
       {"DELETE FROM spaces", "1 vectors without a model"},
+      {"INSERT INTO sources VALUES(99, 'x')", "1 sources without a document"},
   };
   for (const auto& [sql, part] : table) {
     for (const char* suffix : {"", "-wal", "-shm"}) std::filesystem::remove(path.string() + suffix);

@@ -436,6 +436,108 @@ TYPED_TEST_P(StoreTest, NestedMetadataIsReachedByDots) {
     EXPECT_EQ(writer->matching(Filter::parse(filter)), std::vector<PassageId>{id}) << filter;
 }
 
+/// Documents whose text holds what a question asks for, written in another way.
+TYPED_TEST_P(StoreTest, FindsWordsHoweverTheyAreWritten) {
+  const struct {
+    const char *text, *question;
+  } table[] = {
+      {"我们把数据库迁移到了新的服务器。", "数据库"},
+      {"東京駅で新幹線に乗り換えました。", "新幹線"},
+      {"ฉันกินข้าวผัดที่ตลาดทุกวัน", "ข้าวผัด"},
+      {"ខ្ញុំស្រឡាញ់ភាសាខ្មែរ", "ភាសាខ្មែរ"},
+      {"ພາສາລາວງ່າຍ", "ລາວ"},
+      {"မြန်မာစကားပြော", "စကား"},
+      {"大韓民國 대한민국의 수도", "대한민국"},
+      {"ti\u1ebfng Vi\u1ec7t", "tie\u0302\u0301ng"},                   // composed, decomposed
+      {"pho\u031b\u0309 bo\u0300", "ph\u1edf"},                        // and back
+      {"\u1112\u1161\u11ab\u1100\u116e\u11a8\u110b\u1165", "한국어"},  // Hangul in parts
+      {"ﾃﾞｰﾀﾍﾞｰｽを使う", "データベース"},                              // half width
+      {"ＡＢＣ１２３", "abc123"},                                      // full width
+      {"STRASSE", "straße"},
+      {"ΟΔΥΣΣΕΥΣ", "οδυσσευς"},
+      {"naïve café", "NAIVE CAFE"},
+      {"مُحَمَّد", "محمد"},
+      {"שָׁלוֹם", "שלום"},
+      {"हिन्दी भाषा", "भाषा"},
+      {"password reset", "password\u00a0reset"},
+      {"password reset", "\u201cpassword\u201d\u2014reset\u2026"},
+      {"password reset", "password\u200breset"},
+      {"password reset", "password\u3000reset"},
+      {"co\u00adoperate", "cooperate"},  // a soft hyphen is not seen
+      {"Python编程", "python"},
+      {"Python编程", "编程"},
+  };
+  const auto store = this->open();
+  auto writer = store->write();
+  add(*writer, "other", "nothing of it, 没有, ไม่มี, 없다");
+  for (const auto& [text, question] : table) {
+    const PassageId id = add(*writer, "it", text);
+    const auto found = writer->search_words(question, 9);
+    ASSERT_EQ(found.size(), 1u) << text << " by " << question;
+    EXPECT_EQ(found[0].id, id);
+    // The words that are there are taken out again as they were put in.
+    EXPECT_TRUE(writer->remove("it"));
+    EXPECT_TRUE(writer->search_words(question, 9).empty()) << question;
+  }
+  const PassageId vowels = add(*writer, "hi", "कि");
+  EXPECT_TRUE(writer->search_words("क", 9).empty()) << "a vowel sign is no accent";
+  EXPECT_EQ(writer->search_words("कि", 9).at(0).id, vowels);
+  writer->commit();
+  store->check();
+}
+
+TYPED_TEST_P(StoreTest, KnowsWhatItsDocumentsWereReadFrom) {
+  const auto store = this->open();
+  auto writer = store->write();
+  const auto put = [&](const std::string& uri, const std::string& source) {
+    writer->put({.uri = uri, .text = "x", .source = source}, whole("x"));
+  };
+  put("/d/a.txt", "");
+  put("1", "/d/rows.jsonl");
+  put("2", "/d/rows.jsonl");
+  put("/d/deep/b.txt", "/d/deep/b.txt");
+  put("/d2/c.txt", "");
+  put("/d", "elsewhere");
+  const auto uris = [&](std::string_view place) {
+    std::vector<std::string> out;
+    for (const DocumentOrigin& origin : writer->origins(place)) {
+      out.push_back(origin.uri);
+      EXPECT_EQ(writer->find(origin.uri)->id, origin.id);
+      EXPECT_EQ(writer->find(origin.uri)->source, origin.source);
+    }
+    return out;
+  };
+  using Uris = std::vector<std::string>;
+  EXPECT_EQ(uris("/d"), (Uris{"/d/a.txt", "1", "2", "/d/deep/b.txt"}));
+  EXPECT_EQ(uris("/d/"), uris("/d"));
+  EXPECT_EQ(uris("/d/rows.jsonl"), (Uris{"1", "2"}));
+  EXPECT_EQ(uris("/d/r"), Uris{}) << "half a name is no directory";
+  EXPECT_EQ(uris("/"), (Uris{"/d/a.txt", "1", "2", "/d/deep/b.txt", "/d2/c.txt"}));
+  EXPECT_EQ(uris("\xff"), Uris{});
+  writer->set_metadata("1", Json::object(), 5, "/d/moved.jsonl");
+  writer->set_metadata("2", Json::object(), 5);
+  EXPECT_EQ(writer->find("1")->source, "/d/moved.jsonl");
+  EXPECT_EQ(writer->find("2")->source, "/d/rows.jsonl");
+  expect_error<OptionError>([&] { put("x", "\xff"); }, "is not UTF-8 at byte 0; convert it first");
+  expect_error<OptionError>([&] { writer->set_metadata("2", Json::object(), 5, std::string(5000, 's')); },
+                            "has 5000 bytes; at most 4096 are kept");
+  put("1", "");
+  EXPECT_EQ(writer->find("1")->source, "1") << "a document that is replaced has the source of the new one";
+  EXPECT_TRUE(writer->remove("2"));
+  EXPECT_EQ(uris("/d/rows.jsonl"), Uris{});
+  writer->commit();
+  store->check();
+}
+
+TYPED_TEST_P(StoreTest, NamesTheDocumentsOfPassages) {
+  const auto store = this->open();
+  auto writer = store->write();
+  const PassageId a = add(*writer, "a", "one"), b = add(*writer, "b", "two");
+  const DocumentId in_a = writer->find("a")->id, in_b = writer->find("b")->id;
+  EXPECT_EQ(writer->documents_of(std::vector{b, a, b}), (std::vector{in_b, in_a, in_b}));
+  expect_error<OptionError>([&] { writer->documents_of(std::vector<PassageId>{a, 99}); }, "there is no passage 99");
+}
+
 REGISTER_TYPED_TEST_SUITE_P(StoreTest, GivesBackWhatWasPut, HashIsSha256OfTheText,
                             ReplacingADocumentForgetsItsOldWordsVectorsAndMetadata,
                             RemovalLeavesNothingBehindAndNeverGivesAnIdTwice, SetMetadataKeepsPassagesAndVectors,
@@ -443,6 +545,7 @@ REGISTER_TYPED_TEST_SUITE_P(StoreTest, GivesBackWhatWasPut, HashIsSha256OfTheTex
                             NothingShowsBeforeCommitAndNothingStaysWithoutIt, StampsNameStatesAndTellWhatFollowsWhat,
                             ASnapshotOutlivesItsStore, ASecondWriterIsTold, AFailedCallLeavesTheOthersOfItsWriter,
                             SqlInAnyTextIsText, AQuestionMayHaveThousandsOfWords, FiltersSelectWhatTheirMeaningSays,
-                            NestedMetadataIsReachedByDots);
+                            NestedMetadataIsReachedByDots, FindsWordsHoweverTheyAreWritten,
+                            KnowsWhatItsDocumentsWereReadFrom, NamesTheDocumentsOfPassages);
 
 }  // namespace graft

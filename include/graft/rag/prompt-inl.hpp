@@ -7,6 +7,7 @@
 #include "graft/core/utf8.hpp"
 #include "graft/rag/prompt.hpp"
 #include "graft/retrieval/detail/cut_places.hpp"
+#include "graft/retrieval/detail/sentences.hpp"
 
 namespace graft {
 
@@ -23,9 +24,8 @@ GRAFT_INLINE std::size_t sentences_within(std::string_view text, std::size_t tok
   for (const detail::CutPlace& place : detail::cut_places(text, 0, text.size())) {
     std::size_t end = place.at;
     while (end > 0 && detail::is_space(text[end - 1])) --end;
-    std::size_t last = end;
-    while (last > 0 && std::string_view("\"')]}*_").find(text[last - 1]) != std::string_view::npos) --last;
-    const bool stop = last > 0 && std::string_view(".!?").find(text[last - 1]) != std::string_view::npos;
+    const bool stop =
+        place.rank == detail::CutRank::sentence && detail::ends_sentence(text.substr(0, end), detail::kEndsSentence);
     if (stop || place.rank == detail::CutRank::paragraph) ends.push_back(end);
   }
   const auto fitting = std::partition_point(ends.begin(), ends.end(),

@@ -3,34 +3,25 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 #include "graft/core/error.hpp"
 #include "graft/core/utf8.hpp"
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/detail/cut_places.hpp"
+#include "graft/retrieval/detail/markdown.hpp"
+#include "graft/retrieval/detail/scripts.hpp"
 
 namespace graft {
 
 namespace detail {
-
-/// The heading that the line is, as (level, title); level 0 if it is none.
-GRAFT_INLINE std::pair<std::size_t, std::string_view> markdown_heading(std::string_view line) {
-  std::size_t level = 0;
-  while (level < line.size() && line[level] == '#') ++level;
-  if (level == 0 || level > 6 || (level < line.size() && !is_space(line[level]))) return {0, {}};
-  std::string_view title = line.substr(level);
-  while (!title.empty() && is_space(title.front())) title.remove_prefix(1);
-  while (!title.empty() && (is_space(title.back()) || title.back() == '#')) title.remove_suffix(1);
-  return {level, title};
-}
 
 /// A part of a text that no passage leaves: a heading with what follows it, up to the next.
 struct Section {
   std::size_t begin, end;
   std::string above;    ///< the headings above that of the section, which stands in its text
   std::string heading;  ///< the same with its own: for all passages but the first
-  bool has_text = false;
 };
 
 GRAFT_INLINE std::string joined_headings(const std::array<std::string, 6>& titles, std::size_t levels) {
@@ -43,48 +34,49 @@ GRAFT_INLINE std::string joined_headings(const std::array<std::string, 6>& title
   return out;
 }
 
-/// The whole text, or each heading with its lines; headings without lines of their own go with the next. Fenced code
-/// holds no headings.
-GRAFT_INLINE std::vector<Section> sections(std::string_view text, bool markdown) {
+/// The whole text, or each heading with what follows it; headings without text of their own go with the next.
+GRAFT_INLINE std::vector<Section> sections(std::string_view text, const MarkdownOutline& outline) {
+  const auto has_text = [&](std::size_t begin, std::size_t end) {
+    return !std::all_of(text.begin() + static_cast<std::ptrdiff_t>(begin),
+                        text.begin() + static_cast<std::ptrdiff_t>(end), is_space);
+  };
   std::vector<Section> out = {{0, text.size(), "", ""}};
-  if (!markdown) return out;
   std::array<std::string, 6> titles;
-  bool fenced = false;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const std::size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view line = text.substr(begin, end - begin);
-    const bool fence = line.starts_with("```") || line.starts_with("~~~");
-    if (fence) fenced = !fenced;
-    const auto [level, title] = fenced || fence ? std::pair<std::size_t, std::string_view>() : markdown_heading(line);
-    if (level > 0) {
-      titles[level - 1] = title;
-      std::fill(titles.begin() + static_cast<std::ptrdiff_t>(level), titles.end(), "");
-      if (out.back().has_text) {
-        out.back().end = begin;
-        out.push_back({begin, text.size(), joined_headings(titles, level - 1), ""});
-      } else if (out.size() == 1 && out.back().heading.empty()) {
-        out.back().above = joined_headings(titles, level - 1);
-      }
-      out.back().heading = joined_headings(titles, level);
-    } else if (!std::all_of(line.begin(), line.end(), is_space)) {
-      out.back().has_text = true;
+  std::size_t last = 0;  // the end of the heading before
+  for (const MarkdownHeading& heading : outline.headings) {
+    const std::size_t level = heading.level;
+    const bool ends = has_text(last, std::max(last, heading.begin));
+    titles[level - 1] = heading.title;
+    std::fill(titles.begin() + static_cast<std::ptrdiff_t>(level), titles.end(), "");
+    if (ends) {
+      out.back().end = heading.begin;
+      out.push_back({heading.begin, text.size(), joined_headings(titles, level - 1), ""});
+    } else if (last == 0) {
+      out.back().above = joined_headings(titles, level - 1);
     }
-    begin = end + 1;
+    out.back().heading = joined_headings(titles, level);
+    last = heading.end;
   }
   return out;
 }
 
-GRAFT_INLINE std::vector<CutPlace> cut_places(std::string_view text, std::size_t begin, std::size_t end) {
-  std::vector<CutPlace> out;
-  std::size_t at = begin;
-  while (at < end) {
-    while (at < end && !is_space(text[at])) ++at;
-    std::size_t last = at;  // of the sentence: before closing quotes and brackets
-    while (last > begin && std::string_view("\"')]}*_").find(text[last - 1]) != std::string_view::npos) --last;
-    const bool stop = last > begin && std::string_view(".!?:;").find(text[last - 1]) != std::string_view::npos;
-    std::size_t lines = 0;
-    while (at < end && is_space(text[at])) lines += text[at++] == '\n';
-    out.push_back({at, at == end || lines > 1 ? CutRank::paragraph : stop ? CutRank::sentence : CutRank::word});
+/// The places of a section, as good as the lines they stand in allow.
+GRAFT_INLINE std::vector<CutPlace> section_places(std::string_view text, const Section& section,
+                                                  std::span<const MarkdownLines> lines) {
+  std::vector<CutPlace> out = cut_places(text, section.begin, section.end);
+  auto part_at = std::partition_point(lines.begin(), lines.end(),
+                                      [&](const MarkdownLines& part) { return part.end <= section.begin; });
+  auto place = out.begin();
+  for (; part_at != lines.end() && part_at->begin < section.end; ++part_at) {
+    const MarkdownLines& part = *part_at;
+    place = std::partition_point(place, out.end(), [&](const CutPlace& before) { return before.at <= part.begin; });
+    for (; place != out.end() && place->at < part.end; ++place) {
+      std::size_t word = place->at;
+      while (word > part.begin && is_space(text[word - 1]) && text[word - 1] != '\n') --word;
+      if (place->rank == CutRank::paragraph) continue;
+      const bool line_end = word > part.begin && text[word - 1] == '\n';
+      place->rank = line_end ? CutRank::sentence : part.rows ? CutRank::character : CutRank::word;
+    }
   }
   return out;
 }
@@ -92,13 +84,9 @@ GRAFT_INLINE std::vector<CutPlace> cut_places(std::string_view text, std::size_t
 /// Cuts one section.
 class SectionCutter {
  public:
-  SectionCutter(std::string_view text, const Section& section, const LengthFunction& length,
-                const ChunkerOptions& options)
-      : text_(text),
-        end_(section.end),
-        length_(length),
-        options_(options),
-        places_(cut_places(text, section.begin, section.end)) {
+  SectionCutter(std::string_view text, const Section& section, std::vector<CutPlace> places,
+                const LengthFunction& length, const ChunkerOptions& options)
+      : text_(text), end_(section.end), length_(length), options_(options), places_(std::move(places)) {
     use_heading(section.above);
   }
 
@@ -167,7 +155,8 @@ class SectionCutter {
     std::vector<std::size_t> borders;
     const std::size_t most = std::min(word_end, begin + 64 * options_.size + 4);  // no unit in use is longer
     for (std::size_t at = begin + 1; at <= most; ++at)
-      if (is_character_border(text_, at)) borders.push_back(at);
+      if (is_character_border(text_, at) && (at == end_ || !is_mark(decode_utf8(text_, at).code_point)))
+        borders.push_back(at);
     std::size_t good = 0, bad = borders.size();
     while (bad - good > 1) {
       const std::size_t middle = good + (bad - good) / 2;
@@ -182,20 +171,24 @@ class SectionCutter {
     for (auto place = place_after(std::max(last_end, begin + (fitting - begin) / 2));
          place != places_.end() && place->at <= fitting; ++place)
       if (place->rank >= best.rank) best = *place;
+    if (best.rank == CutRank::character) {  // within a row of a table: rather before the row
+      for (auto place = place_after(std::max(last_end, begin)); place != places_.end() && place->at < fitting; ++place)
+        if (place->rank >= CutRank::sentence) best = *place;
+    }
     return fits(begin, best.at) ? best.at : fitting;  // a length function may find a shorter text longer
   }
 
   /// Where the next passage begins: at most `overlap` before `end`, at a sentence if one begins there, and after
   /// `begin`.
   std::size_t repeated(std::size_t begin, std::size_t end) const {
-    if (options_.overlap == 0) return end;
+    if (*options_.overlap == 0) return end;
     std::size_t word = end, sentence = end;
     for (auto place = place_after(end - 1); place != places_.begin();) {
       --place;
       if (place->at <= begin ||
-          length_(text_.substr(place->at, trimmed(place->at, end) - place->at)) > options_.overlap)
+          length_(text_.substr(place->at, trimmed(place->at, end) - place->at)) > *options_.overlap)
         break;
-      word = place->at;
+      if (place->rank > CutRank::character) word = place->at;
       if (place->rank >= CutRank::sentence) sentence = place->at;
     }
     const std::size_t next = sentence != end ? sentence : word;
@@ -221,22 +214,26 @@ GRAFT_INLINE Chunker::Chunker(LengthFunction length, std::string name, ChunkerOp
   if (name_.empty()) throw OptionError("a chunker's length function has no name; say what it counts");
   if (options_.size < 1 || options_.size > 1 << 20)
     throw OptionError(message("passages of size ", options_.size, " are not possible; choose 1 to 1048576"));
-  if (options_.overlap > options_.size / 2)
-    throw OptionError(message("an overlap of ", options_.overlap, " is more than half of size ", options_.size,
+  if (!options_.overlap) options_.overlap = std::min<std::size_t>(20, options_.size / 10);
+  if (*options_.overlap > options_.size / 2)
+    throw OptionError(message("an overlap of ", *options_.overlap, " is more than half of size ", options_.size,
                               "; choose 0 to ", options_.size / 2));
 }
 
 GRAFT_INLINE std::vector<PassageRange> Chunker::cut(std::string_view text) const {
   if (const std::size_t at = find_invalid_utf8(text); at != text.npos)
     throw OptionError(message("a text is not UTF-8 at byte ", at, "; convert it first"));
+  const detail::MarkdownOutline outline =
+      options_.markdown ? detail::markdown_outline(text) : detail::MarkdownOutline();
   std::vector<PassageRange> out;
-  for (const detail::Section& section : detail::sections(text, options_.markdown))
-    detail::SectionCutter(text, section, length_, options_).cut(section, out);
+  for (const detail::Section& section : detail::sections(text, outline))
+    detail::SectionCutter(text, section, detail::section_places(text, section, outline.lines), length_, options_)
+        .cut(section, out);
   return out;
 }
 
 GRAFT_INLINE std::string Chunker::name() const {
-  return message("passages 1, ", options_.size, " ", name_, ", overlap ", options_.overlap,
+  return message("passages 2, ", options_.size, " ", name_, ", overlap ", *options_.overlap,
                  options_.markdown ? ", markdown" : "");
 }
 

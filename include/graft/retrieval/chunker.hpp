@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,10 +17,10 @@ namespace graft {
 using LengthFunction = std::function<std::size_t(std::string_view)>;
 
 struct ChunkerOptions {
-  std::size_t size = 200;    ///< the longest passage, its heading included, in the length function's unit; at least 1
-  std::size_t overlap = 20;  ///< how much of a passage the next one may repeat, in the same unit; at most half of size
-  bool markdown = false;     ///< lines that begin with # to ###### are headings: a passage ends before each and carries
-                             ///< those above it
+  std::size_t size = 200;  ///< the longest passage, its heading included, in the length function's unit; at least 1
+  std::optional<std::size_t> overlap = {};  ///< how much of a passage the next one may repeat, in the same unit; at
+                                            ///< most half of size. Unless given a tenth of size, at most 20
+  bool markdown = false;  ///< a passage ends before each heading of CommonMark and carries those above it
 };
 
 /// Cuts a text into passages that overlap a little, each as long as allowed, and each cut where it hurts least: between
@@ -44,7 +45,7 @@ class Chunker {
  private:
   LengthFunction length_;
   std::string name_;
-  ChunkerOptions options_;
+  ChunkerOptions options_;  // with an overlap
 };
 
 }  // namespace graft

@@ -46,8 +46,9 @@ GRAFT_INLINE CopyReport copy_store(Store& from, Store& to, const CopyOptions& op
         ranges.push_back(std::move(passage.range));
         ids.push_back(passage.id);
       }
-      const std::vector<PassageId> fresh = target->put(
-          {document.uri, source->text(document.id), document.metadata, document.modified}, ranges, document.cutting);
+      const std::vector<PassageId> fresh =
+          target->put({document.uri, source->text(document.id), document.metadata, document.modified, document.source},
+                      ranges, document.cutting);
       for (std::size_t i = 0; i < fresh.size(); ++i) renamed.emplace(ids[first + i], fresh[i]);
     }
     for (const VectorSpace& space : spaces)

@@ -23,6 +23,7 @@ struct Document {
   Json metadata =
       Json::object();  ///< text, numbers, booleans, null; lists of these; objects, whose fields filters call "a.b"
   std::int64_t modified = 0;  ///< seconds since 1970; what 0 means is the caller's affair
+  std::string source = {};    ///< the file or address that it was read from; empty: its uri
 };
 
 /// One passage of a text: the bytes [begin, end). Both lie on borders of UTF-8 characters.

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 #include "graft/core/error.hpp"
@@ -15,7 +14,12 @@ namespace detail {
 class Ingest {
  public:
   Ingest(Store& store, const Chunker& chunker, const PassageModel* model, const IngestOptions& options)
-      : store_(store), chunker_(chunker), cutting_(chunker.name()), model_(model), options_(options) {
+      : store_(store),
+        chunker_(chunker),
+        cutting_(chunker.name()),
+        model_(model),
+        options_(options),
+        given_(options.given ? *options.given : own_given_) {
     if (options.batch < 1) throw OptionError("an ingest has batches of 0 passages; choose 1 or more");
     if (model_) {
       check_space(model_->space);
@@ -35,7 +39,6 @@ class Ingest {
       }
       std::optional<Document> document = next();
       if (!document) break;
-      if (batch_uris_.contains(document->uri)) flush();
       take(*std::move(document));
       if (texts_.size() >= options_.batch || batch_.size() >= options_.batch) flush();
     }
@@ -44,12 +47,12 @@ class Ingest {
   }
 
  private:
-  enum class Work { add, replace, complete };
+  enum class Work { add, replace, update, complete };  // the latter two keep the passages
   struct Item {
     Document document;
     Work work;
     std::vector<PassageRange> ranges;
-    std::size_t first_text = 0, texts = 0;  // of texts_, to be embedded
+    std::vector<std::int64_t> rows = {};  // of the ranges' vectors: n of what texts_ give, ~n of kept_; or none to put
   };
 
   void take(Document document) {
@@ -57,9 +60,10 @@ class Ingest {
     std::optional<StoredDocument> stored;
     bool same_text = false;
     try {
-      store_.check_document(document);
       if (!snapshot_) snapshot_ = store_.read();
       stored = snapshot_->find(document.uri);
+      check_given_once(document, stored);
+      store_.check_document(document);
       same_text = stored && stored->cutting == cutting_ && stored->hash == sha256(document.text);
       if (!same_text) ranges = chunker_.cut(document.text);
     } catch (const OptionError& error) {
@@ -68,24 +72,58 @@ class Ingest {
       ++report_.refused;
       return;
     }
-    if (same_text)
-      complete(std::move(document), *stored);
-    else
-      add({std::move(document), stored ? Work::replace : Work::add, std::move(ranges)});
+    if (same_text) return complete(std::move(document), *stored);
+    const bool replaces = stored && model_;
+    add({std::move(document), stored ? Work::replace : Work::add, std::move(ranges)},
+        replaces ? embedded_passages(snapshot_->passages_of(stored->id)) : EmbeddedPassages());
+  }
+
+  /// Passages that have a vector, by what it was made of.
+  using EmbeddedPassages = std::unordered_map<std::string, PassageId>;
+  EmbeddedPassages embedded_passages(const std::vector<Passage>& passages) {
+    std::vector<PassageId> lacking = snapshot_->without_vectors(model_->space, ids_of(passages));
+    std::sort(lacking.begin(), lacking.end());
+    EmbeddedPassages out;
+    for (const Passage& passage : passages)
+      if (!std::binary_search(lacking.begin(), lacking.end(), passage.id))
+        out.emplace(searchable(passage.range.heading, passage.text), passage.id);
+    return out;
+  }
+
+  static const std::string& source_of(const Document& document) {
+    return document.source.empty() ? document.uri : document.source;
+  }
+
+  /// Throws OptionError if the uri names another document too.
+  void check_given_once(const Document& document, const std::optional<StoredDocument>& stored) {
+    if (document.uri.empty()) return;  // which no store takes
+    const std::string& source = source_of(document);
+    if (const auto first = given_.find(document.uri); first != given_.end())
+      throw OptionError(message("document ", quoted(document.uri), " of ", quoted(source), " was already given by ",
+                                first->second == source ? "the same source" : quoted(first->second),
+                                "; give one of them another name"));
+    if (stored && stored->source != source && options_.still_there && options_.still_there(stored->source))
+      throw OptionError(message("document ", quoted(document.uri), " of ", quoted(source), " is already there from ",
+                                quoted(stored->source), "; give one of them another name, or remove the other"));
+    given_.emplace(document.uri, source);
   }
 
   /// The passages are there; what else is missing?
   void complete(Document document, const StoredDocument& stored) {
     const std::vector<Passage> passages = snapshot_->passages_of(stored.id);
-    const bool same = stored.metadata == document.metadata && stored.modified == document.modified;
+    const bool same = stored.metadata == document.metadata && stored.modified == document.modified &&
+                      (document.source.empty() || stored.source == document.source);
     const bool embedded = !model_ || snapshot_->without_vectors(model_->space, ids_of(passages)).empty();
     if (same && embedded) {
       ++report_.unchanged;
       return;
     }
-    Item item{std::move(document), Work::complete, {}};
+    Item item{std::move(document), same ? Work::complete : Work::update, {}};
     for (const Passage& passage : passages) item.ranges.push_back(passage.range);
-    add(std::move(item), !embedded);
+    if (embedded)
+      batch_.push_back(std::move(item));
+    else
+      add(std::move(item), embedded_passages(passages));
   }
 
   static std::vector<PassageId> ids_of(const std::vector<Passage>& passages) {
@@ -94,15 +132,21 @@ class Ingest {
     return out;
   }
 
-  void add(Item item, bool embed = true) {
-    if (model_ && embed) {
-      item.first_text = texts_.size();
-      item.texts = item.ranges.size();
-      for (const PassageRange& range : item.ranges)
-        texts_.push_back(searchable(range.heading,
-                                    std::string_view(item.document.text).substr(range.begin, range.end - range.begin)));
+  /// Puts the item into the batch, with a vector for each passage: one that `there` has, or one to be made.
+  void add(Item item, const EmbeddedPassages& there) {
+    for (const PassageRange& range : item.ranges) {
+      if (!model_) break;
+      std::string text =
+          searchable(range.heading, std::string_view(item.document.text).substr(range.begin, range.end - range.begin));
+      if (const auto found = there.find(text); found != there.end()) {
+        const std::vector<float> vector = snapshot_->vectors(model_->space, std::vector{found->second});
+        item.rows.push_back(~(static_cast<std::int64_t>(kept_.size()) / model_->space.width));
+        kept_.insert(kept_.end(), vector.begin(), vector.end());
+      } else {
+        item.rows.push_back(static_cast<std::int64_t>(texts_.size()));
+        texts_.push_back(std::move(text));
+      }
     }
-    batch_uris_.insert(item.document.uri);
     batch_.push_back(std::move(item));
   }
 
@@ -121,22 +165,23 @@ class Ingest {
     report.embedded += texts_.size();
     report_ = report;
     batch_.clear();
-    batch_uris_.clear();
     texts_.clear();
+    kept_.clear();
     if (options_.progress) options_.progress(report_);
   }
 
   void write(Writer& writer, const Item& item, const std::vector<float>& vectors, IngestReport& report) const {
     std::vector<PassageId> ids;
-    const bool kept = item.work == Work::complete && still_there(writer, item, ids);
+    const bool kept = (item.work == Work::update || item.work == Work::complete) && still_there(writer, item, ids);
     if (kept) {
-      writer.set_metadata(item.document.uri, item.document.metadata, item.document.modified);
+      if (item.work == Work::update)
+        writer.set_metadata(item.document.uri, item.document.metadata, item.document.modified, item.document.source);
     } else {
       ids = writer.put(item.document, item.ranges, cutting_);
       report.passages += ids.size();
     }
-    if (item.texts > 0) put_vectors(writer, item, ids, vectors);
-    ++(item.work == Work::add ? report.added : item.work == Work::replace ? report.changed : report.completed);
+    if (!item.rows.empty()) put_vectors(writer, item, ids, vectors);
+    ++(item.work == Work::add ? report.added : item.work == Work::complete ? report.completed : report.changed);
   }
 
   void put_vectors(Writer& writer, const Item& item, const std::vector<PassageId>& ids,
@@ -144,9 +189,12 @@ class Ingest {
     const auto width = static_cast<std::size_t>(model_->space.width);
     const std::vector<PassageId> missing = writer.without_vectors(model_->space, ids);
     for (std::size_t i = 0; i < ids.size(); ++i)
-      if (std::binary_search(missing.begin(), missing.end(), ids[i]))
+      if (std::binary_search(missing.begin(), missing.end(), ids[i])) {
+        const bool made = item.rows[i] >= 0;
+        const auto row = static_cast<std::size_t>(made ? item.rows[i] : ~item.rows[i]);
         writer.put_vectors(model_->space, std::span(ids).subspan(i, 1),
-                           std::span(vectors).subspan((item.first_text + i) * width, width));
+                           std::span(made ? vectors : kept_).subspan(row * width, width));
+      }
   }
 
   /// Whether no other writer has changed the document since it was looked at; then gives its passages.
@@ -162,11 +210,13 @@ class Ingest {
   const std::string cutting_;
   const PassageModel* model_;
   const IngestOptions& options_;
+  GivenDocuments own_given_;
+  GivenDocuments& given_;
   IngestReport report_;
   std::unique_ptr<Snapshot> snapshot_;
   std::vector<Item> batch_;
-  std::set<std::string> batch_uris_;
   std::vector<std::string> texts_;
+  std::vector<float> kept_;
 };
 
 }  // namespace detail

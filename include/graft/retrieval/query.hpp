@@ -35,8 +35,8 @@ struct Query {
   std::optional<double> least_score = {};  ///< leaves out candidates below it; of the last stage that gave scores
 
   std::optional<double> diversity = {};  ///< lambda of MMR in [0, 1]: 1 is plain similarity, less avoids repetition
-  std::size_t per_document = 0;          ///< hits that one document may have; 0: any number
-  std::int64_t neighbours = 0;           ///< passages before and after a hit that Hit::context takes in
+  std::size_t per_document = 0;  ///< hits that one document may have, and candidates in each ranking; 0: any number
+  std::int64_t neighbours = 0;   ///< passages before and after a hit that Hit::context takes in
 };
 
 /// A passage that was found.

@@ -139,6 +139,27 @@ GRAFT_INLINE void add_context(Snapshot& snapshot, std::int64_t neighbours, Hit& 
   hit.context = snapshot.text(hit.document.id, hit.context_begin, hit.context_end);
 }
 
+/// The best `depth` of a ranking in which no document has more than `per_document` passages; 0: any number.
+/// `ranking(k)` gives its first k: more are asked for until there are enough, or no more.
+template <class Ranking>
+std::vector<Scored> spread(Snapshot& snapshot, std::size_t depth, std::size_t per_document, const Ranking& ranking) {
+  if (per_document == 0) return ranking(depth);
+  for (std::size_t k = depth;; k *= 4) {
+    const std::vector<Scored> found = ranking(k);
+    std::vector<PassageId> ids;
+    for (const Scored& entry : found) ids.push_back(entry.id);
+    const std::vector<DocumentId> documents = snapshot.documents_of(ids);
+    DocumentQuota quota(per_document);
+    std::vector<Scored> out;
+    for (std::size_t i = 0; i < found.size() && out.size() < depth; ++i) {
+      if (!quota.has_room(documents[i])) continue;
+      quota.take(documents[i]);
+      out.push_back(found[i]);
+    }
+    if (out.size() == depth || found.size() < k || k > SIZE_MAX / 4) return out;
+  }
+}
+
 }  // namespace detail
 
 GRAFT_INLINE Retriever::Retriever(Store& store, RetrieverOptions options)
@@ -235,12 +256,16 @@ GRAFT_INLINE std::vector<Retriever::Candidate> Retriever::candidates(Snapshot& s
   if (!query.vector.empty()) {
     std::vector<PassageId> allowed;
     if (filter && index_) allowed = snapshot.matching(*filter);
-    near = index_ ? index_->search(query.vector, depth, filter ? &allowed : nullptr)[0]
-                  : snapshot.search_vectors(*options_.space, query.vector, depth, filter);
+    near = detail::spread(snapshot, depth, query.per_document, [&](std::size_t k) {
+      return index_ ? index_->search(query.vector, k, filter ? &allowed : nullptr)[0]
+                    : snapshot.search_vectors(*options_.space, query.vector, k, filter);
+    });
     if (query.least_similarity)
       std::erase_if(near, [&](const Scored& entry) { return entry.score < *query.least_similarity; });
   }
-  if (!query.text.empty()) words = snapshot.search_words(query.text, depth, filter);
+  if (!query.text.empty())
+    words = detail::spread(snapshot, depth, query.per_document,
+                           [&](std::size_t k) { return snapshot.search_words(query.text, k, filter); });
 
   std::vector<Scored> ranked = query.vector.empty() ? words : near;
   if (!query.vector.empty() && !query.text.empty())

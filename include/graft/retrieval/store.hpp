@@ -17,12 +17,20 @@ namespace graft {
 struct StoredDocument {
   DocumentId id = 0;
   std::string uri;
-  std::string hash;  ///< SHA-256 of the text, 64 hexadecimal digits
+  std::string source;  ///< what it was read from: Document::source, or the uri
+  std::string hash;    ///< SHA-256 of the text, 64 hexadecimal digits
   std::int64_t modified = 0;
   std::string cutting;  ///< how it was cut: Chunker::name(), or what the caller gave
   Json metadata;
   std::size_t bytes = 0;  ///< length of the text
   std::size_t passages = 0;
+};
+
+/// A document by its names.
+struct DocumentOrigin {
+  DocumentId id = 0;
+  std::string uri;
+  std::string source;
 };
 
 struct StoreSize {
@@ -57,12 +65,18 @@ class Snapshot {
   /// These documents, in this order. Throws OptionError for an id that is not there.
   virtual std::vector<StoredDocument> documents(std::span<const DocumentId> ids) = 0;
 
+  /// The documents whose source is `place` or, where that is a directory, lies in it; by id.
+  virtual std::vector<DocumentOrigin> origins(std::string_view place) = 0;
+
   /// The bytes [begin, end) of a document's text. Throws OptionError for an id that is not there or an end before
   /// begin; an end past the text is that of the text.
   virtual std::string text(DocumentId document, std::size_t begin = 0, std::size_t end = SIZE_MAX) = 0;
 
   /// These passages, in this order. Throws OptionError for an id that is not there.
   virtual std::vector<Passage> passages(std::span<const PassageId> ids) = 0;
+
+  /// The documents of these passages, in this order. Throws OptionError for an id that is not there.
+  virtual std::vector<DocumentId> documents_of(std::span<const PassageId> ids) = 0;
 
   /// The passages of a document with first <= order <= last, in order.
   virtual std::vector<Passage> passages_of(DocumentId document, std::int64_t first = 0,
@@ -106,14 +120,15 @@ class Writer : public Snapshot {
   /// Adds the document, or replaces the one of its uri: cut at `ranges`, in the order of the text, possibly
   /// overlapping. Gives the ids of the passages; vectors are added with put_vectors(). `cutting` says how the ranges
   /// were made. Throws OptionError for an empty uri, a text or uri that is not UTF-8 or holds NUL, a text above the
-  /// store's limit, a range outside the text or within a character, metadata that is no object or holds a key "uri" or
-  /// "modified", a heading or `cutting` that is not UTF-8 or holds NUL.
+  /// store's limit, a source that is not UTF-8 or holds NUL, a range outside the text or within a character, metadata
+  /// that is no object or holds a key "uri" or "modified", a heading or `cutting` that is not UTF-8 or holds NUL.
   virtual std::vector<PassageId> put(const Document& document, std::span<const PassageRange> ranges,
                                      std::string_view cutting = "") = 0;
 
-  /// Replaces the metadata of a document; passages and vectors stay. Throws OptionError if it is not there, or as
-  /// put().
-  virtual void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) = 0;
+  /// Replaces what is known of a document besides its text; passages and vectors stay. An empty `source` leaves the one
+  /// it has. Throws OptionError if it is not there, or as put().
+  virtual void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified,
+                            std::string_view source = "") = 0;
 
   /// Removes a document with passages and vectors. False if there was none.
   virtual bool remove(std::string_view uri) = 0;

@@ -103,6 +103,63 @@ TEST(PostgresStore, WordsAreRankedByRarityAndFrequencyInAnyLanguage) {
   EXPECT_TRUE(writer->search_words("🎈 -- !", 9).empty());
 }
 
+// One function makes the words of both stores.
+TEST(PostgresStore, RanksWordsOfAnyScriptAsTheSqliteFileDoes) {
+  TemporaryDirectory directory;
+  SqliteStore file(directory / "store.db");
+  const auto server = open(fresh_schema());
+  const std::vector<std::string> parts = {"数据库", "服务器",   "新幹線", "データ",  "ﾃﾞｰﾀ",   "ข้าวผัด", "ตลาด",
+                                          "한국어", "대한민국", "Straße", "STRASSE", "tiếng",  "Việt",  "हिन्दी",
+                                          "भाषा",   "մեծ",      "Ελλάς",  "привет",  "МИР",    "שלום",  "مُحَمَّد",
+                                          "naïve",  "running",  "x2",     "3.5",     "e-mail", "ខ្មែរ",  "မြန်မာ"};
+  std::mt19937_64 random(11);
+  constexpr std::size_t kWithoutBlanks = 9;
+  const auto some_text = [&] {
+    std::string text;
+    for (int n = 0; n < 12; ++n) {
+      const std::size_t part = random() % parts.size();
+      text += parts[part];
+      if (part >= kWithoutBlanks || random() % 2) text += ' ';  // FTS5 stems no word of over 64 bytes: none is made
+    }
+    return text;
+  };
+  for (int i = 0; i < 300; ++i) {
+    const std::string text = some_text();
+    for (Store* store : {static_cast<Store*>(&file), static_cast<Store*>(server.get())}) {
+      auto writer = store->write();
+      writer->put({.uri = message("d", i), .text = text}, whole(text));
+      writer->commit();
+    }
+  }
+  const auto here = file.read(), there = server->read();
+  for (int i = 0; i < 200; ++i) {
+    const std::string question = some_text();
+    auto by_file = here->search_words(question, 1000), by_server = there->search_words(question, 1000);
+    const auto by_id = [](const Scored& a, const Scored& b) { return a.id < b.id; };
+    std::sort(by_file.begin(), by_file.end(), by_id);  // sums in another order may part what is equal
+    std::sort(by_server.begin(), by_server.end(), by_id);
+    ASSERT_EQ(ids_of(by_server), ids_of(by_file)) << question;
+    for (std::size_t k = 0; k < by_file.size(); ++k)
+      EXPECT_NEAR(by_server[k].score, by_file[k].score, 1e-6 * by_file[k].score);
+  }
+}
+
+// The server's own parser takes the words that it is given whole, whatever it holds for a letter.
+TEST(PostgresStore, FindsWordsOfAnyScriptInADatabaseOfAnotherLocale) {
+  administrator().run("CREATE DATABASE utf8 TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'");
+  std::string address = test::PostgresServer::instance().address();
+  address.replace(address.rfind('/'), std::string::npos, "/utf8");
+  PostgresStore store(address);
+  auto writer = store.write();
+  for (const char* text :
+       {"数据库", "新幹線", "ข้าวผัดน้ำ", "한국어", "हिन्दी", "বাংলা", "ខ្មែរ", "မြန်မာ", "ພາສາລາວ", "Ελλάς", "አማርኛ", "ø"}) {
+    const PassageId id = add(*writer, "it", text);
+    const auto found = writer->search_words(text, 9);
+    ASSERT_EQ(found.size(), 1u) << text;
+    EXPECT_EQ(found[0].id, id);
+  }
+}
+
 TEST(PostgresStore, AGraphFindsTheNearestAlsoUnderFiltersAndAfterRemovals) {
   const VectorSpace space{"m", 16, Metric::cosine};
   const std::string schema = fresh_schema();

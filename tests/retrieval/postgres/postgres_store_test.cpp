@@ -45,7 +45,7 @@ TEST(PostgresStore, RefusesASchemaThatIsNoStore) {
   const std::pair<std::function<void(const std::string&)>, const char*> table[] = {
       {foreign("CREATE TABLE notes(text text)"), "holds \"notes\", which is no store's; name another schema"},
       {foreign("CREATE TABLE store(text text)"), "holds a table \"store\" of another program"},
-      {altered("UPDATE store SET version = 99"), "has schema version 99, this version of graft knows 1 to 1"},
+      {altered("UPDATE store SET version = 99"), "has schema version 99, this version of graft knows 1 to 2"},
       {altered("DELETE FROM store"), "has lost its generation number"},
       {altered("DROP TABLE attributes"), "the tables are not those of a store"},
       {altered("ALTER TABLE documents ADD COLUMN x int"), "the tables are not those of a store"},
@@ -57,6 +57,33 @@ TEST(PostgresStore, RefusesASchemaThatIsNoStore) {
     make(schema);
     test::expect_error<FormatError>([&] { open(schema); }, part);
   }
+}
+
+// What version 1 left: other words, and no sources.
+TEST(PostgresStore, AStoreOfVersionOneIsBroughtUpToDate) {
+  const std::string schema = fresh_schema(), text = "Tiếng Việt, 数据库";
+  {
+    const auto store = open(schema);
+    auto writer = store->write();
+    for (int i = 0; i < 3; ++i) add(*writer, message("d", i), text);
+    writer->commit();
+  }
+  auto connection = administrator();
+  connection.once("SELECT set_config('search_path', quote_ident($1) || ',public', false)",
+                  detail::PostgresParameters(schema));
+  connection.run(
+      "ALTER TABLE documents DROP source; UPDATE passages SET words = to_tsvector('words', 'old words'), length = 2; "
+      "UPDATE store SET version = 1, words = 6");
+  const auto store = open(schema);
+  store->check();
+  auto writer = store->write();
+  EXPECT_EQ(writer->search_words("数据", 9).size(), 3u);
+  EXPECT_EQ(writer->search_words("Tie\u0302\u0301ng", 9).size(), 3u);
+  EXPECT_TRUE(writer->search_words("old", 9).empty());
+  EXPECT_EQ(writer->find("d1")->source, "d1");
+  EXPECT_TRUE(writer->remove("d1"));
+  writer->commit();
+  store->check();
 }
 
 TEST(PostgresStore, CheckFindsWhatDoesNotBelongTogether) {

@@ -30,6 +30,20 @@ inline StoredMetadata stored_metadata(std::string_view uri, const Json& metadata
   return {attributes(uri, metadata, modified), metadata_text(metadata)};
 }
 
+/// Throws OptionError for a source that no store takes.
+inline void check_source(std::string_view source) {
+  if (source.size() > 4096)
+    throw OptionError(
+        message("the source ", quoted(source, 60), " has ", source.size(), " bytes; at most 4096 are kept"));
+  check_text(message("the source ", quoted(source, 60)), source);
+}
+
+/// A directory as the sources of what lies in it begin, but for the slash.
+inline std::string_view without_slashes(std::string_view place) {
+  while (place.ends_with('/')) place.remove_suffix(1);
+  return place;
+}
+
 /// Throws OptionError for a document that no store takes, or one above `limit` bytes.
 inline StoredMetadata check_document(const Document& document, std::size_t limit) {
   if (document.uri.empty()) throw OptionError("a document has an empty uri; give it a name");
@@ -37,6 +51,7 @@ inline StoredMetadata check_document(const Document& document, std::size_t limit
     throw OptionError(
         message("the uri ", quoted(document.uri, 60), " has ", document.uri.size(), " bytes; at most 4096 are kept"));
   check_text(message("the uri ", quoted(document.uri, 60)), document.uri);
+  check_source(document.source);
   if (document.text.size() > limit)
     throw OptionError(message("document ", quoted(document.uri), " has ", document.text.size(), " bytes, the limit is ",
                               limit, "; split it, or raise the option \"document_bytes\""));

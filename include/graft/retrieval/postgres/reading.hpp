@@ -52,7 +52,7 @@ class PostgresReading : public Interface, protected PostgresSession {
     if (!is_postgres_text(uri)) return std::nullopt;
     const PostgresRows rows = db().rows(
         "SELECT id, uri, hash, modified, cutting, metadata::text, octet_length(text)::bigint, "
-        "(SELECT count(*) FROM passages WHERE document = d.id) FROM documents d WHERE uri = $1",
+        "(SELECT count(*) FROM passages WHERE document = d.id), source FROM documents d WHERE uri = $1",
         uri);
     if (rows.empty()) return std::nullopt;
     return document(rows, 0);
@@ -69,7 +69,7 @@ class PostgresReading : public Interface, protected PostgresSession {
   std::vector<StoredDocument> documents(std::span<const DocumentId> ids) override {
     const PostgresRows rows = db().rows(
         "SELECT d.id, uri, hash, modified, cutting, metadata::text, octet_length(text)::bigint, "
-        "(SELECT count(*) FROM passages WHERE document = d.id) "
+        "(SELECT count(*) FROM passages WHERE document = d.id), source "
         "FROM unnest($1) WITH ORDINALITY AS asked(id, n) LEFT JOIN documents d ON d.id = asked.id ORDER BY n",
         ids);
     std::vector<StoredDocument> out;
@@ -77,6 +77,18 @@ class PostgresReading : public Interface, protected PostgresSession {
       if (rows.is_null(row, 0)) no_document(db().name(), ids[row]);
       out.push_back(document(rows, row));
     }
+    return out;
+  }
+
+  std::vector<DocumentOrigin> origins(std::string_view place) override {
+    std::vector<DocumentOrigin> out;
+    if (!is_postgres_text(place)) return out;
+    const PostgresRows rows = db().rows(
+        "SELECT id, uri, source FROM documents "
+        "WHERE source = $1 OR (source >= $1 || '/' AND source < $1 || '0') ORDER BY id",
+        without_slashes(place));
+    for (std::size_t row = 0; row < rows.size(); ++row)
+      out.push_back({rows.integer(row, 0), rows.text(row, 1), rows.text(row, 2)});
     return out;
   }
 
@@ -105,6 +117,19 @@ class PostgresReading : public Interface, protected PostgresSession {
     return out;
   }
 
+  std::vector<DocumentId> documents_of(std::span<const PassageId> ids) override {
+    const PostgresRows rows = db().rows(
+        "SELECT document FROM unnest($1) WITH ORDINALITY AS asked(id, n) LEFT JOIN passages p ON p.id = asked.id "
+        "ORDER BY n",
+        ids);
+    std::vector<DocumentId> out;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      if (rows.is_null(row, 0)) no_passage(db().name(), ids[row]);
+      out.push_back(rows.integer(row, 0));
+    }
+    return out;
+  }
+
   std::vector<Passage> passages_of(DocumentId id, std::int64_t first, std::int64_t last) override {
     const PostgresRows rows = db().rows(
         "SELECT p.id, p.document, place, first, last, heading, octet_length(text)::bigint, "
@@ -127,7 +152,7 @@ class PostgresReading : public Interface, protected PostgresSession {
 
   std::vector<Scored> search_words(std::string_view question, std::size_t k, const Filter* filter) override {
     check_question(question);
-    const std::string words = plain_words(question);
+    const std::string words = word_line(question);
     std::vector<Scored> out;
     if (words.empty() || k == 0) return out;
     const auto [passages, all_words] = totals();

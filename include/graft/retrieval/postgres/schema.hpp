@@ -7,6 +7,7 @@
 
 #include "graft/retrieval/detail/document_checks.hpp"
 #include "graft/retrieval/postgres/connection.hpp"
+#include "graft/retrieval/postgres/words.hpp"
 
 namespace graft::detail {
 
@@ -72,13 +73,19 @@ CREATE TEXT SEARCH CONFIGURATION words (PARSER = pg_catalog."default");
 ALTER TEXT SEARCH CONFIGURATION words ADD MAPPING FOR
   asciiword, word, numword, int, uint, float, sfloat, version, asciihword, hword, numhword, hword_asciipart, hword_part,
   hword_numpart, host, email, url, url_path, file, protocol, tag, entity WITH stems;
+)",
+    // The words of a passage are those of word_line(). open_store() makes them anew.
+    R"(
+ALTER TABLE documents ADD source text COLLATE "C" NOT NULL DEFAULT '';
+UPDATE documents SET source = uri;
 )"};
 
 /// Every column of a store's own tables.
 inline constexpr std::string_view kPostgresColumns =
     "attributes.document bigint, attributes.key bytea, attributes.kind bigint, attributes.number numeric, "
     "attributes.text bytea, documents.cutting text, documents.hash text, documents.id bigint, "
-    "documents.metadata json, documents.modified bigint, documents.text bytea, documents.uri text, "
+    "documents.metadata json, documents.modified bigint, documents.source text, documents.text bytea, "
+    "documents.uri text, "
     "history.generation bigint, history.stamp text, passages.document bigint, passages.first bigint, "
     "passages.heading text, passages.id bigint, passages.last bigint, passages.length bigint, passages.place bigint, "
     "passages.words tsvector, spaces.id bigint, spaces.metric text, spaces.model text, spaces.width bigint, "
@@ -141,10 +148,11 @@ inline void check_pgvector(PostgresConnection& connection) {
     throw FileError(message(connection.name(), ": has pgvector ", version, "; a store needs 0.8 or newer"));
 }
 
-/// Runs the migrations from `version` on, within a transaction.
+/// Runs the migrations from `version` on, within a transaction; version 2 has other words.
 inline void migrate(PostgresConnection& connection, std::int64_t version) {
   for (auto next = static_cast<std::size_t>(version); next < kPostgresMigrations.size(); ++next)
     connection.run(kPostgresMigrations[next]);
+  if (version == 1) index_words(connection);
   connection.once("UPDATE store SET version = $1", PostgresParameters(kPostgresMigrations.size()));
 }
 

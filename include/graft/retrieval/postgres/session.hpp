@@ -62,7 +62,8 @@ class PostgresSession {
     return out;
   }
 
-  /// From the columns id, uri, hash, modified, cutting, metadata, length of the text, number of passages.
+  /// From the columns id, uri, hash, modified, cutting, metadata, length of the text, number of passages,
+  /// source.
   StoredDocument document(const PostgresRows& rows, std::size_t row) const {
     StoredDocument out;
     out.id = rows.integer(row, 0);
@@ -73,6 +74,7 @@ class PostgresSession {
     out.metadata = parse_json(rows.text(row, 5), message(db().name(), ", metadata of document ", out.id));
     out.bytes = static_cast<std::size_t>(rows.integer(row, 6));
     out.passages = static_cast<std::size_t>(rows.integer(row, 7));
+    out.source = rows.text(row, 8);
     return out;
   }
 

@@ -1,50 +1,49 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "graft/text/unicode.hpp"
+#include "graft/retrieval/document.hpp"
+#include "graft/retrieval/postgres/connection.hpp"
+#include "graft/retrieval/word_line.hpp"
 
 namespace graft::detail {
 
-/// The words of `text` (UTF-8) between spaces, in lower case and without accents, whatever the server's locale. What is
-/// left has no sign that means something to PostgreSQL's parser or in a tsquery.
-inline std::string plain_words(std::string_view text) {
-  const CodePointTable& table = CodePointTable::instance();
-  std::string out;
-  out.reserve(text.size());
-  const auto append_lower = [&](char32_t c) {
-    const std::uint16_t flags = table.flags(c);
-    if (flags & kMark) return;
-    if (!(flags & kWord) || c == '_') {
-      if (!out.empty() && out.back() != ' ') out += ' ';
-    } else if (flags & kLowers) {
-      for (const std::uint32_t lower : CodePointTable::lower_case(c))
-        if (lower != 0 && !(table.flags(lower) & kMark)) append_utf8(out, lower);
-    } else {
-      append_utf8(out, c);
-    }
-  };
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_utf8(text, at);
-    at += step.length;
-    if (!(table.flags(step.code_point) & kDecomposes)) {
-      append_lower(step.code_point);
-      continue;
-    }
-    for (const std::uint32_t part : CodePointTable::decomposition(step.code_point))
-      if (part != 0) append_lower(part);
-  }
-  return out;
+/// How many words are in a line of word_line().
+inline std::int64_t count_words(std::string_view line) {
+  return line.empty() ? 0 : 1 + std::count(line.begin(), line.end(), ' ');
 }
 
-/// How many words plain_words() found.
-inline std::size_t count_words(std::string_view plain) {
-  std::size_t out = 0;
-  for (std::size_t at = 0; at < plain.size(); ++at) out += plain[at] != ' ' && (at == 0 || plain[at - 1] == ' ');
-  return out;
+/// Makes the words of all passages anew, and their total.
+inline void index_words(PostgresConnection& connection) {
+  constexpr int kTogether = 1000;
+  for (PassageId after = 0;;) {
+    const PostgresRows rows = connection.once(
+        "SELECT p.id, heading, substring(text, first::int + 1, (last - first)::int) FROM passages p JOIN documents d "
+        "ON d.id = p.document WHERE p.id > $1 ORDER BY p.id LIMIT $2",
+        PostgresParameters(after, kTogether));
+    if (rows.empty()) break;
+    std::vector<PassageId> ids;
+    std::vector<std::int64_t> lengths;
+    std::vector<std::string> words;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      ids.push_back(rows.integer(row, 0));
+      words.push_back(word_line(searchable(rows.text(row, 1), rows.text(row, 2))));
+      lengths.push_back(count_words(words.back()));
+    }
+    after = ids.back();
+    PostgresParameters parameters(ids, lengths);
+    parameters.add_texts(words);
+    connection.once(
+        "UPDATE passages SET length = given.length, words = to_tsvector('words', given.words) "
+        "FROM unnest($1, $2, $3) AS given(id, length, words) WHERE passages.id = given.id",
+        parameters);
+  }
+  connection.run("UPDATE store SET words = (SELECT coalesce(sum(length), 0) FROM passages)");
 }
 
 /// The $2 passages with the largest sum of

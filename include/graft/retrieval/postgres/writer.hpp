@@ -43,11 +43,12 @@ class PostgresWriter : public PostgresReading<Writer> {
       const DocumentId id = old ? *old : counts_.next_document++;
       if (old) remove_parts(id);
       db().later(old ? "UPDATE documents SET uri = $2, hash = $3, modified = $4, cutting = $5, metadata = $6::json, "
-                       "text = $7 WHERE id = $1"
-                     : "INSERT INTO documents(id, uri, hash, modified, cutting, metadata, text) "
-                       "VALUES ($1, $2, $3, $4, $5, $6::json, $7)",
+                       "text = $7, source = $8 WHERE id = $1"
+                     : "INSERT INTO documents(id, uri, hash, modified, cutting, metadata, text, source) "
+                       "VALUES ($1, $2, $3, $4, $5, $6::json, $7, $8)",
                  PostgresParameters(id, document.uri, sha256(document.text), document.modified, cutting, stored.text,
-                                    std::as_bytes(std::span(document.text))));
+                                    std::as_bytes(std::span(document.text)),
+                                    document.source.empty() ? document.uri : document.source));
       put_attributes(id, stored.attributes);
       for (PassageId& passage : ids) passage = counts_.next_passage++;
       put_passages(id, document, ranges, ids);
@@ -55,12 +56,17 @@ class PostgresWriter : public PostgresReading<Writer> {
     return ids;
   }
 
-  void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) override {
+  void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified,
+                    std::string_view source) override {
+    check_source(source);
     const auto id = find_id(uri);
     if (!id) no_document(db().name(), uri);
     const StoredMetadata stored = stored_metadata(uri, metadata, modified);
     change([&] {
-      db().rows("UPDATE documents SET metadata = $1::json, modified = $2 WHERE id = $3", stored.text, modified, *id);
+      db().rows(
+          "UPDATE documents SET metadata = $1::json, modified = $2, source = coalesce(nullif($4, ''), source) "
+          "WHERE id = $3",
+          stored.text, modified, *id, source);
       db().rows("DELETE FROM attributes WHERE document = $1", *id);
       put_attributes(*id, stored.attributes);
     });
@@ -244,9 +250,9 @@ class PostgresWriter : public PostgresReading<Writer> {
         first.push_back(static_cast<std::int64_t>(range.begin));
         last.push_back(static_cast<std::int64_t>(range.end));
         headings.push_back(range.heading);
-        words.push_back(plain_words(
+        words.push_back(word_line(
             searchable(range.heading, std::string_view(document.text).substr(range.begin, range.end - range.begin))));
-        lengths.push_back(static_cast<std::int64_t>(count_words(words.back())));
+        lengths.push_back(count_words(words.back()));
         ++counts_.passages;
         counts_.words += lengths.back();
         bytes += range.heading.size() + words.back().size();

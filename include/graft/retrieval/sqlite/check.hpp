@@ -17,6 +17,7 @@ inline constexpr std::pair<const char*, const char*> kInvariants[] = {
      "passages outside their text"},
     {"SELECT count(*) FROM passages WHERE id NOT IN (SELECT id FROM words_docsize)", "passages without words"},
     {"SELECT count(*) FROM words_docsize WHERE id NOT IN (SELECT id FROM passages)", "words without a passage"},
+    {"SELECT count(*) FROM sources WHERE document NOT IN (SELECT id FROM documents)", "sources without a document"},
     {"SELECT count(*) FROM attributes WHERE document NOT IN (SELECT id FROM documents)", "metadata without a document"},
     {"SELECT count(*) FROM vectors WHERE passage NOT IN (SELECT id FROM passages)", "vectors without a passage"},
     {"SELECT count(*) FROM vectors WHERE space NOT IN (SELECT id FROM spaces)", "vectors without a model"},

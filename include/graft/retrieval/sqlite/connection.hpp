@@ -72,6 +72,21 @@ class SqliteConnection {
     return SqliteHandle<sqlite3_stmt>(raw);
   }
 
+  /// A document's text, to be read in parts.
+  SqliteHandle<sqlite3_blob> open_text(std::int64_t document) {
+    sqlite3_blob* raw = nullptr;
+    const int code = sqlite3_blob_open(get(), "main", "documents", "text", document, 0, &raw);
+    SqliteHandle<sqlite3_blob> blob(raw);
+    check(code, "cannot be read");
+    return blob;
+  }
+
+  std::string read_text(sqlite3_blob* blob, std::size_t begin, std::size_t end) {
+    std::string out(end - begin, '\0');
+    check(sqlite3_blob_read(blob, out.data(), static_cast<int>(out.size()), static_cast<int>(begin)), "cannot be read");
+    return out;
+  }
+
   /// Throws the error of graft that belongs to a result code of SQLite.
   void check(int code, std::string_view what) const {
     if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE) fail(code, what);

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "graft/retrieval/detail/metadata.hpp"
-#include "graft/retrieval/sqlite/connection.hpp"
 #include "graft/retrieval/filter.hpp"
+#include "graft/retrieval/sqlite/connection.hpp"
 
 namespace graft::detail {
 

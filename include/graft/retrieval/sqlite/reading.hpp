@@ -69,13 +69,25 @@ class SqliteReading : public Interface, protected SqliteSession {
     return out;
   }
 
+  std::vector<DocumentOrigin> origins(std::string_view place) override {
+    std::vector<DocumentOrigin> out;
+    SqliteRows rows(db(),
+                    "SELECT id, uri, source FROM sources JOIN documents ON id = document "
+                    "WHERE source = ?1 OR (source >= ?1 || '/' AND source < ?1 || '0') "
+                    "UNION ALL SELECT id, uri, uri FROM documents WHERE (uri = ?1 OR (uri >= ?1 || '/' AND uri < ?1 || "
+                    "'0')) AND NOT EXISTS (SELECT 1 FROM sources WHERE document = id) ORDER BY 1",
+                    without_slashes(place));
+    while (rows.next()) out.push_back({rows.integer(0), rows.text(1), rows.text(2)});
+    return out;
+  }
+
   std::string text(DocumentId id, std::size_t begin, std::size_t end) override {
     check_part(begin, end);
     if (!has_document(id)) no_document(db().name(), id);
-    const SqliteHandle<sqlite3_blob> blob = open_text(id);
+    const SqliteHandle<sqlite3_blob> blob = db().open_text(id);
     const auto size = static_cast<std::size_t>(sqlite3_blob_bytes(blob.get()));
     begin = std::min(begin, size);
-    return read_text(blob.get(), begin, std::min(end, size));
+    return db().read_text(blob.get(), begin, std::min(end, size));
   }
 
   std::vector<Passage> passages(std::span<const PassageId> ids) override {
@@ -87,6 +99,17 @@ class SqliteReading : public Interface, protected SqliteSession {
       out.push_back(passage(rows));
     }
     read_texts(out);
+    return out;
+  }
+
+  std::vector<DocumentId> documents_of(std::span<const PassageId> ids) override {
+    std::vector<DocumentId> out;
+    out.reserve(ids.size());
+    for (const PassageId id : ids) {
+      SqliteRows rows(db(), "SELECT document FROM passages WHERE id = ?1", id);
+      if (!rows.next()) no_passage(db().name(), id);
+      out.push_back(rows.integer(0));
+    }
     return out;
   }
 

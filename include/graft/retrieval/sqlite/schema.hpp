@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "graft/retrieval/sqlite/connection.hpp"
+#include "graft/retrieval/sqlite/words.hpp"
 
 namespace graft::detail {
 
@@ -59,6 +60,15 @@ CREATE TABLE vectors(
   numbers BLOB NOT NULL,
   UNIQUE(space, passage));
 CREATE INDEX vectors_of_passage ON vectors(passage);
+)",
+    // What goes into the word index is a line of word_line(). open_store() fills it again from the passages. A source
+    // is written down where it is not the uri.
+    R"(
+DROP TABLE words;
+CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter ascii');
+CREATE TABLE sources(
+  document INTEGER PRIMARY KEY,
+  source TEXT NOT NULL);
 )"};
 
 inline std::int64_t pragma(SqliteConnection& connection, const char* sql) {
@@ -92,10 +102,11 @@ class SqliteTransaction {
   SqliteConnection* connection_;
 };
 
-/// Runs the migrations from `version` on.
+/// Runs the migrations from `version` on; version 2 has other words.
 inline void migrate(SqliteConnection& connection, std::int64_t version) {
   for (auto next = static_cast<std::size_t>(version); next < kMigrations.size(); ++next)
     connection.run(kMigrations[next]);
+  if (version == 1) index_words(connection);
   connection.run(message("PRAGMA application_id = ", kStoreId, "; PRAGMA user_version = ", kMigrations.size()).c_str());
 }
 

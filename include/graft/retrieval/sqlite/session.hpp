@@ -48,10 +48,12 @@ class SqliteSession {
   }
 
   StoredDocument document(DocumentId id) {
-    SqliteRows rows(db(),
-                    "SELECT uri, hash, modified, cutting, metadata, length(text), "
-                    "(SELECT count(*) FROM passages WHERE document = documents.id) FROM documents WHERE id = ?1",
-                    id);
+    SqliteRows rows(
+        db(),
+        "SELECT uri, hash, modified, cutting, metadata, length(text), "
+        "(SELECT count(*) FROM passages WHERE document = documents.id), coalesce(source, uri) FROM documents "
+        "LEFT JOIN sources ON sources.document = documents.id WHERE documents.id = ?1",
+        id);
     if (!rows.next()) no_document(db().name(), id);
     StoredDocument out;
     out.id = id;
@@ -62,6 +64,7 @@ class SqliteSession {
     out.metadata = parse_json(rows.text(4), message(db().name(), ", metadata of document ", id));
     out.bytes = static_cast<std::size_t>(rows.integer(5));
     out.passages = static_cast<std::size_t>(rows.integer(6));
+    out.source = rows.text(7);
     return out;
   }
 
@@ -79,21 +82,6 @@ class SqliteSession {
     return rows.next();
   }
 
-  SqliteHandle<sqlite3_blob> open_text(DocumentId id) {
-    sqlite3_blob* raw = nullptr;
-    const int code = sqlite3_blob_open(db().get(), "main", "documents", "text", id, 0, &raw);
-    SqliteHandle<sqlite3_blob> blob(raw);
-    db().check(code, "cannot be read");
-    return blob;
-  }
-
-  std::string read_text(sqlite3_blob* blob, std::size_t begin, std::size_t end) {
-    std::string out(end - begin, '\0');
-    db().check(sqlite3_blob_read(blob, out.data(), static_cast<int>(out.size()), static_cast<int>(begin)),
-               "cannot be read");
-    return out;
-  }
-
   /// Reads only the bytes of the passages, however long their documents are.
   void read_texts(std::vector<Passage>& passages) {
     SqliteHandle<sqlite3_blob> blob;
@@ -101,11 +89,11 @@ class SqliteSession {
     for (Passage& passage : passages) {
       if (open != passage.document) {
         if (!has_document(passage.document)) no_document_of(db().name(), passage);
-        blob = open_text(passage.document);
+        blob = db().open_text(passage.document);
         open = passage.document;
       }
       check_inside(db().name(), passage, sqlite3_blob_bytes(blob.get()));
-      passage.text = read_text(blob.get(), passage.range.begin, passage.range.end);
+      passage.text = db().read_text(blob.get(), passage.range.begin, passage.range.end);
     }
   }
 

@@ -46,19 +46,23 @@ class SqliteWriter : public SqliteReading<Writer> {
         rows.run();
         id = sqlite3_last_insert_rowid(db().get());
       }
+      put_source(id, document.uri, document.source);
       put_attributes(id, stored.attributes);
       for (const PassageRange& range : ranges) ids.push_back(put_passage(id, ids.size(), document.text, range));
     });
     return ids;
   }
 
-  void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified) override {
+  void set_metadata(std::string_view uri, const Json& metadata, std::int64_t modified,
+                    std::string_view source) override {
+    check_source(source);
     const auto id = find_id(uri);
     if (!id) no_document(db().name(), uri);
     const StoredMetadata stored = stored_metadata(uri, metadata, modified);
     change([&] {
       SqliteRows(db(), "UPDATE documents SET metadata = ?1, modified = ?2 WHERE id = ?3", stored.text, modified, *id)
           .run();
+      if (!source.empty()) put_source(*id, uri, source);
       put_attributes(*id, stored.attributes);
     });
   }
@@ -69,6 +73,7 @@ class SqliteWriter : public SqliteReading<Writer> {
     change([&] {
       remove_passages(*id);
       SqliteRows(db(), "DELETE FROM attributes WHERE document = ?1", *id).run();
+      SqliteRows(db(), "DELETE FROM sources WHERE document = ?1", *id).run();
       SqliteRows(db(), "DELETE FROM documents WHERE id = ?1", *id).run();
     });
     return true;
@@ -163,21 +168,23 @@ class SqliteWriter : public SqliteReading<Writer> {
                place, range.begin, range.end, range.heading)
         .run();
     const PassageId id = sqlite3_last_insert_rowid(db().get());
-    SqliteRows(db(), "INSERT INTO words(rowid, text) VALUES(?1, ?2)", id,
-               searchable(range.heading, text.substr(range.begin, range.end - range.begin)))
-        .run();
+    put_words(db(), id, range.heading, text.substr(range.begin, range.end - range.begin));
     return id;
   }
 
-  /// The word index keeps no text: it is told again what it was given, to take it out.
   void remove_passages(DocumentId document) {
     for (const Passage& passage : passages_of(document, 0, INT64_MAX)) {
-      SqliteRows(db(), "INSERT INTO words(words, rowid, text) VALUES('delete', ?1, ?2)", passage.id,
-                 searchable(passage.range.heading, passage.text))
-          .run();
+      remove_words(db(), passage);
       SqliteRows(db(), "DELETE FROM vectors WHERE passage = ?1", passage.id).run();
     }
     SqliteRows(db(), "DELETE FROM passages WHERE document = ?1", document).run();
+  }
+
+  void put_source(DocumentId document, std::string_view uri, std::string_view source) {
+    if (source.empty() || source == uri)
+      SqliteRows(db(), "DELETE FROM sources WHERE document = ?1", document).run();
+    else
+      SqliteRows(db(), "INSERT OR REPLACE INTO sources(document, source) VALUES(?1, ?2)", document, source).run();
   }
 
   void put_attributes(DocumentId document, const std::vector<Attribute>& attributes) {

@@ -1,0 +1,15 @@
+# graft::cmark: the parser of CommonMark (Debian: libcmark-dev), wherever it is found.
+
+function(graft_define_cmark)
+  if(TARGET graft::cmark)
+    return()
+  endif()
+  find_path(GRAFT_CMARK_DIR cmark.h)
+  find_library(GRAFT_CMARK_LIBRARY cmark)
+  if(NOT GRAFT_CMARK_DIR OR NOT GRAFT_CMARK_LIBRARY)
+    message(FATAL_ERROR "graft: cmark is not there; install it (Debian: libcmark-dev)")
+  endif()
+  add_library(graft::cmark INTERFACE IMPORTED GLOBAL)
+  target_include_directories(graft::cmark SYSTEM INTERFACE ${GRAFT_CMARK_DIR})
+  target_link_libraries(graft::cmark INTERFACE ${GRAFT_CMARK_LIBRARY})
+endfunction()

@@ -1,0 +1,15 @@
+# graft::utf8proc: Unicode's normal forms and categories (Debian: libutf8proc-dev), wherever they are found.
+
+function(graft_define_utf8proc)
+  if(TARGET graft::utf8proc)
+    return()
+  endif()
+  find_path(GRAFT_UTF8PROC_DIR utf8proc.h)
+  find_library(GRAFT_UTF8PROC_LIBRARY utf8proc)
+  if(NOT GRAFT_UTF8PROC_DIR OR NOT GRAFT_UTF8PROC_LIBRARY)
+    message(FATAL_ERROR "graft: utf8proc is not there; install it (Debian: libutf8proc-dev)")
+  endif()
+  add_library(graft::utf8proc INTERFACE IMPORTED GLOBAL)
+  target_include_directories(graft::utf8proc SYSTEM INTERFACE ${GRAFT_UTF8PROC_DIR})
+  target_link_libraries(graft::utf8proc INTERFACE ${GRAFT_UTF8PROC_LIBRARY})
+endfunction()
