@@ -1,139 +1,324 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
+#include <map>
 #include <utility>
 
 #include "graft/rag/citations.hpp"
+#include "graft/rag/detail/citation_mark.hpp"
 
 namespace graft {
 
 namespace detail {
 
-/// What stands at the front of a text: a mark, what may become one with more text, or neither.
-struct MarkAtFront {
-  enum class Kind { none, partial, whole } kind = Kind::none;
-  std::size_t size = 0;
-  std::vector<std::size_t> numbers;
-};
+GRAFT_INLINE bool is_name_byte(char c) {
+  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
 
-/// A mark is "[", numbers of at most six digits with "," or ";" and blanks between, and "]".
-GRAFT_INLINE MarkAtFront mark_at_front(std::string_view text) {
-  constexpr std::size_t longest = 100;
-  MarkAtFront out;
-  if (text.empty() || text[0] != '[') return out;
-  std::size_t at = 1;
-  const auto blanks = [&] {
-    while (at < text.size() && text[at] == ' ') ++at;
-  };
-  const auto partial = [&] {
-    out.kind = at <= longest ? MarkAtFront::Kind::partial : MarkAtFront::Kind::none;
-    return out;
-  };
-  while (at <= longest) {
-    blanks();
-    const std::size_t first = at;
-    while (at < text.size() && text[at] >= '0' && text[at] <= '9') ++at;
-    if (at - first > 6) return out;
-    if (at == text.size()) return partial();
-    if (at == first) return out;
-    std::size_t number = 0;
-    std::from_chars(text.data() + first, text.data() + at, number);
-    out.numbers.push_back(number);
-    blanks();
-    if (at == text.size()) return partial();
-    const char c = text[at++];
-    if (c == ']') {
-      out.kind = MarkAtFront::Kind::whole;
-      out.size = at;
-      return out;
-    }
-    if (c != ',' && c != ';') return out;
+/// Where the bracket begins that the last byte of `text` closes; npos if that is far away or nowhere.
+GRAFT_INLINE std::size_t bracket_begin(std::string_view text) {
+  const char close = text.back(), open = close == ']' ? '[' : '(';
+  std::size_t depth = 0;
+  for (std::size_t at = text.size(); at > 0 && text.size() - at < 200 && text[at - 1] != '\n'; --at) {
+    if (text[at - 1] == close) ++depth;
+    if (text[at - 1] == open && --depth == 0) return at - 1;
   }
-  return out;
+  return std::string_view::npos;
+}
+
+/// The word at the end of `text`, of ASCII letters, digits and "_".
+GRAFT_INLINE std::string_view last_word(std::string_view text) {
+  std::size_t begin = text.size();
+  while (begin > 0 && text.size() - begin < 64 && is_name_byte(text[begin - 1])) --begin;
+  return text.substr(begin);
+}
+
+/// Whether the end of `text` is a word of a sentence rather than a name in a program.
+GRAFT_INLINE bool ends_with_plain_word(std::string_view text) {
+  const std::string_view word = last_word(text);
+  if (word.size() < 2) return false;
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    const bool is_lower = word[i] >= 'a' && word[i] <= 'z', is_upper = word[i] >= 'A' && word[i] <= 'Z';
+    if (!is_lower && !is_upper) return false;
+    if (i > 0 && is_upper && word[i - 1] >= 'a') return false;
+  }
+  return word.size() == text.size() ||
+         std::string_view("._$@#&/\\>:=").find(text[text.size() - word.size() - 1]) == std::string_view::npos;
+}
+
+/// Whether a clause ends where `rest` begins.
+GRAFT_INLINE bool begins_behind_clause(std::string_view rest) {
+  constexpr std::string_view stops = ".,;!?)\"'*_";
+  for (const char c : rest) {
+    if (c == '\n' || c == '\r' || static_cast<unsigned char>(c) >= 0x80) return true;
+    if (c == ' ') return rest[0] != ' ' || rest.find_first_not_of(" \n") == std::string_view::npos;
+    if (stops.find(c) == std::string_view::npos) return false;
+  }
+  return true;
 }
 
 }  // namespace detail
 
 GRAFT_INLINE std::string CitationReader::add(std::string_view text) {
-  const std::size_t before = text_.size();
   pending_ += text;
   read(false);
-  return text_.substr(before);
+  return settled();
 }
 
 GRAFT_INLINE std::string CitationReader::finish() {
-  const std::size_t before = text_.size();
   read(true);
-  return text_.substr(before);
+  end_paragraph();
+  choose_glued();
+  for (const Mark& mark : marks_)
+    for (const std::size_t number : mark.known) citations_.push_back({number, mark.begin, mark.end});
+  return settled();
+}
+
+GRAFT_INLINE std::string CitationReader::settled() {
+  const std::size_t end = held_.value_or(text_.size());
+  std::string out = text_.substr(given_, end - given_);
+  given_ = end;
+  return out;
 }
 
 GRAFT_INLINE void CitationReader::read(bool last) {
-  while (!pending_.empty()) {
-    const std::size_t plain = std::min(pending_.find_first_of(code_ > 0 ? "`\n" : " [`"), pending_.size());
-    give(plain);
-    if (pending_.empty()) return;
-    if (pending_[0] == '`') {
-      if (!read_backticks(last)) return;
-    } else if (code_ > 0) {
-      if (code_ < 3) code_ = 0;  // at the end of the line
+  while (at_ < pending_.size()) {
+    if (at_line_) {
+      const auto line = lines_.begin(std::string_view(pending_).substr(at_), last);
+      if (!line) break;
+      if (!line->continues) end_paragraph();
+      give(line->front);
+      is_code_ = line->kind == detail::MarkdownLines::Line::Kind::code;
+      at_line_ = false;
+      at_front_ = true;
+    }
+    if (!read_line(last)) break;
+  }
+  pending_.erase(0, at_);
+  at_ = 0;
+}
+
+/// Up to the end of the line, if it is there. False if more text has to come first.
+GRAFT_INLINE bool CitationReader::read_line(bool last) {
+  // The bytes with which the brackets begin that are not of ASCII are among them.
+  constexpr std::string_view special = "\n\\` [(\xE3\xEF";
+  constexpr std::size_t most_held = 100;
+  // A longer run is text, though it may have come in parts.
+  const auto is_long = [&](std::size_t run) {
+    const std::string_view before =
+        std::string_view(text_).substr(text_.size() - std::min(text_.size(), most_held + 1));
+    return run > most_held || (before.size() > most_held && before.find_first_not_of(pending_[at_]) == before.npos);
+  };
+  while (at_ < pending_.size()) {
+    const std::size_t next = is_code_ ? pending_.find('\n', at_) : pending_.find_first_of(special, at_);
+    give(std::min(next, pending_.size()) - at_);
+    if (at_ == pending_.size()) return true;
+    const char c = pending_[at_];
+    if (c == '\n') {
       give(1);
+      return at_line_ = true;
+    }
+    if (c == '\\') {
+      if (at_ + 1 == pending_.size() && !last) return false;
+      const bool is_escape = inlines_.empty() && at_ + 1 < pending_.size() && pending_[at_ + 1] != '\n';
+      give(is_escape ? 2 : 1);
+    } else if (c == '`') {
+      const std::size_t run = std::min(pending_.find_first_not_of('`', at_), pending_.size()) - at_;
+      if (at_ + run == pending_.size() && !last && run <= most_held) return false;
+      if (is_long(run))
+        give(run);
+      else
+        read_backticks(run);
     } else {
-      const std::size_t blanks = std::min(pending_.find_first_not_of(' '), pending_.size());
-      if (blanks == pending_.size() && !last) return;
-      if (blanks < pending_.size() && pending_[blanks] == '[') {
-        if (!read_mark(blanks, last)) return;
-      } else {
+      const std::size_t blanks = std::min(pending_.find_first_not_of(' ', at_), pending_.size()) - at_;
+      const bool is_end = at_ + blanks == pending_.size();
+      if (is_end && !last && blanks <= most_held) return false;
+      if (is_end || (blanks > 0 && is_long(blanks)) ||
+          special.substr(3).find(pending_[at_ + blanks]) == std::string_view::npos)
         give(blanks);
-      }
+      else if (!read_mark(blanks, last))
+        return false;
     }
   }
+  return true;
+}
+
+/// How a mark stands behind text_ and `blanks`; nothing if it cannot be one.
+GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place(bool is_plain, std::size_t blanks) const {
+  std::string_view before(text_);
+  if (blanks > 0 || before.empty() || before.ends_with(' ') || before.ends_with('\n') || before.ends_with('\t')) {
+    while (before.ends_with(' ')) before.remove_suffix(1);
+    return is_plain && before.ends_with('=') ? std::nullopt : std::optional(Place::alone);
+  }
+  const char c = before.back();
+  if (mark_end_ == before.size()) return mark_place_;
+  if (!is_plain) return Place::alone;
+  if (c == ']' || c == ')') return place_behind_bracket();
+  if (detail::is_name_byte(c)) return Place::glued;
+  if (c == '`') return Place::attached;
+  if (c == '(' && before.size() > 1 && detail::is_name_byte(before[before.size() - 2])) return std::nullopt;  // a call
+  if (static_cast<unsigned char>(c) >= 0x80 || std::string_view(".,;:!?\"'*~>|([").find(c) != std::string_view::npos)
+    return Place::alone;
+  if ((c == '-' || c == '/') && mark_end_ + 1 == before.size()) return mark_place_;
+  return std::nullopt;
+}
+
+GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place_behind_bracket() const {
+  std::string_view before(text_);
+  const bool is_call = before.back() == ')';
+  do {
+    const std::size_t begin = detail::bracket_begin(before);
+    if (begin == before.npos) break;
+    before = before.substr(0, begin);
+  } while (!before.empty() && (before.back() == ']' || before.back() == ')') && text_.size() - before.size() < 400);
+  if (!before.empty() && detail::is_name_byte(before.back())) return std::nullopt;
+  return is_call ? Place::alone : Place::attached;
 }
 
 /// False if more text has to come first.
 GRAFT_INLINE bool CitationReader::read_mark(std::size_t blanks, bool last) {
-  const detail::MarkAtFront mark = detail::mark_at_front(std::string_view(pending_).substr(blanks));
-  if (mark.kind == detail::MarkAtFront::Kind::partial && !last) return false;
-  if (mark.kind != detail::MarkAtFront::Kind::whole) {
+  using Kind = detail::CitationMark::Kind;
+  const std::string_view rest = std::string_view(pending_).substr(at_ + blanks);
+  const detail::CitationMark found = detail::CitationMarkReader(rest).read();
+  if (found.kind == Kind::partial && !last) return false;
+  if (found.kind != Kind::whole) {
     give(blanks + 1);
     return true;
   }
-  std::vector<std::size_t> known;
-  std::string written, rest;
-  for (const std::size_t number : mark.numbers) {
-    std::string& list = numbers_.contains(number) ? written : rest;
-    list += (list.empty() ? "" : ", ") + std::to_string(number);
-    if (numbers_.contains(number)) known.push_back(number);
+  if (rest.size() == found.size && !last) return false;
+  const char after = rest.size() > found.size ? rest[found.size] : ' ';
+  const bool is_bracket = found.open[0] == '[';
+  const bool is_link = is_bracket && after == '(';
+  const bool is_definition = is_bracket && after == ':' && at_front_;
+  std::optional<Place> place = this->place(found.is_plain, blanks);
+
+  Mark mark{text_.size(), text_.size() + blanks, text_.size() + blanks + found.size, {}, {}, {}, Place::alone};
+  std::string kept, gone;
+  bool is_mark = true;
+  for (const detail::CitedRange& range : found.ranges) {
+    const auto from = numbers_.lower_bound(range.first), to = numbers_.upper_bound(range.last);
+    const auto count = static_cast<std::size_t>(std::distance(from, to));
+    if (range.first == 0 || (range.last > 999 && count == 0)) is_mark = false;
+    const bool is_whole = count == range.last - range.first + 1;
+    if (!is_whole) gone += (gone.empty() ? "" : ", ") + range.written;
+    if (is_whole && !kept.empty()) kept += ", ";
+    if (is_whole) kept += range.written;
+    for (auto number = from; number != to; ++number) {
+      if (!is_whole) kept += (kept.empty() ? "" : ", ") + std::to_string(*number);
+      mark.known.push_back(*number);
+    }
   }
-  if (known.size() == mark.numbers.size())
-    written = pending_.substr(blanks, mark.size);
+  const bool is_foreign = !is_mark || !gone.empty();
+  if (place == Place::glued && is_foreign) variables_.emplace(detail::last_word(text_));
+  // Only what stands alone is taken out.
+  if (is_foreign && (found.open == "(" || place != Place::alone || (found.is_plain && detail::is_name_byte(after))))
+    is_mark = false;
+  if (!is_mark || !place || is_link || is_definition) {
+    give(blanks + found.size);
+    return true;
+  }
+  mark.place = *place;
+  if (!gone.empty()) {
+    mark.unknown = found.open + gone + found.close;
+    if (!kept.empty()) mark.kept = pending_.substr(at_, blanks) + found.open + kept + found.close;
+  }
+  const bool is_held = !inlines_.empty();
+  if (is_held && !mark.unknown.empty() && !held_) held_ = mark.front;
+  give(blanks + found.size);
+  mark_end_ = text_.size();
+  mark_place_ = mark.place;
+  if (is_held)
+    inlines_.push_back({0, std::move(mark)});
   else
-    unknown_.push_back("[" + rest + "]"), written = "[" + written + "]";
-  if (!known.empty()) {
-    give(blanks);
-    for (const std::size_t number : known) citations_.push_back({number, text_.size(), text_.size() + written.size()});
-    text_ += written;
-    pending_.erase(0, mark.size);
-  } else {
-    pending_.erase(0, blanks + mark.size);
-  }
+    settle(std::move(mark));
   return true;
 }
 
-GRAFT_INLINE bool CitationReader::read_backticks(bool last) {
-  const std::size_t run = std::min(pending_.find_first_not_of('`'), pending_.size());
-  if (run == pending_.size() && !last) return false;
-  if (code_ == 0)
-    code_ = run;
-  else if (code_ == run)
-    code_ = 0;
+/// Takes what is at the end of text_ for a mark.
+GRAFT_INLINE void CitationReader::settle(Mark mark) {
+  if (!mark.unknown.empty()) {
+    unknown_.push_back(mark.unknown);
+    text_.replace(mark.front, mark.end - mark.front, mark.kept);
+    mark.begin = text_.size() - mark.kept.size() + std::min(mark.begin - mark.front, mark.kept.size());
+    mark.end = text_.size();
+    mark_end_ = mark.kept.empty() ? 0 : mark.end;
+  }
+  if (!mark.known.empty()) marks_.push_back(std::move(mark));
+}
+
+GRAFT_INLINE void CitationReader::read_backticks(std::size_t run) {
   give(run);
-  return true;
+  if (inlines_.empty() || inlines_[0].run != run) {
+    inlines_.push_back({run, {}});
+  } else {
+    inlines_.clear();  // what lies between is code
+    held_.reset();
+  }
+}
+
+/// Backticks that none have closed are text: marks behind them count, but for those in code that began later.
+GRAFT_INLINE void CitationReader::end_paragraph() {
+  if (inlines_.empty()) return;
+  std::map<std::size_t, std::size_t> last;  // of each length
+  for (std::size_t i = 0; i < inlines_.size(); ++i) last[inlines_[i].run] = i;
+  std::vector<Mark> marks;
+  for (std::size_t i = 0; i < inlines_.size(); ++i) {
+    const std::size_t run = inlines_[i].run;
+    if (run == 0)
+      marks.push_back(std::move(inlines_[i].mark));
+    else if (last[run] > i)
+      while (inlines_[++i].run != run) {
+      }
+  }
+  inlines_.clear();
+  held_.reset();
+  if (marks.empty()) return;
+  const std::size_t begin = marks[0].front;
+  const std::string written = text_.substr(begin);
+  std::size_t at = begin;
+  text_.resize(begin);
+  for (Mark& mark : marks) {
+    text_.append(written, at - begin, mark.front - at);
+    at = mark.end;
+    const std::size_t front = text_.size(), blanks = mark.begin - mark.front, size = mark.end - mark.front;
+    text_.append(written, mark.front - begin, size);
+    mark.front = front;
+    mark.begin = front + blanks;
+    mark.end = front + size;
+    settle(std::move(mark));
+  }
+  text_.append(written, at - begin);
+  mark_end_ = 0;
+}
+
+/// A writer of marks writes them one way. Beside marks that stand alone those behind words are indexes, and so are
+/// those that end no clause, or follow what is no word of a sentence or had an index that names no source.
+GRAFT_INLINE void CitationReader::choose_glued() {
+  const auto is_glued = [](const Mark& mark) { return mark.place == Place::glued; };
+  const bool are_alone =
+      std::any_of(marks_.begin(), marks_.end(), [](const Mark& mark) { return mark.place == Place::alone; });
+  const std::string_view text(text_);
+  bool counts = false;
+  std::size_t end = 0;  // of the last mark
+  for (std::size_t i = 0; i < marks_.size(); ++i) {
+    if (!is_glued(marks_[i])) continue;
+    if (marks_[i].begin != end || end == 0) {
+      std::size_t behind = marks_[i].end;
+      for (std::size_t j = i + 1; j < marks_.size() && marks_[j].begin == behind; ++j) behind = marks_[j].end;
+      const std::string_view before = text.substr(0, marks_[i].begin);
+      counts = !are_alone && detail::ends_with_plain_word(before) &&
+               detail::begins_behind_clause(text.substr(behind)) &&
+               !variables_.contains(std::string(detail::last_word(before)));
+    }
+    end = marks_[i].end;
+    if (!counts) marks_[i].known.clear();
+  }
 }
 
 GRAFT_INLINE void CitationReader::give(std::size_t bytes) {
-  text_.append(pending_, 0, bytes);
-  pending_.erase(0, bytes);
+  if (bytes > 0) at_front_ = false;
+  text_.append(pending_, at_, bytes);
+  at_ += bytes;
 }
 
 }  // namespace graft

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "graft/core/mode.hpp"
+#include "graft/rag/detail/markdown_lines.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft {
@@ -31,9 +33,18 @@ struct Citation {
   bool operator==(const Citation&) const = default;
 };
 
-/// Reads the marks of an answer while it is written: [1], [2, 3]. A mark that names no source is taken out, with the
-/// blanks before it; of a mark that names some, the rest. Between backticks, as Markdown writes code, nothing is a
-/// mark. Text is held back only as long as it may be a mark, or blanks before one.
+/// Reads the marks of an answer while it is written, in the forms that models write: [1], [1, 2], [1-3], [[1]], [^1],
+/// [Source 1], (Source 1), [1†source], 【1】 and the like. The numbers from 1 on are marks; one above 999 only if a
+/// source has it.
+///
+/// No mark is what Markdown means otherwise: code in fences, indented or between backticks, links, definitions of links
+/// and footnotes, escaped brackets. Nor is an index: one that follows an expression, such as items[1], f(x)[1] or
+/// a[0][1], or stands behind "=". Words are followed by marks too ("The sky is blue[1]."), so such a mark counts where
+/// it ends a clause of plain words and all marks of the answer are written so; it never changes the text.
+///
+/// A mark that names no source is taken out, with the blanks before it; of a mark that names some, the rest. All else
+/// stays as it was written. Text is held back only as long as it may be a mark, or blanks before one, or the front of a
+/// line whose kind is not known; and a mark that names no source, as long as it may stand between backticks.
 class CitationReader {
  public:
   /// The numbers that name a source.
@@ -45,19 +56,60 @@ class CitationReader {
   /// What was held back. Nothing is added after it.
   std::string finish();
 
+  // After finish():
   const std::string& text() const { return text_; }                      ///< all that was given
   const std::vector<Citation>& citations() const { return citations_; }  ///< in the order of the text
   const std::vector<std::string>& unknown() const { return unknown_; }   ///< marks or numbers taken out, as written
 
  private:
+  /// How a mark stands to what is before it.
+  enum class Place {
+    alone,
+    glued,    // to a word: perhaps an index
+    attached  // to a link's text or code: no index, but part of something
+  };
+
+  /// A mark that stands in text_ as it was written.
+  struct Mark {
+    std::size_t front, begin, end;  // bytes of text_: with blanks before, of the mark
+    std::vector<std::size_t> known;
+    std::string kept;     // instead of it
+    std::string unknown;  // what of it names no source; empty: all of it does
+    Place place;
+  };
+
+  /// Backticks, or a mark behind some.
+  struct Inline {
+    std::size_t run;  // length; 0: a mark
+    Mark mark;
+  };
+
   void read(bool last);
+  bool read_line(bool last);
   bool read_mark(std::size_t blanks, bool last);
-  bool read_backticks(bool last);
+  void read_backticks(std::size_t run);
+  std::optional<Place> place(bool is_plain, std::size_t blanks) const;
+  std::optional<Place> place_behind_bracket() const;
+  void settle(Mark mark);
+  void end_paragraph();
+  void choose_glued();
   void give(std::size_t bytes);
+  std::string settled();
 
   std::set<std::size_t> numbers_;
-  std::string pending_;
-  std::size_t code_ = 0;  // backticks that opened the code we are in
+  std::string pending_;  // not read yet, from at_ on
+  std::size_t at_ = 0;
+  detail::MarkdownLines lines_;
+  bool at_line_ = true;              // a line begins
+  bool is_code_ = false;             // the line is code
+  bool at_front_ = false;            // nothing of the line's text was read
+  std::vector<Inline> inlines_;      // since backticks that no others have closed
+  std::optional<std::size_t> held_;  // where text_ is not settled
+  std::size_t given_ = 0;            // of text_
+  std::size_t mark_end_ = 0;         // in text_, of the last mark
+  Place mark_place_ = Place::alone;
+  std::set<std::string> variables_;  // words with an index that names no source
+  std::vector<Mark> marks_;
   std::string text_;
   std::vector<Citation> citations_;
   std::vector<std::string> unknown_;

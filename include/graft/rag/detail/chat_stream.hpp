@@ -43,6 +43,7 @@ class ChatStream : public ServerBody {
       body_ += bytes;
       form_ = form_of(body_, false);
       if (form_ == Form::events) events_.add(std::exchange(body_, {}));
+      if (trimmed(body_).empty()) body_.clear();  // a sign of life
     } else if (form_ == Form::whole) {
       body_ += bytes;
     } else {
