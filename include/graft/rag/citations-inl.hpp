@@ -2,70 +2,85 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "graft/rag/citations.hpp"
 #include "graft/rag/detail/citation_mark.hpp"
+#include "graft/rag/detail/citation_place.hpp"
+#include "graft/rag/detail/markdown_lines.hpp"
 
 namespace graft {
 
-namespace detail {
+class CitationReader::Reading {
+ public:
+  explicit Reading(std::set<std::size_t> numbers) : numbers_(std::move(numbers)) {}
 
-GRAFT_INLINE bool is_name_byte(char c) {
-  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
+  std::string add(std::string_view text);
+  std::string finish();
 
-/// Where the bracket begins that the last byte of `text` closes; npos if that is far away or nowhere.
-GRAFT_INLINE std::size_t bracket_begin(std::string_view text) {
-  const char close = text.back(), open = close == ']' ? '[' : '(';
-  std::size_t depth = 0;
-  for (std::size_t at = text.size(); at > 0 && text.size() - at < 200 && text[at - 1] != '\n'; --at) {
-    if (text[at - 1] == close) ++depth;
-    if (text[at - 1] == open && --depth == 0) return at - 1;
-  }
-  return std::string_view::npos;
-}
+  std::string text_;
+  std::vector<Citation> citations_;
+  std::vector<std::string> unknown_;
 
-/// The word at the end of `text`, of ASCII letters, digits and "_".
-GRAFT_INLINE std::string_view last_word(std::string_view text) {
-  std::size_t begin = text.size();
-  while (begin > 0 && text.size() - begin < 64 && is_name_byte(text[begin - 1])) --begin;
-  return text.substr(begin);
-}
+ private:
+  /// How a mark stands to what is before it.
+  enum class Place {
+    alone,
+    glued,    // to a word: perhaps an index
+    attached  // to a link's text or code: no index, but part of something
+  };
 
-/// Whether the end of `text` is a word of a sentence rather than a name in a program.
-GRAFT_INLINE bool ends_with_plain_word(std::string_view text) {
-  const std::string_view word = last_word(text);
-  if (word.size() < 2) return false;
-  for (std::size_t i = 0; i < word.size(); ++i) {
-    const bool is_lower = word[i] >= 'a' && word[i] <= 'z', is_upper = word[i] >= 'A' && word[i] <= 'Z';
-    if (!is_lower && !is_upper) return false;
-    if (i > 0 && is_upper && word[i - 1] >= 'a') return false;
-  }
-  return word.size() == text.size() ||
-         std::string_view("._$@#&/\\>:=").find(text[text.size() - word.size() - 1]) == std::string_view::npos;
-}
+  /// A mark that stands in text_ as it was written.
+  struct Mark {
+    std::size_t front, begin, end;  // bytes of text_: with blanks before, of the mark
+    std::vector<std::size_t> known;
+    std::string kept;     // instead of it
+    std::string unknown;  // what of it names no source; empty: all of it does
+    Place place;
+  };
 
-/// Whether a clause ends where `rest` begins.
-GRAFT_INLINE bool begins_behind_clause(std::string_view rest) {
-  constexpr std::string_view stops = ".,;!?)\"'*_";
-  for (const char c : rest) {
-    if (c == '\n' || c == '\r' || static_cast<unsigned char>(c) >= 0x80) return true;
-    if (c == ' ') return rest[0] != ' ' || rest.find_first_not_of(" \n") == std::string_view::npos;
-    if (stops.find(c) == std::string_view::npos) return false;
-  }
-  return true;
-}
+  /// Backticks, or a mark behind some.
+  struct Inline {
+    std::size_t run;  // length; 0: a mark
+    Mark mark;
+  };
 
-}  // namespace detail
+  void read(bool last);
+  bool read_line(bool last);
+  bool read_mark(std::size_t blanks, bool last);
+  void read_backticks(std::size_t run);
+  std::optional<Place> place(bool is_plain, std::size_t blanks) const;
+  std::optional<Place> place_behind_bracket() const;
+  void settle(Mark mark);
+  void end_paragraph();
+  void choose_glued();
+  void give(std::size_t bytes);
+  std::string settled();
 
-GRAFT_INLINE std::string CitationReader::add(std::string_view text) {
+  std::set<std::size_t> numbers_;
+  std::string pending_;  // not read yet, from at_ on
+  std::size_t at_ = 0;
+  detail::MarkdownLines lines_;
+  bool at_line_ = true;              // a line begins
+  bool is_code_ = false;             // the line is code
+  bool at_front_ = false;            // nothing of the line's text was read
+  std::vector<Inline> inlines_;      // since backticks that no others have closed
+  std::optional<std::size_t> held_;  // where text_ is not settled
+  std::size_t given_ = 0;            // of text_
+  std::size_t mark_end_ = 0;         // in text_, of the last mark
+  Place mark_place_ = Place::alone;
+  std::set<std::string> variables_;  // words with an index that names no source
+  std::vector<Mark> marks_;
+};
+
+GRAFT_INLINE std::string CitationReader::Reading::add(std::string_view text) {
   pending_ += text;
   read(false);
   return settled();
 }
 
-GRAFT_INLINE std::string CitationReader::finish() {
+GRAFT_INLINE std::string CitationReader::Reading::finish() {
   read(true);
   end_paragraph();
   choose_glued();
@@ -74,14 +89,14 @@ GRAFT_INLINE std::string CitationReader::finish() {
   return settled();
 }
 
-GRAFT_INLINE std::string CitationReader::settled() {
+GRAFT_INLINE std::string CitationReader::Reading::settled() {
   const std::size_t end = held_.value_or(text_.size());
   std::string out = text_.substr(given_, end - given_);
   given_ = end;
   return out;
 }
 
-GRAFT_INLINE void CitationReader::read(bool last) {
+GRAFT_INLINE void CitationReader::Reading::read(bool last) {
   while (at_ < pending_.size()) {
     if (at_line_) {
       const auto line = lines_.begin(std::string_view(pending_).substr(at_), last);
@@ -99,7 +114,7 @@ GRAFT_INLINE void CitationReader::read(bool last) {
 }
 
 /// Up to the end of the line, if it is there. False if more text has to come first.
-GRAFT_INLINE bool CitationReader::read_line(bool last) {
+GRAFT_INLINE bool CitationReader::Reading::read_line(bool last) {
   // The bytes with which the brackets begin that are not of ASCII are among them.
   constexpr std::string_view special = "\n\\` [(\xE3\xEF";
   constexpr std::size_t most_held = 100;
@@ -144,7 +159,8 @@ GRAFT_INLINE bool CitationReader::read_line(bool last) {
 }
 
 /// How a mark stands behind text_ and `blanks`; nothing if it cannot be one.
-GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place(bool is_plain, std::size_t blanks) const {
+GRAFT_INLINE std::optional<CitationReader::Reading::Place> CitationReader::Reading::place(bool is_plain,
+                                                                                          std::size_t blanks) const {
   std::string_view before(text_);
   if (blanks > 0 || before.empty() || before.ends_with(' ') || before.ends_with('\n') || before.ends_with('\t')) {
     while (before.ends_with(' ')) before.remove_suffix(1);
@@ -163,7 +179,7 @@ GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place(bool is_
   return std::nullopt;
 }
 
-GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place_behind_bracket() const {
+GRAFT_INLINE std::optional<CitationReader::Reading::Place> CitationReader::Reading::place_behind_bracket() const {
   std::string_view before(text_);
   const bool is_call = before.back() == ')';
   do {
@@ -176,7 +192,7 @@ GRAFT_INLINE std::optional<CitationReader::Place> CitationReader::place_behind_b
 }
 
 /// False if more text has to come first.
-GRAFT_INLINE bool CitationReader::read_mark(std::size_t blanks, bool last) {
+GRAFT_INLINE bool CitationReader::Reading::read_mark(std::size_t blanks, bool last) {
   using Kind = detail::CitationMark::Kind;
   const std::string_view rest = std::string_view(pending_).substr(at_ + blanks);
   const detail::CitationMark found = detail::CitationMarkReader(rest).read();
@@ -235,7 +251,7 @@ GRAFT_INLINE bool CitationReader::read_mark(std::size_t blanks, bool last) {
 }
 
 /// Takes what is at the end of text_ for a mark.
-GRAFT_INLINE void CitationReader::settle(Mark mark) {
+GRAFT_INLINE void CitationReader::Reading::settle(Mark mark) {
   if (!mark.unknown.empty()) {
     unknown_.push_back(mark.unknown);
     text_.replace(mark.front, mark.end - mark.front, mark.kept);
@@ -246,7 +262,7 @@ GRAFT_INLINE void CitationReader::settle(Mark mark) {
   if (!mark.known.empty()) marks_.push_back(std::move(mark));
 }
 
-GRAFT_INLINE void CitationReader::read_backticks(std::size_t run) {
+GRAFT_INLINE void CitationReader::Reading::read_backticks(std::size_t run) {
   give(run);
   if (inlines_.empty() || inlines_[0].run != run) {
     inlines_.push_back({run, {}});
@@ -257,7 +273,7 @@ GRAFT_INLINE void CitationReader::read_backticks(std::size_t run) {
 }
 
 /// Backticks that none have closed are text: marks behind them count, but for those in code that began later.
-GRAFT_INLINE void CitationReader::end_paragraph() {
+GRAFT_INLINE void CitationReader::Reading::end_paragraph() {
   if (inlines_.empty()) return;
   std::map<std::size_t, std::size_t> last;  // of each length
   for (std::size_t i = 0; i < inlines_.size(); ++i) last[inlines_[i].run] = i;
@@ -293,7 +309,7 @@ GRAFT_INLINE void CitationReader::end_paragraph() {
 
 /// A writer of marks writes them one way. Beside marks that stand alone those behind words are indexes, and so are
 /// those that end no clause, or follow what is no word of a sentence or had an index that names no source.
-GRAFT_INLINE void CitationReader::choose_glued() {
+GRAFT_INLINE void CitationReader::Reading::choose_glued() {
   const auto is_glued = [](const Mark& mark) { return mark.place == Place::glued; };
   const bool are_alone =
       std::any_of(marks_.begin(), marks_.end(), [](const Mark& mark) { return mark.place == Place::alone; });
@@ -315,10 +331,20 @@ GRAFT_INLINE void CitationReader::choose_glued() {
   }
 }
 
-GRAFT_INLINE void CitationReader::give(std::size_t bytes) {
+GRAFT_INLINE void CitationReader::Reading::give(std::size_t bytes) {
   if (bytes > 0) at_front_ = false;
   text_.append(pending_, at_, bytes);
   at_ += bytes;
 }
+
+GRAFT_INLINE CitationReader::CitationReader(std::set<std::size_t> numbers)
+    : reading_(std::make_unique<Reading>(std::move(numbers))) {}
+GRAFT_INLINE CitationReader::~CitationReader() = default;
+
+GRAFT_INLINE std::string CitationReader::add(std::string_view text) { return reading_->add(text); }
+GRAFT_INLINE std::string CitationReader::finish() { return reading_->finish(); }
+GRAFT_INLINE const std::string& CitationReader::text() const { return reading_->text_; }
+GRAFT_INLINE const std::vector<Citation>& CitationReader::citations() const { return reading_->citations_; }
+GRAFT_INLINE const std::vector<std::string>& CitationReader::unknown() const { return reading_->unknown_; }
 
 }  // namespace graft

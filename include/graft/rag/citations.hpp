@@ -1,14 +1,13 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "graft/core/mode.hpp"
-#include "graft/rag/detail/markdown_lines.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft {
@@ -48,7 +47,8 @@ struct Citation {
 class CitationReader {
  public:
   /// The numbers that name a source.
-  explicit CitationReader(std::set<std::size_t> numbers) : numbers_(std::move(numbers)) {}
+  explicit CitationReader(std::set<std::size_t> numbers);
+  GRAFT_INLINE ~CitationReader();
 
   /// What of the answer so far is settled by `text` and was not given yet.
   std::string add(std::string_view text);
@@ -57,62 +57,13 @@ class CitationReader {
   std::string finish();
 
   // After finish():
-  const std::string& text() const { return text_; }                      ///< all that was given
-  const std::vector<Citation>& citations() const { return citations_; }  ///< in the order of the text
-  const std::vector<std::string>& unknown() const { return unknown_; }   ///< marks or numbers taken out, as written
+  const std::string& text() const;                  ///< all that was given
+  const std::vector<Citation>& citations() const;   ///< in the order of the text
+  const std::vector<std::string>& unknown() const;  ///< marks or numbers taken out, as written
 
  private:
-  /// How a mark stands to what is before it.
-  enum class Place {
-    alone,
-    glued,    // to a word: perhaps an index
-    attached  // to a link's text or code: no index, but part of something
-  };
-
-  /// A mark that stands in text_ as it was written.
-  struct Mark {
-    std::size_t front, begin, end;  // bytes of text_: with blanks before, of the mark
-    std::vector<std::size_t> known;
-    std::string kept;     // instead of it
-    std::string unknown;  // what of it names no source; empty: all of it does
-    Place place;
-  };
-
-  /// Backticks, or a mark behind some.
-  struct Inline {
-    std::size_t run;  // length; 0: a mark
-    Mark mark;
-  };
-
-  void read(bool last);
-  bool read_line(bool last);
-  bool read_mark(std::size_t blanks, bool last);
-  void read_backticks(std::size_t run);
-  std::optional<Place> place(bool is_plain, std::size_t blanks) const;
-  std::optional<Place> place_behind_bracket() const;
-  void settle(Mark mark);
-  void end_paragraph();
-  void choose_glued();
-  void give(std::size_t bytes);
-  std::string settled();
-
-  std::set<std::size_t> numbers_;
-  std::string pending_;  // not read yet, from at_ on
-  std::size_t at_ = 0;
-  detail::MarkdownLines lines_;
-  bool at_line_ = true;              // a line begins
-  bool is_code_ = false;             // the line is code
-  bool at_front_ = false;            // nothing of the line's text was read
-  std::vector<Inline> inlines_;      // since backticks that no others have closed
-  std::optional<std::size_t> held_;  // where text_ is not settled
-  std::size_t given_ = 0;            // of text_
-  std::size_t mark_end_ = 0;         // in text_, of the last mark
-  Place mark_place_ = Place::alone;
-  std::set<std::string> variables_;  // words with an index that names no source
-  std::vector<Mark> marks_;
-  std::string text_;
-  std::vector<Citation> citations_;
-  std::vector<std::string> unknown_;
+  class Reading;
+  std::unique_ptr<Reading> reading_;
 };
 
 }  // namespace graft
