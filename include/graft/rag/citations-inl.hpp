@@ -65,6 +65,7 @@ class CitationReader::Reading {
   bool at_line_ = true;              // a line begins
   bool is_code_ = false;             // the line is code
   bool at_front_ = false;            // nothing of the line's text was read
+  char math_ = 0;                    // ends the formula we are in: ")", "]" or "$"
   std::vector<Inline> inlines_;      // since backticks that no others have closed
   std::optional<std::size_t> held_;  // where text_ is not settled
   std::size_t given_ = 0;            // of text_
@@ -101,7 +102,10 @@ GRAFT_INLINE void CitationReader::Reading::read(bool last) {
     if (at_line_) {
       const auto line = lines_.begin(std::string_view(pending_).substr(at_), last);
       if (!line) break;
-      if (!line->continues) end_paragraph();
+      if (!line->continues) {
+        end_paragraph();
+        math_ = 0;
+      }
       give(line->front);
       is_code_ = line->kind == detail::MarkdownLines::Line::Kind::code;
       at_line_ = false;
@@ -116,7 +120,7 @@ GRAFT_INLINE void CitationReader::Reading::read(bool last) {
 /// Up to the end of the line, if it is there. False if more text has to come first.
 GRAFT_INLINE bool CitationReader::Reading::read_line(bool last) {
   // The bytes with which the brackets begin that are not of ASCII are among them.
-  constexpr std::string_view special = "\n\\` [(\xE3\xEF";
+  constexpr std::string_view special = "\n\\`$ [(\xE3\xEF";
   constexpr std::size_t most_held = 100;
   // A longer run is text, though it may have come in parts.
   const auto is_long = [&](std::size_t run) {
@@ -135,8 +139,18 @@ GRAFT_INLINE bool CitationReader::Reading::read_line(bool last) {
     }
     if (c == '\\') {
       if (at_ + 1 == pending_.size() && !last) return false;
-      const bool is_escape = inlines_.empty() && at_ + 1 < pending_.size() && pending_[at_ + 1] != '\n';
+      const char escaped = at_ + 1 < pending_.size() ? pending_[at_ + 1] : '\n';
+      const bool is_escape = inlines_.empty() && escaped != '\n';
+      if (is_escape && math_ == 0 && (escaped == '(' || escaped == '['))
+        math_ = escaped == '(' ? ')' : ']';
+      else if (is_escape && math_ == escaped)
+        math_ = 0;
       give(is_escape ? 2 : 1);
+    } else if (c == '$') {
+      if (at_ + 1 == pending_.size() && !last) return false;
+      const bool is_double = inlines_.empty() && at_ + 1 < pending_.size() && pending_[at_ + 1] == '$';
+      if (is_double && (math_ == 0 || math_ == '$')) math_ = math_ == 0 ? '$' : 0;
+      give(is_double ? 2 : 1);
     } else if (c == '`') {
       const std::size_t run = std::min(pending_.find_first_not_of('`', at_), pending_.size()) - at_;
       if (at_ + run == pending_.size() && !last && run <= most_held) return false;
@@ -148,8 +162,10 @@ GRAFT_INLINE bool CitationReader::Reading::read_line(bool last) {
       const std::size_t blanks = std::min(pending_.find_first_not_of(' ', at_), pending_.size()) - at_;
       const bool is_end = at_ + blanks == pending_.size();
       if (is_end && !last && blanks <= most_held) return false;
-      if (is_end || (blanks > 0 && is_long(blanks)) ||
-          special.substr(3).find(pending_[at_ + blanks]) == std::string_view::npos)
+      if (math_ != 0)
+        give(std::max<std::size_t>(blanks, 1));
+      else if (is_end || (blanks > 0 && is_long(blanks)) ||
+               special.substr(5).find(pending_[at_ + blanks]) == std::string_view::npos)
         give(blanks);
       else if (!read_mark(blanks, last))
         return false;
@@ -164,7 +180,8 @@ GRAFT_INLINE std::optional<CitationReader::Reading::Place> CitationReader::Readi
   std::string_view before(text_);
   if (blanks > 0 || before.empty() || before.ends_with(' ') || before.ends_with('\n') || before.ends_with('\t')) {
     while (before.ends_with(' ')) before.remove_suffix(1);
-    return is_plain && before.ends_with('=') ? std::nullopt : std::optional(Place::alone);
+    const bool is_value = before.ends_with('=') || before.ends_with("\":") || before.ends_with("':");
+    return is_plain && is_value ? std::nullopt : std::optional(Place::alone);
   }
   const char c = before.back();
   if (mark_end_ == before.size()) return mark_place_;
@@ -210,18 +227,25 @@ GRAFT_INLINE bool CitationReader::Reading::read_mark(std::size_t blanks, bool la
 
   Mark mark{text_.size(), text_.size() + blanks, text_.size() + blanks + found.size, {}, {}, {}, Place::alone};
   std::string kept, gone;
+  const auto add_to = [](std::string& list, const std::string& text) { list += (list.empty() ? "" : ", ") + text; };
   bool is_mark = true;
   for (const detail::CitedRange& range : found.ranges) {
     const auto from = numbers_.lower_bound(range.first), to = numbers_.upper_bound(range.last);
     const auto count = static_cast<std::size_t>(std::distance(from, to));
     if (range.first == 0 || (range.last > 999 && count == 0)) is_mark = false;
-    const bool is_whole = count == range.last - range.first + 1;
-    if (!is_whole) gone += (gone.empty() ? "" : ", ") + range.written;
-    if (is_whole && !kept.empty()) kept += ", ";
-    if (is_whole) kept += range.written;
-    for (auto number = from; number != to; ++number) {
-      if (!is_whole) kept += (kept.empty() ? "" : ", ") + std::to_string(*number);
-      mark.known.push_back(*number);
+    mark.known.insert(mark.known.end(), from, to);
+    if (count == range.last - range.first + 1) {
+      add_to(kept, range.written);
+    } else if (count == 0) {
+      add_to(gone, range.written);
+    } else {
+      std::size_t next = range.first;
+      for (auto number = from; number != to; ++number) {
+        add_to(kept, std::to_string(*number));
+        if (*number > next) add_to(gone, detail::range_text(next, *number - 1));
+        next = *number + 1;
+      }
+      if (next <= range.last) add_to(gone, detail::range_text(next, range.last));
     }
   }
   const bool is_foreign = !is_mark || !gone.empty();

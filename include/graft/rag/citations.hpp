@@ -37,9 +37,10 @@ struct Citation {
 /// source has it.
 ///
 /// No mark is what Markdown means otherwise: code in fences, indented or between backticks, links, definitions of links
-/// and footnotes, escaped brackets. Nor is an index: one that follows an expression, such as items[1], f(x)[1] or
-/// a[0][1], or stands behind "=". Words are followed by marks too ("The sky is blue[1]."), so such a mark counts where
-/// it ends a clause of plain words and all marks of the answer are written so; it never changes the text.
+/// and footnotes, escaped brackets; nor what stands in a formula, \(...\), \[...\] or $$...$$; nor a value, behind "="
+/// or a key in quotes; nor an index, behind an expression: items[1], f(x)[1], a[0][1]. Words are followed by marks too
+/// ("The sky is blue[1]."), so such a mark counts where it ends a clause of plain words and all marks of the answer are
+/// written so; it never changes the text.
 ///
 /// A mark that names no source is taken out, with the blanks before it; of a mark that names some, the rest. All else
 /// stays as it was written. Text is held back only as long as it may be a mark, or blanks before one, or the front of a

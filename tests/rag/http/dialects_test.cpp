@@ -117,6 +117,12 @@ TEST(Dialects, AWholeAnswerIsTakenInWhateverForm) {
       {"an answer whose head has no type", "HTTP/1.1 200 OK\r\n\r\n" + text("Hello") + finish("stop")},
       {"status 201",
        "HTTP/1.1 201 Created\r\nContent-Type: Text/Event-Stream\r\n\r\n" + text("Hello") + finish("stop")},
+      {"BerriAI/litellm #2195 (Gemini): each chunk has a reason",
+       kStream + data(R"({"choices": [{"delta": {"content": "Hel"}, "finish_reason": "stop"}]})") +
+           data(R"({"choices": [{"delta": {"content": "lo"}, "finish_reason": "stop"}]})")},
+      {"BerriAI/litellm #2010: null for content and role at the end, huggingface/text-generation-inference PR 2344",
+       kStream + text("Hello") +
+           data(R"({"choices": [{"delta": {"content": null, "role": null}, "finish_reason": "eos_token"}]})")},
       {"a whole message as one event", kStream + data(whole) + kDone},
       {"delta and, so far, message (Perplexity)",
        kStream + data(R"({"choices": [{"delta": {"content": "Hel"}, "message": {"content": "Hel"}}]})") +
@@ -195,6 +201,11 @@ TEST(Dialects, HalfAnAnswerIsNone) {
        kStream + text("Hel") + "upstream error: read ECONNRESET\n", "half way, after 3 bytes"},
       {"text after the reason of a part", kStream + text("Hel") + finish("stop") + text("lo"),
        "half way, after 5 bytes"},
+      {"BerriAI/litellm #2195 (Gemini): each chunk has a reason, and the connection breaks off",
+       "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 1000\r\n\r\n" +
+           data(R"({"choices": [{"delta": {"content": "Hel"}, "finish_reason": "stop"}]})") +
+           data(R"({"choices": [{"delta": {"content": "lo"}, "finish_reason": "stop"}]})"),
+       "closed the connection half way"},
       {"a chunk that is cut", kStream + text("Hel") + R"(data: {"choices": [{"delta": {"content": "lo)", "half way"},
       {"vllm-project/guidellm #743: an error, then [DONE]",
        kStream + data(R"({"error": {"message": "TimeoutError", "type": "GatewayTimeout", "code": 400}})") + kDone,

@@ -57,7 +57,7 @@ class ChatStream : public ServerBody {
     return false;
   }
 
-  bool settle() override {
+  bool settle(bool is_cut) override {
     if (form_ == Form::unknown && !body_.empty()) {
       form_ = form_of(body_, true);
       if (form_ == Form::events) events_.add(std::exchange(body_, {}));
@@ -70,7 +70,7 @@ class ChatStream : public ServerBody {
       if (!event) break;
       take(*event, may_be_cut);
     }
-    return complete_;
+    return complete_ && (done_ || !is_cut || !is_reason_common_);
   }
 
   /// Throws FileError too if the answer is not whole, although the caller wanted all of it.
@@ -189,7 +189,10 @@ class ChatStream : public ServerBody {
     // A server may send a whole message as the one event of a stream.
     const bool in_message = choice.has("message") && (whole || (!choice.has("delta") && completion.text.empty()));
     const char* holder = in_message ? "message" : "delta";
-    if (choice.has(holder) && take_text(choice.object(holder)) && !done_) complete_ = false;
+    if (choice.has(holder) && take_text(choice.object(holder)) && complete_) {
+      is_reason_common_ = true;
+      complete_ = false;
+    }
     take_reason(choice);
   }
 
@@ -269,11 +272,12 @@ class ChatStream : public ServerBody {
   std::string body_;  // as long as the form is unknown, or whole
   ServerEvents events_;
   HalfJoiner halves_;
-  std::string last_;          // event, for a message
-  bool has_choices_ = false;  // in any event
-  bool refused_ = false;      // the text says why there is no other
-  bool complete_ = false;     // all text has come
-  bool done_ = false;         // nothing more will come
+  std::string last_;               // event, for a message
+  bool has_choices_ = false;       // in any event
+  bool refused_ = false;           // the text says why there is no other
+  bool is_reason_common_ = false;  // text came behind a reason for its end
+  bool complete_ = false;          // all text has come
+  bool done_ = false;              // nothing more will come
 };
 
 /// `text` with a space behind the first character of each of `controls`.

@@ -25,8 +25,12 @@ struct CitationMark {
   bool is_plain = false;  ///< of "[", numbers and "]", as indexes are written too
 };
 
+inline std::string range_text(std::size_t first, std::size_t last) {
+  return std::to_string(first) + (first == last ? "" : "-" + std::to_string(last));
+}
+
 /// Reads the forms in which models write marks:
-///   [1] [1, 2] [1; 2] [1-3] [1–3] [[1]] [^1] [^1^] [Source 1] [Sources 1 and 2] [1†source]
+///   [1] [1, 2] [1; 2] [1-3] [1–3] [[1]] [^1] [^1^] [Source 1] [Sources 1 and 2] [1, p. 3] [1†source]
 ///   【1】 【1†L3-L5】 ［１］ 〔1〕 (Source 1)
 /// A mark has at most 100 bytes, a number at most six digits.
 class CitationMarkReader {
@@ -59,8 +63,8 @@ class CitationMarkReader {
       if (cut_ || (in_parentheses && mark.ranges.empty() && !is_source.value_or(false))) return false;
       if (!range(mark, begin)) return false;
       blanks();
-    } while (separator());
-    if (take("†")) {
+    } while (separator() && !locator());
+    if (is_located_ || take("†")) {
       mark.is_plain = false;
       while (!cut_ && !peek(mark.close)) {
         if (at_ == text_.size() || std::string_view("\n[]()").find(text_[at_]) != std::string_view::npos) break;
@@ -68,6 +72,14 @@ class CitationMarkReader {
       }
     }
     return take(mark.close);
+  }
+
+  /// Whether a place in the source follows, such as "p. 3".
+  bool locator() {
+    blanks();
+    for (const char* text : {"pp.", "p.", "pages ", "page ", "lines ", "line ", "§"})
+      if (take(text)) is_located_ = true;
+    return is_located_;
   }
 
   bool read_open(CitationMark& mark) {
@@ -186,6 +198,7 @@ class CitationMarkReader {
 
   std::string_view text_;
   std::size_t at_ = 0;
+  bool is_located_ = false;
   bool cut_ = false;  // more text might have fitted
 };
 

@@ -26,8 +26,8 @@ class ServerBody {
   /// False if no more is wanted.
   virtual bool add(std::string_view bytes) = 0;
 
-  /// After the last byte, or where the connection broke off: whether all is there.
-  virtual bool settle() = 0;
+  /// After the last byte, or where the connection broke off (`is_cut`): whether all is there.
+  virtual bool settle(bool is_cut) = 0;
 
   /// After settle(), where the connection did not break off or all is there.
   virtual void end() = 0;
@@ -46,7 +46,7 @@ class WholeBody : public ServerBody {
     text += bytes;
     return true;
   }
-  bool settle() override { return false; }
+  bool settle(bool) override { return false; }
   void end() override {}
 
   std::string text;

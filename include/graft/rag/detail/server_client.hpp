@@ -143,8 +143,9 @@ class ServerClient {
         exchange = send(request, deadline, body);
         if (exchange.exception) std::rethrow_exception(exchange.exception);
         if (!exchange.head || is_good(exchange.response.status)) {
-          const bool whole = exchange.enough || (exchange.head && body.settle());
-          if (!whole && exchange.error != httplib::Error::Success) fail(exchange);
+          const bool is_cut = exchange.error != httplib::Error::Success;
+          const bool whole = exchange.enough || (exchange.head && body.settle(is_cut));
+          if (!whole && is_cut) fail(exchange);
           return body.end();
         }
       } catch (const ReportedError& error) {
