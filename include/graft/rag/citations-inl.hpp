@@ -24,12 +24,7 @@ class CitationReader::Reading {
   std::vector<std::string> unknown_;
 
  private:
-  /// How a mark stands to what is before it.
-  enum class Place {
-    alone,
-    glued,    // to a word: perhaps an index
-    attached  // to a link's text or code: no index, but part of something
-  };
+  using Place = detail::MarkPlace;
 
   /// A mark that stands in text_ as it was written.
   struct Mark {
@@ -50,8 +45,6 @@ class CitationReader::Reading {
   bool read_line(bool last);
   bool read_mark(std::size_t blanks, bool last);
   void read_backticks(std::size_t run);
-  std::optional<Place> place(bool is_plain, std::size_t blanks) const;
-  std::optional<Place> place_behind_bracket() const;
   void settle(Mark mark);
   void end_paragraph();
   void choose_glued();
@@ -174,40 +167,6 @@ GRAFT_INLINE bool CitationReader::Reading::read_line(bool last) {
   return true;
 }
 
-/// How a mark stands behind text_ and `blanks`; nothing if it cannot be one.
-GRAFT_INLINE std::optional<CitationReader::Reading::Place> CitationReader::Reading::place(bool is_plain,
-                                                                                          std::size_t blanks) const {
-  std::string_view before(text_);
-  if (blanks > 0 || before.empty() || before.ends_with(' ') || before.ends_with('\n') || before.ends_with('\t')) {
-    while (before.ends_with(' ')) before.remove_suffix(1);
-    const bool is_value = before.ends_with('=') || before.ends_with("\":") || before.ends_with("':");
-    return is_plain && is_value ? std::nullopt : std::optional(Place::alone);
-  }
-  const char c = before.back();
-  if (mark_end_ == before.size()) return mark_place_;
-  if (!is_plain) return Place::alone;
-  if (c == ']' || c == ')') return place_behind_bracket();
-  if (detail::is_name_byte(c)) return Place::glued;
-  if (c == '`') return Place::attached;
-  if (c == '(' && before.size() > 1 && detail::is_name_byte(before[before.size() - 2])) return std::nullopt;  // a call
-  if (static_cast<unsigned char>(c) >= 0x80 || std::string_view(".,;:!?\"'*~>|([").find(c) != std::string_view::npos)
-    return Place::alone;
-  if ((c == '-' || c == '/') && mark_end_ + 1 == before.size()) return mark_place_;
-  return std::nullopt;
-}
-
-GRAFT_INLINE std::optional<CitationReader::Reading::Place> CitationReader::Reading::place_behind_bracket() const {
-  std::string_view before(text_);
-  const bool is_call = before.back() == ')';
-  do {
-    const std::size_t begin = detail::bracket_begin(before);
-    if (begin == before.npos) break;
-    before = before.substr(0, begin);
-  } while (!before.empty() && (before.back() == ']' || before.back() == ')') && text_.size() - before.size() < 400);
-  if (!before.empty() && detail::is_name_byte(before.back())) return std::nullopt;
-  return is_call ? Place::alone : Place::attached;
-}
-
 /// False if more text has to come first.
 GRAFT_INLINE bool CitationReader::Reading::read_mark(std::size_t blanks, bool last) {
   using Kind = detail::CitationMark::Kind;
@@ -223,45 +182,25 @@ GRAFT_INLINE bool CitationReader::Reading::read_mark(std::size_t blanks, bool la
   const bool is_bracket = found.open[0] == '[';
   const bool is_link = is_bracket && after == '(';
   const bool is_definition = is_bracket && after == ':' && at_front_;
-  std::optional<Place> place = this->place(found.is_plain, blanks);
+  std::optional<Place> place = detail::place_of_mark(text_, found.is_plain, blanks > 0);
+  if (blanks == 0 && mark_end_ > 0 && (mark_end_ == text_.size() || detail::joins_marks(text_, mark_end_)))
+    place = mark_place_;
 
-  Mark mark{text_.size(), text_.size() + blanks, text_.size() + blanks + found.size, {}, {}, {}, Place::alone};
-  std::string kept, gone;
-  const auto add_to = [](std::string& list, const std::string& text) { list += (list.empty() ? "" : ", ") + text; };
-  bool is_mark = true;
-  for (const detail::CitedRange& range : found.ranges) {
-    const auto from = numbers_.lower_bound(range.first), to = numbers_.upper_bound(range.last);
-    const auto count = static_cast<std::size_t>(std::distance(from, to));
-    if (range.first == 0 || (range.last > 999 && count == 0)) is_mark = false;
-    mark.known.insert(mark.known.end(), from, to);
-    if (count == range.last - range.first + 1) {
-      add_to(kept, range.written);
-    } else if (count == 0) {
-      add_to(gone, range.written);
-    } else {
-      std::size_t next = range.first;
-      for (auto number = from; number != to; ++number) {
-        add_to(kept, std::to_string(*number));
-        if (*number > next) add_to(gone, detail::range_text(next, *number - 1));
-        next = *number + 1;
-      }
-      if (next <= range.last) add_to(gone, detail::range_text(next, range.last));
-    }
-  }
-  const bool is_foreign = !is_mark || !gone.empty();
+  const detail::WeighedMark weighed = detail::weigh(found, numbers_);
+  const bool is_foreign = !weighed.is_mark || !weighed.gone.empty();
   if (place == Place::glued && is_foreign) variables_.emplace(detail::last_word(text_));
   // Only what stands alone is taken out.
-  if (is_foreign && (found.open == "(" || place != Place::alone || (found.is_plain && detail::is_name_byte(after))))
-    is_mark = false;
-  if (!is_mark || !place || is_link || is_definition) {
+  const bool may_go = found.open != "(" && place == Place::alone && !(found.is_plain && detail::is_name_byte(after));
+  const bool is_mark = weighed.is_mark && place && (weighed.gone.empty() || may_go);
+  if (!is_mark || is_link || is_definition) {
     give(blanks + found.size);
     return true;
   }
-  mark.place = *place;
-  if (!gone.empty()) {
-    mark.unknown = found.open + gone + found.close;
-    if (!kept.empty()) mark.kept = pending_.substr(at_, blanks) + found.open + kept + found.close;
-  }
+  const std::size_t front = text_.size(), begin = front + blanks;
+  Mark mark{front, begin, begin + found.size, weighed.known, {}, {}, *place};
+  if (!weighed.gone.empty()) mark.unknown = found.open + weighed.gone + found.close;
+  if (!weighed.gone.empty() && !weighed.kept.empty())
+    mark.kept = pending_.substr(at_, blanks) + found.open + weighed.kept + found.close;
   const bool is_held = !inlines_.empty();
   if (is_held && !mark.unknown.empty() && !held_) held_ = mark.front;
   give(blanks + found.size);

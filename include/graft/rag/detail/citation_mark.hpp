@@ -2,7 +2,9 @@
 
 #include <array>
 #include <cstddef>
+#include <iterator>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -201,5 +203,36 @@ class CitationMarkReader {
   bool is_located_ = false;
   bool cut_ = false;  // more text might have fitted
 };
+
+/// Which numbers of a mark name a source.
+struct WeighedMark {
+  bool is_mark = true;  // false: zero is no number of a mark, nor is a year
+  std::vector<std::size_t> known;
+  std::string kept, gone;  // as lists
+};
+
+inline WeighedMark weigh(const CitationMark& mark, const std::set<std::size_t>& numbers) {
+  WeighedMark out;
+  const auto add_to = [](std::string& list, const std::string& text) { list += (list.empty() ? "" : ", ") + text; };
+  for (const CitedRange& range : mark.ranges) {
+    const auto from = numbers.lower_bound(range.first), to = numbers.upper_bound(range.last);
+    const auto count = static_cast<std::size_t>(std::distance(from, to));
+    if (range.first == 0 || (range.last > 999 && count == 0)) out.is_mark = false;
+    out.known.insert(out.known.end(), from, to);
+    if (count == range.last - range.first + 1) {
+      add_to(out.kept, range.written);
+    } else if (count == 0) {
+      add_to(out.gone, range.written);
+    } else {
+      std::size_t next = range.first;
+      for (auto number = from; number != to; next = *number++ + 1) {
+        add_to(out.kept, std::to_string(*number));
+        if (*number > next) add_to(out.gone, range_text(next, *number - 1));
+      }
+      if (next <= range.last) add_to(out.gone, range_text(next, range.last));
+    }
+  }
+  return out;
+}
 
 }  // namespace graft::detail

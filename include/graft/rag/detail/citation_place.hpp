@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <string_view>
 
 namespace graft::detail {
@@ -19,6 +20,50 @@ inline std::size_t bracket_begin(std::string_view text) {
     if (text[at - 1] == open && --depth == 0) return at - 1;
   }
   return std::string_view::npos;
+}
+
+/// How a mark stands to what is before it.
+enum class MarkPlace {
+  alone,
+  glued,    ///< to a word: perhaps an index
+  attached  ///< to a link's text or code: no index, but part of something
+};
+
+/// The same of a mark behind "]" or ")".
+inline std::optional<MarkPlace> place_behind_bracket(std::string_view before) {
+  const bool is_link = before.back() == ']';
+  const std::size_t size = before.size();
+  do {
+    const std::size_t begin = bracket_begin(before);
+    if (begin == before.npos) break;
+    before = before.substr(0, begin);
+  } while (!before.empty() && (before.back() == ']' || before.back() == ')') && size - before.size() < 400);
+  if (!before.empty() && is_name_byte(before.back())) return std::nullopt;
+  return is_link ? MarkPlace::attached : MarkPlace::alone;
+}
+
+/// How a mark stands behind `before`, and behind blanks that follow it if `has_blanks`; nothing if it cannot be one.
+/// `is_plain`: it could be an index.
+inline std::optional<MarkPlace> place_of_mark(std::string_view before, bool is_plain, bool has_blanks) {
+  if (has_blanks || before.empty() || std::string_view(" \n\t").find(before.back()) != std::string_view::npos) {
+    while (before.ends_with(' ')) before.remove_suffix(1);
+    const bool is_value = before.ends_with('=') || before.ends_with("\":") || before.ends_with("':");
+    return is_plain && is_value ? std::nullopt : std::optional(MarkPlace::alone);
+  }
+  const char c = before.back();
+  if (!is_plain) return MarkPlace::alone;
+  if (c == ']' || c == ')') return place_behind_bracket(before);
+  if (is_name_byte(c)) return MarkPlace::glued;
+  if (c == '`') return MarkPlace::attached;
+  if (c == '(' && before.size() > 1 && is_name_byte(before[before.size() - 2])) return std::nullopt;  // a call
+  if (static_cast<unsigned char>(c) >= 0x80 || std::string_view(".,;:!?\"'*~>|([").find(c) != std::string_view::npos)
+    return MarkPlace::alone;
+  return std::nullopt;
+}
+
+/// Whether only "-" or "/" stands between the mark that ends at `end` and the end of `text`.
+inline bool joins_marks(std::string_view text, std::size_t end) {
+  return end + 1 == text.size() && (text.back() == '-' || text.back() == '/');
 }
 
 /// The word at the end of `text`, of ASCII letters, digits and "_".

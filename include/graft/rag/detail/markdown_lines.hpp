@@ -112,19 +112,10 @@ class MarkdownLines {
         fence_list_ = list();
         return done(Line::Kind::code, false);
       }
-      if (std::string_view("=-*_").find(c) != std::string_view::npos) {
-        const std::size_t other = std::min(rest.find_first_not_of(std::string{c, ' ', '\t', '\r'}, at_), rest.size());
-        if (other == rest.size() && !all) return std::nullopt;
-        const std::string_view line = rest.substr(at_, other - at_);
-        const bool is_line = other == rest.size() || rest[other] == '\n';
-        const bool is_underline =
-            continues && !is_lazy && (c == '=' || c == '-') && line.find_last_of(c) == run_of(rest, c) - 1;
-        const bool is_break = c != '=' && std::count(line.begin(), line.end(), c) >= 3;
-        if (is_line && (is_underline || is_break)) {
-          if (!is_underline) begin_block();
-          return done(Line::Kind::text, false);
-        }
-      }
+      const std::optional<Rule> rule = this->rule(rest, continues && !is_lazy, all);
+      if (!rule) return std::nullopt;
+      if (*rule == Rule::line) begin_block();
+      if (*rule != Rule::none) return done(Line::Kind::text, false);
       const std::size_t marker = list_marker(rest);
       if (at_ + marker == rest.size() && !all) return std::nullopt;
       const bool is_item = marker > 0 && (at_ + marker == rest.size() || is_blank(rest[at_ + marker]));
@@ -151,6 +142,20 @@ class MarkdownLines {
       item_is_empty_ = true;
       return line;
     }
+  }
+
+  enum class Rule { none, underline, line };
+
+  /// Whether a line is the underline of a heading, which a paragraph may have, or a rule across the page.
+  std::optional<Rule> rule(std::string_view rest, bool in_paragraph, bool all) const {
+    const char c = rest[at_];
+    if (std::string_view("=-*_").find(c) == std::string_view::npos) return Rule::none;
+    const std::size_t end = std::min(rest.find_first_not_of(std::string{c, ' ', '\t', '\r'}, at_), rest.size());
+    if (end == rest.size() && !all) return std::nullopt;
+    if (end < rest.size() && rest[end] != '\n') return Rule::none;
+    const std::string_view line = rest.substr(at_, end - at_);
+    if (in_paragraph && (c == '=' || c == '-') && line.find_last_of(c) == run_of(rest, c) - 1) return Rule::underline;
+    return c != '=' && std::count(line.begin(), line.end(), c) >= 3 ? Rule::line : Rule::none;
   }
 
   std::size_t run_of(std::string_view rest, char c) const {
