@@ -116,7 +116,7 @@ struct RefusalWords {
     if (!json.is_object()) return;
     for (const auto& [name, value] : json.items()) {
       if (name == "param" && value.is_string()) {
-        param = value;
+        param = value.get_ref<const std::string&>().substr(0, value.get_ref<const std::string&>().find_first_of(".["));
       } else if (name == "code" && value.is_string()) {
         code = value;
       } else if (name == "loc" && value.is_array()) {
