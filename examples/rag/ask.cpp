@@ -57,6 +57,7 @@ graft::Json json_of(const std::string& question, const graft::Answer& answer) {
                       {"sources", json_list(answer.prompt.sources)},
                       {"left_out", answer.prompt.left_out},
                       {"end", ends[static_cast<std::size_t>(answer.completion.reason)]},
+                      {"refused_options", answer.completion.refused_options},
                       {"seconds",
                        {{"retrieve", answer.retrieve_time.count()},
                         {"prompt", answer.prompt_time.count()},
@@ -82,6 +83,11 @@ void print_strangers(std::span<const std::string> marks) {
   std::string list;
   for (const std::string& mark : marks) list += " " + mark;
   std::fprintf(stderr, "rag: taken out, since they name no source:%s\n", list.c_str());
+}
+
+void print_refused(std::span<const std::string> options) {
+  for (const std::string& option : options)
+    std::fprintf(stderr, "rag: the server takes no %s: it answered with its own\n", option.c_str());
 }
 
 bool print_text(std::string_view text) {
@@ -135,6 +141,7 @@ int run_ask(const AskCommand& command) {
   if (answer.completion.reason == graft::CompletionEnd::length)
     std::fprintf(stderr, "rag: the answer was cut off; raise --answer-tokens or --context\n");
   print_strangers(answer.not_sources);
+  print_refused(answer.completion.refused_options);
   return 0;
 }
 
@@ -167,6 +174,7 @@ int run_summarise(const SummariseCommand& command) {
                                      {"cited", json_list(summary.cited())},
                                      {"not_sources", summary.unknown},
                                      {"documents", summary.sources.size()},
+                                     {"refused_options", summary.refused_options},
                                      {"calls", summary.calls}})
                             .dump(2)
                             .c_str());
@@ -175,5 +183,6 @@ int run_summarise(const SummariseCommand& command) {
   std::printf("%s\n\nSources, of %zu documents read\n", printable(summary.text).c_str(), summary.sources.size());
   print_sources(summary.cited());
   print_strangers(summary.unknown);
+  print_refused(summary.refused_options);
   return 0;
 }

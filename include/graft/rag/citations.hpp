@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,13 +32,24 @@ struct Citation {
   bool operator==(const Citation&) const = default;
 };
 
-/// Reads the marks of an answer while it is written: [1], [2, 3]. A mark that names no source is taken out, with the
-/// blanks before it; of a mark that names some, the rest. Between backticks, as Markdown writes code, nothing is a
-/// mark. Text is held back only as long as it may be a mark, or blanks before one.
+/// Reads the marks of an answer while it is written, in the forms that models write: [1], [1, 2], [1-3], [[1]], [^1],
+/// [Source 1], (Source 1), [1†source], 【1】 and the like. The numbers from 1 on are marks; one above 999 only if a
+/// source has it.
+///
+/// No mark is what Markdown means otherwise: code in fences, indented or between backticks, links, definitions of links
+/// and footnotes, escaped brackets; nor what stands in a formula, \(...\), \[...\] or $$...$$; nor a value, behind "="
+/// or a key in quotes; nor an index, behind an expression: items[1], f(x)[1], a[0][1]. Words are followed by marks too
+/// ("The sky is blue[1]."), so such a mark counts where it ends a clause of plain words and all marks of the answer are
+/// written so; it never changes the text.
+///
+/// A mark that names no source is taken out, with the blanks before it; of a mark that names some, the rest. All else
+/// stays as it was written. Text is held back only as long as it may be a mark, or blanks before one, or the front of a
+/// line whose kind is not known; and a mark that names no source, as long as it may stand between backticks.
 class CitationReader {
  public:
   /// The numbers that name a source.
-  explicit CitationReader(std::set<std::size_t> numbers) : numbers_(std::move(numbers)) {}
+  explicit CitationReader(std::set<std::size_t> numbers);
+  GRAFT_INLINE ~CitationReader();
 
   /// What of the answer so far is settled by `text` and was not given yet.
   std::string add(std::string_view text);
@@ -45,22 +57,14 @@ class CitationReader {
   /// What was held back. Nothing is added after it.
   std::string finish();
 
-  const std::string& text() const { return text_; }                      ///< all that was given
-  const std::vector<Citation>& citations() const { return citations_; }  ///< in the order of the text
-  const std::vector<std::string>& unknown() const { return unknown_; }   ///< marks or numbers taken out, as written
+  // After finish():
+  const std::string& text() const;                  ///< all that was given
+  const std::vector<Citation>& citations() const;   ///< in the order of the text
+  const std::vector<std::string>& unknown() const;  ///< marks or numbers taken out, as written
 
  private:
-  void read(bool last);
-  bool read_mark(std::size_t blanks, bool last);
-  bool read_backticks(bool last);
-  void give(std::size_t bytes);
-
-  std::set<std::size_t> numbers_;
-  std::string pending_;
-  std::size_t code_ = 0;  // backticks that opened the code we are in
-  std::string text_;
-  std::vector<Citation> citations_;
-  std::vector<std::string> unknown_;
+  class Reading;
+  std::unique_ptr<Reading> reading_;
 };
 
 }  // namespace graft

@@ -39,7 +39,8 @@ struct Completion {
   CompletionEnd reason = CompletionEnd::end;
   std::optional<std::size_t> prompt_tokens = {};  ///< as the generator counts them, if it says
   std::optional<std::size_t> tokens = {};
-  std::chrono::duration<double> first_text{};  ///< until the first text came
+  std::vector<std::string> refused_options = {};  ///< options that a server refuses: it took values of its own instead
+  std::chrono::duration<double> first_text{};     ///< until the first text came
   std::chrono::duration<double> time{};
 };
 

@@ -2,12 +2,15 @@
 
 #include <mutex>
 #include <optional>
+#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
 #include "graft/core/utf8.hpp"
+#include "graft/rag/detail/chat_stream.hpp"
 #include "graft/rag/detail/server_client.hpp"
+#include "graft/rag/detail/server_dialect.hpp"
 #include "graft/rag/openai_generator.hpp"
 
 namespace graft {
@@ -50,29 +53,34 @@ class OpenAiGenerator::Connection {
       if (!first) first = Clock::now();
       return !on_text || on_text(text);
     };
-    std::optional<detail::ChatStream> stream;
-    client_.ask(
-        "POST", "/chat/completions", request(messages, options),
-        [&](const httplib::Response& head, std::string_view bytes) {
-          if (!stream) stream.emplace(client_.where(), is_streamed(head, bytes), options_.answer_bytes, taking);
-          return stream->add(bytes);
-        },
-        [&] { return stream && stream->complete(); });
-    if (!stream)
-      throw FormatError(message(client_.where(), ": sent an empty answer; is it a server of chat completions?"));
-    try {
-      stream->end();
-    } catch (...) {
-      client_.rethrow_without_key(std::current_exception());
+    detail::ChatStream stream(client_.where(), options_.answer_bytes, taking);
+    const Json asked = request(messages, options);
+    Json body = asked;
+    while (true) {
+      adapt(body);
+      try {
+        client_.ask("POST", "/chat/completions", body.dump(), stream);
+        break;
+      } catch (const detail::RefusedRequest& refusal) {
+        const std::optional<std::string> parameter = detail::refused_parameter(refusal.words, body);
+        if (!parameter) throw;
+        const std::lock_guard lock(mutex_);
+        refused_.insert(*parameter);
+      }
     }
-    Completion out = std::move(stream->completion);
+    Completion out = std::move(stream.completion);
+    const auto taken = [&](const std::string& name) {
+      return body.contains(name) || (name == "max_tokens" && body.contains("max_completion_tokens"));
+    };
+    for (const char* name : {"max_tokens", "temperature", "top_p", "seed"})
+      if (asked.contains(name) && !taken(name)) out.refused_options.push_back(name);
     out.time = Clock::now() - begin;
     out.first_text = first.value_or(Clock::now()) - begin;
     return out;
   }
 
  private:
-  std::string request(std::span<const ChatMessage> messages, const CompletionOptions& options) {
+  Json request(std::span<const ChatMessage> messages, const CompletionOptions& options) {
     Json body = {{"model", model()},
                  {"messages", Json::array()},
                  {"stream", true},
@@ -83,16 +91,16 @@ class OpenAiGenerator::Connection {
     if (options.top_p != 1) body["top_p"] = options.top_p;
     if (!options.stop.empty()) body["stop"] = options.stop;
     if (options.seed) body["seed"] = *options.seed;
-    return body.dump();
+    return body;
   }
 
-  /// Whether an answer comes in pieces. Throws FormatError if it is no answer of the protocol.
-  bool is_streamed(const httplib::Response& head, std::string_view start) const {
-    const std::string kind = head.get_header_value("Content-Type");
-    if (kind.starts_with("text/event-stream")) return true;
-    if (kind.starts_with("application/json")) return false;
-    throw FormatError(message(client_.where(), ": answers in ", quoted(kind, 60),
-                              ", which no chat completion is: ", quoted(start, 100), "; check the address"));
+  /// Takes out of a request what the server has refused before. Each call after a refusal takes out more.
+  void adapt(Json& body) const {
+    const std::lock_guard lock(mutex_);
+    if (refused_.contains("max_tokens") && body.contains("max_tokens"))
+      body["max_completion_tokens"] = body["max_tokens"];
+    if (refused_.contains("stream")) body.erase("stream_options");  // is about it
+    for (const std::string& name : refused_) body.erase(name);
   }
 
   /// The option, or the only model that the server has.
@@ -101,16 +109,10 @@ class OpenAiGenerator::Connection {
       const std::lock_guard lock(mutex_);
       if (!model_.empty()) return model_;
     }
-    std::string body;
-    client_.ask(
-        "GET", "/models", "",
-        [&](const httplib::Response&, std::string_view bytes) {
-          body += bytes;
-          return body.size() <= 8 << 20;
-        },
-        [] { return false; });
+    detail::WholeBody list(client_.where() + "/models", 8 << 20);
+    client_.ask("GET", "/models", "", list);
     const std::string where = client_.where() + "/models";
-    const Json json = parse_json(body, where, {.depth = 32, .bytes = 8 << 20});
+    const Json json = parse_json(list.text, where, {.depth = 32, .bytes = 8 << 20});
     const JsonFields fields(json, where);
     if (!fields.value("data").is_array()) fields.fail("data", "an array");
     std::vector<std::string> names;
@@ -130,6 +132,7 @@ class OpenAiGenerator::Connection {
   detail::ServerClient client_;
   mutable std::mutex mutex_;  // guards what follows
   std::string model_;
+  std::set<std::string> refused_;  // parameters
 };
 
 GRAFT_INLINE OpenAiGenerator::OpenAiGenerator(OpenAiOptions options)

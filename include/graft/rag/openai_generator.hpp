@@ -18,7 +18,7 @@ struct ServerPatience {
   std::chrono::milliseconds silence{120'000};  ///< without a byte, such as while it reads a long prompt
   std::chrono::milliseconds total{1'800'000};  ///< for one answer
 
-  std::size_t retries = 4;                         ///< on status 429, 500, 502, 503 and 504, before any text came
+  std::size_t retries = 4;                         ///< on status 429, 500, 502, 503, 504 and 529, before any text came
   std::chrono::milliseconds first_wait{500};       ///< before the first retry; doubled before each further one
   std::chrono::milliseconds longest_wait{60'000};  ///< a server that asks for more (Retry-After) is not waited for
 
@@ -70,9 +70,13 @@ struct OpenAiOptions {
 ///     OpenAiGenerator generator({.url = "http://127.0.0.1:8080"});
 ///     const Completion answer = generator.generate(messages, {}, [](std::string_view text) { ...; return true; });
 ///
-/// The answer is streamed. A server that is busy or in trouble is asked again, after a wait that doubles, shortened by
-/// chance by up to half, or as long as it says itself. Once text has come, nothing is asked again. The key goes into
-/// the request's header and nowhere else: it is cut out of whatever the server says. Redirects are not followed.
+/// The answer is streamed; one that comes in one piece is taken too. A server that is busy or in trouble is asked
+/// again, after a wait that doubles, shortened by chance by up to half, or as long as it says itself. Once text has
+/// come, nothing is asked again. A server that refuses a parameter by name (max_tokens, temperature, top_p, seed,
+/// stream, stream_options) is asked without it from then on, each at most once; of max_tokens, max_completion_tokens is
+/// tried first. Completion::refused_options says what that changed. What a model reasons beforehand is no part of its
+/// answer. The key goes into the request's header and nowhere else: it is cut out of whatever the server says.
+/// Redirects are not followed.
 class OpenAiGenerator : public Generator {
  public:
   /// Contacts no one. Throws OptionError for an address that is not http:// or https://, a key variable that is not set
@@ -90,7 +94,7 @@ class OpenAiGenerator : public Generator {
   /// half way; FormatError if what it sends is not the protocol's, or more than answer_bytes; OptionError if no model
   /// was named and the server has several.
   GRAFT_INLINE Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
-                      const TextFunction& on_text = {}) override;
+                                   const TextFunction& on_text = {}) override;
 
  private:
   class Connection;

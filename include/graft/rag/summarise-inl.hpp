@@ -183,7 +183,11 @@ class Summariser {
     Prompt prompt;
     prompt.messages = {{ChatRole::system, {{instructions}}}, {ChatRole::user, std::move(pieces)}};
     CitationReader reader(numbers);
-    generate_cited(generator_, prompt, options_.completion, reader, last ? on_text_ : TextFunction());
+    const Completion completion =
+        generate_cited(generator_, prompt, options_.completion, reader, last ? on_text_ : TextFunction());
+    for (const std::string& option : completion.refused_options)
+      if (std::find(out_.refused_options.begin(), out_.refused_options.end(), option) == out_.refused_options.end())
+        out_.refused_options.push_back(option);
     for (const std::string& mark : reader.unknown()) out_.unknown.push_back(mark);
     progress_.calls = ++out_.calls;
     if (options_.progress) options_.progress(progress_);

@@ -39,10 +39,11 @@ struct SummaryOptions {
 };
 
 struct Summary {
-  std::string text;                  ///< empty if there was no document, or the summary was stopped
-  std::vector<Citation> citations;   ///< of documents
-  std::vector<std::string> unknown;  ///< marks taken out of any of the texts written, as written
-  std::vector<Source> sources;       ///< every document that was read, numbered, without its text
+  std::string text;                               ///< empty if there was no document, or the summary was stopped
+  std::vector<Citation> citations;                ///< of documents
+  std::vector<std::string> unknown;               ///< marks taken out of any of the texts written, as written
+  std::vector<Source> sources;                    ///< every document that was read, numbered, without its text
+  std::vector<std::string> refused_options = {};  ///< as in Completion, of any of the calls
   std::size_t calls = 0;
   bool stopped = false;
 

@@ -78,6 +78,7 @@ TEST_F(Summarise, ReadsALongDocumentInParts) {
   SummaryOptions options;
   options.completion.max_tokens = 200;
   options.focus = "the <|im_end|> end";
+  generator.refused_options = {"temperature"};
   const Summary summary = summarise(*store_.read(), generator, options);
   EXPECT_EQ(summary.text, "Sum [1].");
   std::string read;
@@ -91,6 +92,8 @@ TEST_F(Summarise, ReadsALongDocumentInParts) {
     EXPECT_NE(read.find("Sentence " + std::to_string(i) + " of a long text."), std::string::npos) << i;
   ASSERT_EQ(summary.cited().size(), 1u);
   EXPECT_EQ(summary.cited()[0].end, text.size());
+  EXPECT_GT(summary.calls, 1u);
+  EXPECT_EQ(summary.refused_options, std::vector<std::string>{"temperature"});
 }
 
 TEST_F(Summarise, TakesTheDocumentsOfAFilter) {

@@ -32,6 +32,7 @@ class ScriptedGenerator : public Generator {
     asked.emplace_back(messages.begin(), messages.end());
     const std::string text = reply_(messages);
     Completion out;
+    out.refused_options = refused_options;
     for (std::size_t at = 0; at < text.size(); at += 3) {
       const std::string piece = text.substr(at, 3);
       out.text += piece;
@@ -51,6 +52,7 @@ class ScriptedGenerator : public Generator {
   }
 
   std::vector<std::vector<ChatMessage>> asked;
+  std::vector<std::string> refused_options;
 
  private:
   Reply reply_;

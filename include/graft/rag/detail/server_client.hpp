@@ -21,7 +21,9 @@
 #include <httplib.h>
 
 #include "graft/core/error.hpp"
-#include "graft/rag/detail/chat_stream.hpp"
+#include "graft/rag/detail/server_body.hpp"
+#include "graft/rag/detail/server_dialect.hpp"
+#include "graft/rag/detail/server_wait.hpp"
 #include "graft/rag/openai_generator.hpp"
 
 namespace graft::detail {
@@ -80,19 +82,6 @@ class NoBrokenPipe {
   bool was_pending_ = false;
 };
 
-inline bool worth_a_retry(int status) {
-  return status == 429 || status == 500 || status == 502 || status == 503 || status == 504;
-}
-
-/// How long the server asks to be left alone, if it says so in seconds.
-inline std::optional<std::chrono::milliseconds> asked_wait(const httplib::Response& response) {
-  const std::string text = response.get_header_value("Retry-After");
-  std::uint32_t seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return std::chrono::seconds(seconds);
-}
-
 /// The key in an environment variable. No message holds it.
 inline std::string key_in(const std::string& variable) {
   if (variable.empty()) return "";
@@ -115,13 +104,18 @@ inline void check_patience(const ServerPatience& patience) {
   if (patience.retries > 100) throw OptionError(message("retries is ", patience.retries, "; choose 0 to 100"));
 }
 
+/// A server refuses a request; its words are kept.
+class RefusedRequest : public FileError {
+ public:
+  RefusedRequest(const std::string& what, std::string words) : FileError(what), words(std::move(words)) {}
+
+  std::string words;
+};
+
 /// Asks one server, each time on a connection of its own.
 class ServerClient {
  public:
   using Clock = std::chrono::steady_clock;
-
-  /// Takes the body of a good response, piece by piece; false ends it.
-  using Taker = std::function<bool(const httplib::Response& head, std::string_view bytes)>;
 
   /// Throws OptionError for an address, key or time that cannot be.
   ServerClient(const std::string& url, const std::string& key_variable, ServerPatience patience)
@@ -131,28 +125,37 @@ class ServerClient {
 
   std::string where() const { return address_.origin + address_.path; }
 
-  /// Sends a request, again as long as the server is busy. Throws what `take` throws; FileError for a server that is
-  /// away, slow, refuses, or breaks off although `complete` does not hold.
-  void ask(const std::string& method, const std::string& call, const std::string& body, const Taker& take,
-           const std::function<bool()>& complete) {
+  /// Sends a request, again as long as the server is busy, and gives the answer to `body`. Throws what that throws;
+  /// RefusedRequest; FileError for a server that is away, slow, or breaks off before the answer is whole.
+  void ask(const std::string& method, const std::string& call, const std::string& text, ServerBody& body) {
     httplib::Request request;
     request.method = method;
     request.path = address_.path + call;
-    request.body = body;
+    request.body = text;
     request.set_header("Accept", "text/event-stream, application/json");
     request.set_header("Accept-Encoding", "identity");
-    if (!body.empty()) request.set_header("Content-Type", "application/json");
+    if (!text.empty()) request.set_header("Content-Type", "application/json");
     if (!key_.empty()) request.set_header("Authorization", "Bearer " + key_);
     const Clock::time_point deadline = Clock::now() + patience_.total;
     for (std::size_t tries = 0;; ++tries) {
-      const Exchange exchange = send(request, deadline, take);
-      if (exchange.exception) rethrow_without_key(exchange.exception);
-      if (exchange.head && exchange.response.status != 200) {
-        wait_or_fail(exchange, tries);
-        continue;
+      Exchange exchange;
+      try {
+        exchange = send(request, deadline, body);
+        if (exchange.exception) std::rethrow_exception(exchange.exception);
+        if (!exchange.head || is_good(exchange.response.status)) {
+          const bool is_cut = exchange.error != httplib::Error::Success;
+          const bool whole = exchange.enough || (exchange.head && body.settle(is_cut));
+          if (!whole && is_cut) fail(exchange);
+          return body.end();
+        }
+      } catch (const ReportedError& error) {
+        exchange.reported = true;
+        exchange.response.status = error.status;
+        exchange.response.body = error.body;
+      } catch (...) {
+        rethrow_without_key(std::current_exception());
       }
-      if (exchange.error != httplib::Error::Success && !exchange.enough && !complete()) fail(exchange);
-      return;
+      wait_or_fail(exchange, tries);
     }
   }
 
@@ -181,13 +184,16 @@ class ServerClient {
     httplib::Response response;
     bool head = false;             // the response's head was read
     bool silent = false;           // the server said nothing for too long
-    bool enough = false;           // the taker wanted no more
+    bool enough = false;           // the body wanted no more
+    bool reported = false;         // status and words came within a good answer
     std::size_t bytes = 0;         // of the body
     std::exception_ptr exception;  // of who took the body
   };
 
-  /// Sends a request and gives the body of a good response to `take`, which returns false to end it.
-  Exchange send(httplib::Request request, Clock::time_point deadline, const Taker& take) const {
+  static bool is_good(int status) { return status >= 200 && status < 300; }
+
+  /// Sends a request and gives the body of a good response to `body`.
+  Exchange send(httplib::Request request, Clock::time_point deadline, ServerBody& body) const {
     const NoBrokenPipe no_signal;
     Exchange out;
     httplib::Client client(address_.origin);
@@ -201,19 +207,20 @@ class ServerClient {
     request.response_handler = [&](const httplib::Response& response) {
       head = response;
       last = Clock::now();
+      if (is_good(head.status)) body.begin(head.get_header_value("Content-Type"));
       return out.head = true;
     };
     std::string refusal;
     request.content_receiver = [&](const char* data, std::size_t size, std::uint64_t, std::uint64_t) {
       last = Clock::now();
-      if (head.status != 200) {
+      if (!is_good(head.status)) {
         refusal.append(data, std::min<std::size_t>(size, (64 << 10) - std::min<std::size_t>(refusal.size(), 64 << 10)));
         return refusal.size() < 64 << 10;
       }
       if (last > deadline) return out.silent = true, false;
       out.bytes += size;
       try {
-        out.enough = !take(head, {data, size});
+        out.enough = !body.add({data, size});
         return !out.enough;
       } catch (...) {
         out.exception = std::current_exception();
@@ -230,7 +237,7 @@ class ServerClient {
   /// Before the next try, if there is one.
   void wait_or_fail(const Exchange& exchange, std::size_t tries) {
     const int status = exchange.response.status;
-    const auto asked = asked_wait(exchange.response);
+    const auto asked = asked_wait(exchange.response, std::chrono::system_clock::now());
     const bool too_long = asked && *asked > patience_.longest_wait;
     if (!worth_a_retry(status) || tries >= patience_.retries || too_long) {
       const std::string words = without_key(server_words(exchange.response.body));
@@ -240,9 +247,11 @@ class ServerClient {
       if (status >= 300 && status < 400)
         advice = message("; it points to ", quoted(exchange.response.get_header_value("Location"), 200));
       if (too_long) advice = message("; it asks to wait for ", asked->count() / 1000, " s");
-      throw FileError(message(where(), ": refuses with status ", status,
-                              tries > 0 ? message(" (try ", tries + 1, ")") : "",
-                              words.empty() ? "" : message(", ", quoted(words, 300)), advice));
+      const std::string what =
+          exchange.reported ? message(": reports ", quoted(words, 300)) : message(": refuses with status ", status);
+      const std::string said = exchange.reported || words.empty() ? "" : message(", ", quoted(words, 300));
+      const std::string again = tries > 0 ? message(" (try ", tries + 1, ")") : "";
+      throw RefusedRequest(message(where(), what, again, said, advice), exchange.response.body);
     }
     auto wait =
         std::min(patience_.first_wait * (std::int64_t{1} << std::min<std::size_t>(tries, 16)), patience_.longest_wait);
