@@ -3,10 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "parity/tokenizer_reference.hpp"
+
+#include "graft/text/detail/read_normalizer.hpp"
 
 namespace graft {
 namespace {
@@ -37,6 +42,31 @@ TEST(CompositionParity, IdsOffsetsTokensAndTextsAreThoseOfTheLibrary) {
     compared += texts.size();
   }
   EXPECT_GE(compared, 40'000u);
+}
+
+TEST(CompositionParity, EveryScalarInEveryNormalForm) {
+  for (const char* name : {"NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"}) {
+    const std::vector<std::string> expected = read_texts(path_of(std::string("scalars.") + name));
+    ASSERT_EQ(expected.size(), 0x1100u - 8);
+    std::vector<std::unique_ptr<const detail::Rewrite>> steps;
+    detail::Growth growth;
+    const Json component{{"type", name}};
+    detail::read_rewrites(JsonFields(component, name), {}, growth, steps);
+    ASSERT_EQ(steps.size(), 1u);
+    for (char32_t begin = 0, i = 0; begin < 0x110000; begin += 256) {
+      if (begin >= 0xD800 && begin < 0xE000) continue;
+      std::string text;
+      for (char32_t c = begin; c < begin + 256; ++c) {
+        text += 'a';
+        append_utf8(text, c);
+        text += 'b';
+      }
+      AlignedText ours;
+      detail::PlainNormalizer().normalize(text, 0, ours);
+      steps[0]->apply(ours);
+      ASSERT_EQ(shown(ours.bytes), shown(expected[i++])) << name << " from " << static_cast<std::uint32_t>(begin);
+    }
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ OUT/<n>.tokens          what encode gives for each
 OUT/<n>.vocabulary      the tokens by their ids
 OUT/<n>.decoded         what the ids decode to
 OUT/names.texts         a name for each n, which tells the composition
+OUT/scalars.<name>      what normalizer <name> makes of each Unicode scalar value c as "a" c "b", 256 of them a text
 
 The files are laid out as in tokenizer_parity.py.
 """
@@ -282,6 +283,9 @@ def main():
         write_texts(out / f"{n}.vocabulary", [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())])
         write_texts(out / f"{n}.decoded", tokenizer.decode_batch([e.ids for e in encodings], skip_special_tokens=bool(n % 2)))
     write_texts(out / "names.texts", names)
+    scalars = ["".join(f"a{chr(c)}b" for c in range(begin, begin + 256)) for begin in range(0, 0x110000, 256) if not 0xD800 <= begin < 0xE000]
+    for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"):
+        write_texts(out / f"scalars.{name}", map(getattr(normalizers, name)().normalize_str, scalars))
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ namespace graft::detail {
 /// A regular expression of a tokenizer's file, in the notation of Oniguruma, for which such files are written.
 ///
 /// The search goes back where it has to, and so an expression could take for ever: how often it may is limited, to some
-/// hundred times a byte of text and some million times in all. What no limit counts is looking ahead: an expression that
-/// looks to the end of the text from everywhere takes the square of its length. Threads: all() may run on many at once.
+/// hundred times a byte of text and some million times in all. What no limit counts is looking ahead: an expression
+/// that looks to the end of the text from everywhere takes the square of its length. Threads: all() may run on many at
+/// once.
 class TextExpression {
  public:
   /// Throws FormatError, without the file's name, for what is no expression or longer than 16 KiB.
