@@ -1,13 +1,15 @@
-"""What Hugging Face's tokenizers make of texts when its components are put together in every way: python composition_parity.py DEPS OUT
+"""What Hugging Face's tokenizers make of texts when its components are put together in every way:
+python composition_parity.py DEPS OUT [SEED]
 
-OUT/<n>/tokenizer.json  tokenizers, trained here on small texts: the named ones of tutorials and of known families first, then random
-                        compositions of all normalizers, pre-tokenizers, models, post-processors and decoders, with added tokens
+OUT/<n>/tokenizer.json  tokenizers, trained here on small texts: those of tutorials and of known families first, then random
+                        compositions of all normalizers, pre-tokenizers, models, post-processors and decoders, with added
+                        tokens
 OUT/<n>.texts           count, lengths, texts, from reviews, from many languages and from random characters
 OUT/<n>.tokens          what encode gives for each
 OUT/<n>.vocabulary      the tokens by their ids
 OUT/<n>.decoded         what the ids decode to
 OUT/names.texts         a name for each n, which tells the composition
-OUT/scalars.<name>      what normalizer <name> makes of each Unicode scalar value c as "a" c "b", 256 of them a text
+OUT/scalars.<name>      what normalizer <name> makes of each Unicode scalar value c, as "a" c "b", 256 of them a text
 
 The files are laid out as in tokenizer_parity.py.
 """
@@ -55,16 +57,19 @@ zero\u200bwidth\u200cjoin\u200dmark\ufeff bom soft\u00adhyphen nbsp\u00a0here\u3
 LANGUAGES = [line.encode("latin-1", "backslashreplace").decode("unicode_escape") if line.startswith(("def ", "zero")) else line
              for line in LANGUAGES]
 PUNCTUATION_BEHAVIORS = ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]
-EXPRESSIONS = [r"\s+", r"\w+|[^\w\s]+", r"\d", r"[0-9]+", r"(?i)th", r"\p{L}+|\p{N}{1,3}", LLAMA3, QWEN2, r"[^\r\n]+", r"x*", r"(?=[A-Z])",
+EXPRESSIONS = [r"\s+", r"\w+|[^\w\s]+", r"\d", r"[0-9]+", r"(?i)th", r"\p{L}+|\p{N}{1,3}", LLAMA3, QWEN2, r"[^\r\n]+",
+               r"x*", r"(?=[A-Z])",
                r" ?[^(\s|[.,!?…。，、।۔،])]+", r"[\p{Han}\p{Hiragana}]", r"\p{P}", r"(?<=a)b|\bthe\b", r"[一-龥ࠀ-一가-퟿]+",
-               r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s+",
+               r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|\p{N}{1,3}|"
+               r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s+",
                r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+", r"(.)\1", r"\A.|.\z"]
 
 
 def nfkc_rules():
     """Rules like those of SentencePiece: what NFKC changes, composed pairs, control characters."""
     rules = {}
-    for c in itertools.chain(range(0x20, 0x600), range(0x2000, 0x2200), range(0x3040, 0x3100), range(0xfb00, 0xfb07), range(0xff01, 0xffa0)):
+    ranges = (0x20, 0x600), (0x2000, 0x2200), (0x3040, 0x3100), (0xfb00, 0xfb07), (0xff01, 0xffa0)
+    for c in itertools.chain.from_iterable(range(*each) for each in ranges):
         s = unicodedata.normalize("NFKC", chr(c))
         if s != chr(c):
             rules[chr(c)] = s
@@ -75,9 +80,13 @@ def nfkc_rules():
 
 
 def random_normalizer(rng, depth=0):
-    replace = lambda: normalizers.Replace(*rng.choice(
-        [(" ", "▁"), ("a", "aa"), ("``", '"'), ("é", ""), ("th", "þ"), ("\n", " ")])) if rng.random() < 0.5 else \
-        normalizers.Replace(Regex(rng.choice(EXPRESSIONS[:6] + [r" {2,}", r"x*", r"(?=[A-Z])", r"\p{M}"])), rng.choice(["", " ", "-", "▁", "ß"]))
+    def replace():
+        if rng.random() < 0.5:
+            return normalizers.Replace(*rng.choice(
+                [(" ", "▁"), ("a", "aa"), ("``", '"'), ("é", ""), ("th", "þ"), ("\n", " ")]))
+        expression = rng.choice(EXPRESSIONS[:6] + [r" {2,}", r"x*", r"(?=[A-Z])", r"\p{M}"])
+        return normalizers.Replace(Regex(expression), rng.choice(["", " ", "-", "▁", "ß"]))
+
     kinds = [
         lambda: normalizers.BertNormalizer(*(rng.random() < 0.5 for _ in range(4))), normalizers.NFC, normalizers.NFD,
         normalizers.NFKC, normalizers.NFKD, normalizers.Nmt, normalizers.Lowercase, normalizers.StripAccents,
@@ -93,8 +102,8 @@ def random_normalizer(rng, depth=0):
 
 def random_pre_tokenizer(rng, depth=0):
     behavior = rng.choice(PUNCTUATION_BEHAVIORS)
-    split = lambda: pre_tokenizers.Split(
-        rng.choice([" ", "-", "th", "é", "  "]) if rng.random() < 0.3 else Regex(rng.choice(EXPRESSIONS)), behavior, invert=rng.random() < 0.3)
+    pattern = lambda: rng.choice([" ", "-", "th", "é", "  "]) if rng.random() < 0.3 else Regex(rng.choice(EXPRESSIONS))
+    split = lambda: pre_tokenizers.Split(pattern(), behavior, invert=rng.random() < 0.3)
     kinds = [
         pre_tokenizers.BertPreTokenizer, pre_tokenizers.Whitespace, pre_tokenizers.WhitespaceSplit,
         lambda: pre_tokenizers.Punctuation(behavior), lambda: pre_tokenizers.Digits(rng.random() < 0.5), split, split, split,
@@ -109,12 +118,13 @@ def random_pre_tokenizer(rng, depth=0):
 
 
 def random_decoder(rng, depth=0):
-    replace = lambda: decoders.Replace(*rng.choice([("▁", " "), ("a", ""), (Regex(r"\s+"), "_"), (Regex("[aeiou]"), "<v>")]))
+    replacements = [("▁", " "), ("a", ""), (Regex(r"\s+"), "_"), (Regex("[aeiou]"), "<v>")]
+    replace = lambda: decoders.Replace(*rng.choice(replacements))
     kinds = [
         decoders.ByteLevel, lambda: decoders.WordPiece(rng.choice(["##", "@@"]), rng.random() < 0.5),
         lambda: decoders.Metaspace("▁", rng.choice(["always", "first", "never"])), lambda: decoders.BPEDecoder("</w>"),
-        lambda: decoders.CTC("a", "|", rng.random() < 0.5), decoders.Fuse, lambda: decoders.Strip(rng.choice(" ae"), 1, 0), replace,
-        decoders.ByteFallback,
+        lambda: decoders.CTC("a", "|", rng.random() < 0.5), decoders.Fuse,
+        lambda: decoders.Strip(rng.choice(" ae"), 1, 0), replace, decoders.ByteFallback,
     ]
     if depth == 0 and rng.random() < 0.5:
         return decoders.Sequence([random_decoder(rng, 1) for _ in range(rng.randrange(1, 4))])
@@ -127,7 +137,8 @@ def random_processor(rng):
     byte_level = processors.ByteLevel(rng.random() < 0.5, rng.random() < 0.5)
     return rng.choice([
         template, byte_level, processors.BertProcessing(sep, cls),
-        processors.RobertaProcessing(sep, cls, rng.random() < 0.5, rng.random() < 0.5), processors.Sequence([byte_level, template])])
+        processors.RobertaProcessing(sep, cls, rng.random() < 0.5, rng.random() < 0.5),
+        processors.Sequence([byte_level, template])])
 
 
 def trained(rng, corpus, model, normalizer, pre_tokenizer):
@@ -136,24 +147,28 @@ def trained(rng, corpus, model, normalizer, pre_tokenizer):
     common = {"special_tokens": special, "show_progress": False}
     if model == "Unigram":
         tokenizer = Tokenizer(models.Unigram())
-        trainer = trainers.UnigramTrainer(vocab_size=size + 1000, unk_token="[UNK]", max_piece_length=rng.choice([4, 16]), n_sub_iterations=1, **common)
+        trainer = trainers.UnigramTrainer(vocab_size=size + 1000, unk_token="[UNK]", max_piece_length=rng.choice([4, 16]),
+                                          n_sub_iterations=1, **common)
     elif model == "WordLevel":
         tokenizer = Tokenizer(models.WordLevel(unk_token="[UNK]"))
         trainer = trainers.WordLevelTrainer(vocab_size=size, **common)
     elif model == "WordPiece":
         prefix = rng.choice(["##", "##", "@@", ""])
-        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=rng.choice([100, 100, 12])))
+        longest = rng.choice([100, 100, 12])
+        tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=longest))
         trainer = trainers.WordPieceTrainer(vocab_size=size, limit_alphabet=300, continuing_subword_prefix=prefix, **common)
     else:
         prefix, suffix = rng.choice([(None, None), (None, None), (None, "</w>"), ("##", None), ("##", "</w>")])
         unknown = rng.choice([None, "[UNK]", "[UNK]"])
         options = {"unk_token": unknown, "continuing_subword_prefix": prefix, "end_of_word_suffix": suffix}
-        tokenizer = Tokenizer(models.BPE(fuse_unk=rng.random() < 0.5, **{name: value for name, value in options.items() if value}))
+        options = {name: value for name, value in options.items() if value}
+        tokenizer = Tokenizer(models.BPE(fuse_unk=rng.random() < 0.5, **options))
         byte_tokens = rng.random() < 0.3 and not prefix and not suffix
         if byte_tokens:
             common["special_tokens"] = special + [f"<0x{byte:02X}>" for byte in range(rng.choice([128, 192, 256]))]
-        trainer = trainers.BpeTrainer(vocab_size=size + 300 * byte_tokens, limit_alphabet=rng.choice([60, 300]), max_token_length=rng.choice([6, 20]),
-                                      continuing_subword_prefix=prefix or "", end_of_word_suffix=suffix or "", **common)
+        trainer = trainers.BpeTrainer(
+            vocab_size=size + 300 * byte_tokens, limit_alphabet=rng.choice([60, 300]), max_token_length=rng.choice([6, 20]),
+            continuing_subword_prefix=prefix or "", end_of_word_suffix=suffix or "", **common)
     if normalizer:
         tokenizer.normalizer = normalizer
     if pre_tokenizer:
@@ -178,25 +193,31 @@ def trained(rng, corpus, model, normalizer, pre_tokenizer):
 def known(corpus):
     """Tokenizers as tutorials and known families have them: name -> (normalizer, pre-tokenizer, model, decoder)."""
     n, p, d = normalizers, pre_tokenizers, decoders
-    xlmr = n.Sequence([PRECOMPILED(), n.Replace(Regex(" {2,}"), " ")])
+    quotes = [n.Replace("``", '"'), n.Replace("''", '"')]
+    one_space = n.Replace(Regex(" {2,}"), " ")
+    digits, bytes_alone = p.Digits(individual_digits=True), p.ByteLevel(add_prefix_space=False, use_regex=False)
+    isolated = lambda expression: p.Split(Regex(expression), "isolated")
+    always = {"prepend_scheme": "always"}
     return {
-        "tutorial_wordpiece": (n.Sequence([n.NFD(), n.Lowercase(), n.StripAccents()]), p.Whitespace(), "WordPiece", d.WordPiece("##")),
+        "tutorial_wordpiece": (n.Sequence([n.NFD(), n.Lowercase(), n.StripAccents()]), p.Whitespace(), "WordPiece",
+                               d.WordPiece("##")),
         "tutorial_bpe": (None, p.ByteLevel(add_prefix_space=False), "BPE", d.ByteLevel()),
         "quicktour": (None, p.Whitespace(), "BPE", None),
-        "pipeline": (n.Sequence([n.NFD(), n.StripAccents()]), p.Sequence([p.Whitespace(), p.Digits(individual_digits=True)]), "WordPiece", d.WordPiece()),
-        "xlnet": (n.Sequence([n.Replace("``", '"'), n.Replace("''", '"'), n.NFKD(), n.StripAccents(), n.Replace(Regex(" {2,}"), " ")]),
-                  p.Metaspace(), "Unigram", d.Metaspace()),
-        "xlm_roberta": (xlmr, p.Metaspace(prepend_scheme="always"), "Unigram", d.Metaspace(prepend_scheme="always")),
-        "t5": (PRECOMPILED(), p.Sequence([p.WhitespaceSplit(), p.Metaspace(prepend_scheme="always")]), "Unigram", d.Metaspace(prepend_scheme="always")),
-        "albert": (n.Sequence([n.Replace("``", '"'), n.Replace("''", '"'), n.NFKD(), n.StripAccents(), n.Lowercase(), PRECOMPILED(),
-                               n.Replace(Regex(" {2,}"), " ")]), p.Sequence([p.WhitespaceSplit(), p.Metaspace()]), "Unigram", d.Metaspace()),
-        "clip": (n.Sequence([n.NFC(), n.Replace(Regex(r"\\s+"), " "), n.Lowercase()]),
-                 p.Sequence([p.Split(Regex(EXPRESSIONS[17]), "removed", invert=True), p.ByteLevel(add_prefix_space=False)]), "BPE", d.ByteLevel()),
-        "bloom": (None, p.Sequence([p.Split(Regex(EXPRESSIONS[11]), "isolated"), p.ByteLevel(False, use_regex=False)]), "BPE", d.ByteLevel()),
-        "deepseek": (None, p.Sequence([p.Split(Regex(r"[\r\n]"), "isolated"), p.Split(Regex(r"\s?\p{L}+"), "isolated"), p.Split(Regex(r"\s?\p{P}+"), "isolated"),
-                                       p.Split(Regex(EXPRESSIONS[15]), "isolated"), p.Digits(individual_digits=True),
-                                       p.ByteLevel(False, use_regex=False)]), "BPE", d.ByteLevel()),
-        "word_level": (n.Sequence([n.NFKC(), n.Lowercase()]), p.Sequence([p.Whitespace(), p.Punctuation()]), "WordLevel", None),
+        "pipeline": (n.Sequence([n.NFD(), n.StripAccents()]), p.Sequence([p.Whitespace(), digits]), "WordPiece",
+                     d.WordPiece()),
+        "xlnet": (n.Sequence([*quotes, n.NFKD(), n.StripAccents(), one_space]), p.Metaspace(), "Unigram", d.Metaspace()),
+        "xlm_roberta": (n.Sequence([PRECOMPILED(), one_space]), p.Metaspace(**always), "Unigram", d.Metaspace(**always)),
+        "t5": (PRECOMPILED(), p.Sequence([p.WhitespaceSplit(), p.Metaspace(**always)]), "Unigram", d.Metaspace(**always)),
+        "albert": (n.Sequence([*quotes, n.NFKD(), n.StripAccents(), n.Lowercase(), PRECOMPILED(), one_space]),
+                   p.Sequence([p.WhitespaceSplit(), p.Metaspace()]), "Unigram", d.Metaspace()),
+        "clip": (n.Sequence([n.NFC(), n.Replace(Regex(r"\s+"), " "), n.Lowercase()]),
+                 p.Sequence([p.Split(Regex(EXPRESSIONS[17]), "removed", invert=True), p.ByteLevel(add_prefix_space=False)]),
+                 "BPE", d.ByteLevel()),
+        "bloom": (None, p.Sequence([isolated(EXPRESSIONS[11]), bytes_alone]), "BPE", d.ByteLevel()),
+        "deepseek": (None, p.Sequence([*map(isolated, [r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", EXPRESSIONS[15]]), digits,
+                                       bytes_alone]), "BPE", d.ByteLevel()),
+        "word_level": (n.Sequence([n.NFKC(), n.Lowercase()]), p.Sequence([p.Whitespace(), p.Punctuation()]), "WordLevel",
+                       None),
         "scripts": (n.NFKC(), p.Sequence([p.UnicodeScripts(), p.Metaspace()]), "Unigram", d.Metaspace()),
     }
 
@@ -263,9 +284,10 @@ def main():
         wanted = rng.sample(texts, TEXTS // 4) + LANGUAGES
         while len(wanted) < TEXTS:
             kind = rng.randrange(4)
-            wanted.append(random_text(rng) if kind == 0 else mixed_text(rng) if kind == 1 else
-                          "".join(rng.sample(LANGUAGES, 2))[rng.randrange(60):][:rng.randrange(1, 120)] if kind == 2 else
-                          " ".join([rng.choice(["<L>", "[MASK] ", "straße", "été", "ABC", "c++", "fin", "▁x"]), rng.choice(texts)[:40], " the  sp", "<R>  "]))
+            some_language = "".join(rng.sample(LANGUAGES, 2))[rng.randrange(60):][:rng.randrange(1, 120)]
+            with_added = [rng.choice(["<L>", "[MASK] ", "straße", "été", "ABC", "c++", "fin", "▁x"]), rng.choice(texts)[:40],
+                          " the  sp", "<R>  "]
+            wanted.append([random_text, mixed_text, lambda _: some_language, lambda _: " ".join(with_added)][kind](rng))
         if "Regex(" in names[-1]:  # libraries of regular expressions of different ages know different characters
             wanted = [text for text in wanted if not any(unicodedata.category(c) == "Cn" for c in text)]
         encodings, kept = [], []
@@ -283,7 +305,8 @@ def main():
         write_texts(out / f"{n}.vocabulary", [tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())])
         write_texts(out / f"{n}.decoded", tokenizer.decode_batch([e.ids for e in encodings], skip_special_tokens=bool(n % 2)))
     write_texts(out / "names.texts", names)
-    scalars = ["".join(f"a{chr(c)}b" for c in range(begin, begin + 256)) for begin in range(0, 0x110000, 256) if not 0xD800 <= begin < 0xE000]
+    scalars = ["".join(f"a{chr(c)}b" for c in range(begin, begin + 256))
+               for begin in range(0, 0x110000, 256) if not 0xD800 <= begin < 0xE000]
     for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt"):
         write_texts(out / f"scalars.{name}", map(getattr(normalizers, name)().normalize_str, scalars))
 

@@ -147,10 +147,12 @@ TEST(GgufTokenizer, HostileVocabulariesAreErrors) {
                               {}));
   };
   EXPECT_EQ(byte_level("gpt-2"), "(no error)");
-  EXPECT_EQ(byte_level("kimi-k2"),
-            "FormatError: f: \"tokenizer.ggml.pre\" is \"kimi-k2\", but must be one that graft knows: gpt-2, smollm, "
-            "llama-bpe, dbrx, qwen2, stablelm2, tekken, gpt-4o, deepseek-coder, deepseek-v3, falcon, bloom, viking, "
-            "seed-coder, bailingmoe, superbpe, default or another name of these");
+  EXPECT_EQ(
+      byte_level("kimi-k2"),
+      "FormatError: f: \"tokenizer.ggml.pre\" is \"kimi-k2\", but must be one that graft knows: gpt-2, smollm, "
+      "llama-bpe, dbrx, qwen2, stablelm2, tekken, gpt-4o, deepseek-coder, deepseek-v3, falcon, bloom, viking, "
+      "tiny_aya, laguna, qwen35, exaone-moe, ufakzeka, seed-coder, bailingmoe, superbpe, default or another name of "
+      "these");
   EXPECT_EQ(load_error(
                 file_of({string_key("tokenizer.ggml.model", "bert"), strings_key("tokenizer.ggml.tokens", {"a"})}, {})),
             "FormatError: f: \"tokenizer.ggml.model\" is \"bert\", but must be gpt2 (byte-level BPE) or llama (that of "
@@ -181,8 +183,10 @@ TEST(GgufTokenizer, AllNamesOfOnePreTokenizerMeanTheSame) {
       {{"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"}, true, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
       {{"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, false, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
       {{"qwen2", "deepseek-r1-qwen", "stablelm2", "grok-2"}, false, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"ufakzeka"}, false, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"deepseek-v3", "joyai-llm"}, false, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
       {{"tekken"}, true, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
-      {{"gpt-4o", "llama4"}, false, "It's| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"gpt-4o", "llama4", "kanana2"}, false, "It's| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
   };
   for (const auto& [names, begins, words] : groups) {
     for (const char* name : names) {
@@ -200,6 +204,23 @@ TEST(GgufTokenizer, AllNamesOfOnePreTokenizerMeanTheSame) {
       }
       EXPECT_EQ(joined, words) << name;
     }
+  }
+}
+
+TEST(GgufTokenizer, EveryNameCutsTextIntoAllOfIt) {
+  for (const detail::GgufPreTokenizer& kind : detail::gguf_pre_tokenizers()) {
+    const std::string text = "It's 12345 x\u00E9  y\r\n\n  \u4F60\u597D \u0915\u094D\u0937 IBMs.";
+    AlignedText aligned;
+    detail::PlainNormalizer().normalize(text, 0, aligned);
+    std::vector<TextRange> cut;
+    detail::pre_tokenizer_of(kind)->split(aligned, {0, static_cast<std::uint32_t>(text.size())}, cut);
+    std::uint32_t at = 0;
+    for (const TextRange range : cut) {
+      EXPECT_EQ(range.begin, at) << kind.names.front();
+      at = range.end;
+    }
+    EXPECT_EQ(at, text.size()) << kind.names.front();
+    EXPECT_GT(cut.size(), 3u) << kind.names.front();
   }
 }
 

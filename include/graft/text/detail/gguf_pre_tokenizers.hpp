@@ -41,28 +41,43 @@ inline const std::vector<GgufPreTokenizer>& gguf_pre_tokenizers() {
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+)";
   constexpr std::string_view bailing =
       R"('(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+)";
+  constexpr std::string_view qwen35 =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|)"
+      R"(\s*[\r\n]+|\s+(?!\S)|\s+)";
+  constexpr std::string_view exaone_moe =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}|)"
+      R"( ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+)";
+  constexpr std::string_view without_contractions =
+      R"([^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   static const std::vector<GgufPreTokenizer> known{
-      {.names = {"gpt-2", "gpt2", "phi-2", "jina-es", "jina-de", "jina-v1-en", "jina-v2-es", "jina-v2-de",
-                 "jina-v2-code", "roberta-bpe", "gigachat", "a.x-4.0", "mellum", "exaone4", "mpt", "olmo", "jais",
-                 "trillion", "granite-docling"},
+      {.names = {"gpt-2",      "gpt2",         "phi-2",       "jina-es",  "jina-de",         "jina-v1-en", "jina-v2-es",
+                 "jina-v2-de", "jina-v2-code", "roberta-bpe", "gigachat", "a.x-4.0",         "mellum",     "exaone4",
+                 "mpt",        "olmo",         "jais",        "trillion", "granite-docling", "modern-bert"},
        .expressions = {gpt2}},
-      {.names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"},
+      {.names = {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"},
        .expressions = {digit, gpt2}},
-      {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"},
+      {.names = {"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2",
+                 "jina-v5-nano"},
        .expressions = {llama3},
        .whole_words = true,
        .begins = true},
       {.names = {"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, .expressions = {llama3}},
-      {.names = {"qwen2", "deepseek-r1-qwen", "megrez", "kormo"}, .expressions = {qwen2}, .nfc = true},
-      {.names = {"stablelm2", "hunyuan", "grok-2"}, .expressions = {qwen2}},
+      {.names = {"qwen2", "deepseek-r1-qwen", "megrez", "kormo", "f2llmv2"}, .expressions = {qwen2}, .nfc = true},
+      {.names = {"stablelm2", "hunyuan", "grok-2", "solar-open"}, .expressions = {qwen2}},
       {.names = {"tekken"}, .expressions = {tekken}, .whole_words = true, .begins = true},
-      {.names = {"gpt-4o", "llama4", "minimax-m2"}, .expressions = {gpt4o}},
+      {.names = {"gpt-4o", "llama4", "minimax-m2", "kanana2", "talkie"}, .expressions = {gpt4o}},
       {.names = {"deepseek-coder"},
        .expressions = {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", "[一-龥ࠀ-一가-퟿]+", digit}},
-      {.names = {"deepseek-v3", "hunyuan-dense"}, .expressions = {R"(\p{N}{1,3})", cjk, deepseek3}},
+      {.names = {"deepseek-v3", "hunyuan-dense", "hy_v4", "joyai-llm"},
+       .expressions = {R"(\p{N}{1,3})", cjk, deepseek3}},
       {.names = {"falcon"}, .expressions = {R"([\p{P}\$\+<=>\^~\|`]+)", gpt2, "[0-9][0-9][0-9]"}},
       {.names = {"bloom", "poro-chat", "gpt3-finnish"}, .expressions = {not_between}},
       {.names = {"viking"}, .expressions = {not_between, digit}},
+      {.names = {"tiny_aya", "cohere2moe"}, .expressions = {R"(\d{1,3}(?=(?:\d{3})*\b))", gpt4o}},
+      {.names = {"laguna"}, .expressions = {"[^\n]+|[\n]+", qwen2}},
+      {.names = {"qwen35"}, .expressions = {qwen35}, .nfc = true},
+      {.names = {"exaone-moe"}, .expressions = {exaone_moe}},
+      {.names = {"ufakzeka"}, .expressions = {without_contractions}},
       {.names = {"seed-coder"}, .expressions = {seed_coder}},
       {.names = {"bailingmoe", "bailingmoe2", "llada-moe"}, .expressions = {bailing}},
       {.names = {"superbpe"}, .expressions = {R"(\p{N}+)", R"((?=(\d{3})+(?!\d)))"}},
