@@ -1,12 +1,13 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "graft/core/mode.hpp"
 #include "graft/text/stages.hpp"
 #include "graft/text/vocabulary.hpp"
 
@@ -20,18 +21,8 @@ class WordLevel final : public SubwordModel {
   WordLevel(Vocabulary vocabulary, std::string unknown_token)
       : vocabulary_(std::move(vocabulary)), unknown_token_(std::move(unknown_token)) {}
 
-  void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override {
-    for (const TextRange word : words) {
-      const std::string_view piece = text.substr(word.begin, word.end - word.begin);
-      std::int32_t id = vocabulary_.find(piece);
-      if (id < 0) id = vocabulary_.find(unknown_token_);
-      if (id < 0) {
-        throw FormatError(message("the vocabulary has neither the word ", quoted(piece), " nor the token ",
-                                  quoted(unknown_token_), ", which stands for unknown words; add it to the file"));
-      }
-      tokens.push_back({id, word});
-    }
-  }
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words,
+                           std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -41,3 +32,7 @@ class WordLevel final : public SubwordModel {
 };
 
 }  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/text/wordlevel-inl.hpp"
+#endif
