@@ -11,7 +11,7 @@
 #include "graft/core/json.hpp"
 #include "graft/generation/chat.hpp"
 #include "graft/text/decode_stream.hpp"
-#include "graft/text/detail/nfc.hpp"
+#include "graft/text/detail/normal_form.hpp"
 #include "graft/text/detail/rewrites.hpp"
 #include "parity/tokenizer_reference.hpp"
 
@@ -101,7 +101,7 @@ TEST(NfcParity, RandomTexts) {
   for (std::size_t i = 0, failures = 0; i < texts.size() && failures < 10; ++i) {
     AlignedText text;
     detail::PlainNormalizer().normalize(texts[i], 0, text);
-    detail::Nfc().apply(text);
+    detail::NormalForm(detail::NormalFormKind::nfc).apply(text);
     failures += text.bytes != expected[i];
     EXPECT_EQ(shown(text.bytes), shown(expected[i])) << shown(texts[i]);
   }

@@ -2,18 +2,20 @@
 
 Its Unicode tables come from several Rust crates of different ages, so no one version of the Unicode data reproduces them.
 Each code point is therefore put through the library's own components. Run by hand, only when a new release of tokenizers
-changes its tables; takes a minute:
+changes its tables; takes two minutes:
 
     .deps/peers/bin/python tests/reference/unicode_tables.py
 """
 
 import pathlib
+import struct
 import unicodedata
 
 import tokenizers
 from tokenizers import normalizers, pre_tokenizers
 
 CODE_POINTS = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
+CODE_POINT_SET = set(CODE_POINTS)
 SPACE = {*range(0x9, 0xE), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000}
 
 
@@ -36,8 +38,9 @@ def measure():
     classes = {"letter": pre_tokenizers.Split(tokenizers.Regex(r"\p{L}"), "isolated"),
                "number": pre_tokenizers.Split(tokenizers.Regex(r"\p{N}"), "isolated"),
                "digit": pre_tokenizers.Digits(individual_digits=True)}
-    table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word", *classes, "uncomposed")}
-    decomposition, lower_case, combining = {}, {}, {}
+    nfkd, accents = normalizers.NFKD().normalize_str, normalizers.StripAccents().normalize_str
+    table = {name: set() for name in ("control", "chinese", "mark", "punctuation", "word", *classes, "uncomposed", "accent")}
+    decomposition, lower_case, combining, compatible = {}, {}, {}, {}
 
     references = {1: 0x334}  # combining class -> a code point that the library, too, takes for a combining one
     for c in CODE_POINTS:
@@ -67,7 +70,11 @@ def measure():
                 table[name].add(c)
         if nfc(s) != s:
             table["uncomposed"].add(c)
+        if accents(s) == "":
+            table["accent"].add(c)
         decomposed = nfd(s)
+        if nfkd(s) != decomposed:
+            compatible[c] = [ord(d) for d in nfkd(s)]
         if decomposed != s:
             decomposition[c] = [ord(d) for d in decomposed]
         elif strip("a" + s + "b") == "ab":
@@ -86,7 +93,69 @@ def measure():
             ahead = nfd("a" + highest + s) != "a" + highest + s
             if behind or ahead:
                 combining[c] = class_of(c)
-    return table, combining, decomposition, lower_case
+    return table, combining, decomposition, lower_case, compatible
+
+
+def charsmap(rules):
+    """Rules of a Precompiled normalizer, text -> text: a double array with a block of 256 units a node, then the texts."""
+    children, values, texts = [{}], [None], b""
+    for key, text in rules.items():
+        node = 0
+        for byte in key.encode():
+            if byte not in children[node]:
+                children[node][byte] = len(children)
+                children.append({})
+                values.append(None)
+            node = children[node][byte]
+        values[node] = len(texts)
+        texts += text.encode() + b"\0"
+    units = [0] * (256 * (len(children) + 1))
+    units[0] = 256 << 10
+    for node, links in enumerate(children):
+        base = 256 * (node + 1)
+        for byte, child in links.items():
+            units[base | byte] = ((base | byte) ^ 256 * (child + 1)) << 10 | (values[child] is not None) << 8 | byte
+        if values[node] is not None:
+            units[base] = 1 << 31 | values[node]
+    return struct.pack(f"<I{len(units)}I", 4 * len(units), *units) + texts
+
+
+def measure_clusters():
+    """-> the code points that stay with the one before, with the one behind, and with no other."""
+    def normalizer(keys):
+        return normalizers.Precompiled(charsmap(dict.fromkeys(keys, "X"))).normalize_str
+
+    behind_a = normalizer("a")
+    table = {"extending": {c for c in CODE_POINTS if c != 0x61 and behind_a("a" + chr(c)) == "X"}, "prepended": set(), "unjoined": set()}
+    for begin in range(0, 0x110000, 64):
+        block = [c for c in range(begin, begin + 64) if c in CODE_POINT_SET and c not in (0, 0x61)]
+        if not block:
+            continue
+        normalize = normalizer(map(chr, block))
+        table["prepended"] |= {c for c in block if normalize(chr(c) + "a") == "X"}
+        if begin < 0x10000:  # of six bytes no cluster is looked up whole
+            table["unjoined"] |= {c for c in block if normalize(chr(c) + "\u0301") != "X"}
+    table["unjoined"].add(0)
+    return table
+
+
+def measure_scripts():
+    """-> code point -> number of its script; 0 for what joins every one."""
+    pieces_of = pre_tokenizers.UnicodeScripts().pre_tokenize_str
+    known, scripts, last = [], {}, None
+    for c in CODE_POINTS:
+        s = chr(c)
+        if len(pieces_of("a" + s)) == len(pieces_of("\u4e00" + s)) == 1:
+            scripts[c] = 0
+            continue
+        joins = lambda k: len(pieces_of(chr(known[k - 1]) + s)) == 1
+        if last is None or not joins(last):
+            last = next((k for k in range(1, len(known) + 1) if joins(k)), None)
+            if last is None:
+                known.append(c)
+                last = len(known)
+        scripts[c] = last
+    return scripts
 
 
 def runs(codes):
@@ -143,12 +212,17 @@ def pairs_of(decomposition):
 
 
 def main():
-    table, combining, decomposition, lower_case = measure()
+    table, combining, decomposition, lower_case, compatible = measure()
+    table |= measure_clusters()
+    scripts = measure_scripts()
     decomposition = {c: d for c, d in decomposition.items() if not 0xAC00 <= c <= 0xD7A3}  # Hangul is arithmetic
     if not table["letter"] | table["mark"] <= table["word"] or not table["number"] <= table["digit"]:
         raise SystemExit("a letter or mark is no word character, or a number no digit")
     table["word"] -= table["letter"] | table["mark"]
     table["digit"] -= table["number"]
+    if not table["mark"] <= table["accent"]:
+        raise SystemExit("a nonspacing mark is no accent")
+    table["accent"] -= table["mark"]
     if {c: to for c, to in lower_case.items() if len(to) > 1} != {0x130: [0x69, 0x307]}:
         raise SystemExit("another lower case than that of U+0130 is of several characters")
     lower_case = {c: to[0] for c, to in lower_case.items() if len(to) == 1}
@@ -167,6 +241,10 @@ def main():
         "number": r"\p{N} of a regular expression.",
         "digit": "Beside numbers, isolated by Digits: newer ones.",
         "uncomposed": "Changed by NFC.",
+        "accent": "Beside nonspacing marks, deleted by StripAccents.",
+        "extending": "Stay in a grapheme cluster with what stands before them.",
+        "prepended": "Stay in a grapheme cluster with what stands behind them.",
+        "unjoined": "Below U+10000, are a grapheme cluster of their own.",
     }
     parts = []
     for name, comment in comments.items():
@@ -181,6 +259,15 @@ def main():
                        "decomposed_ranges", [f"{{0x{a:X}, 0x{b:X}, {at}}}" for a, b, at in spans]))
     parts.append(array("What those turn into.", "std::uint32_t", "decomposed_to",
                        [f"0x{to:X}" for _, to in sorted(single.items())]))
+    spans, flat = [], []
+    for first, last, length in runs({c: len(to) for c, to in compatible.items()}):
+        spans.append(f"{{0x{first:X}, 0x{last:X}, {len(flat)}, {length}}}")
+        flat += [f"0x{part:X}" for c in range(first, last + 1) for part in compatible[c]]
+    parts.append(array("Compatibility decompositions that are no canonical ones; all are final.", "CompatibleRange",
+                       "compatible_ranges", spans))
+    parts.append(array("What those turn into.", "std::uint32_t", "compatible_to", flat))
+    parts.append(array("Scripts that UnicodeScripts tells apart, by numbers; 0 joins all. What is not listed has number 1.",
+                       "ScriptRange", "script_ranges", [f"{{0x{a:X}, 0x{b:X}, {k}}}" for a, b, k in runs(scripts) if k != 1]))
     parts.append(array("Lower case, but for U+0130, which turns into two characters.", "LowerCaseRange", "lower_case_ranges",
                        [f"{{0x{a:X}, 0x{b:X}, {step}, 0x{to:X}}}" for a, b, step, to in stepped(lower_case)]))
     body = "\n".join(parts)
@@ -208,6 +295,15 @@ struct DecomposedPair {{
 /// first turns into decomposed_to[at], first + 1 into the next, and so on.
 struct DecomposedRange {{
   std::uint32_t first, last, at;
+}};
+
+/// first turns into `length` code points from compatible_to[at] on, first + 1 into the next so many, and so on.
+struct CompatibleRange {{
+  std::uint32_t first, last, at, length;
+}};
+
+struct ScriptRange {{
+  std::uint32_t first, last, script;
 }};
 
 /// first turns into `to`, first + step into to + step, and so on.

@@ -3,10 +3,14 @@
 #include <cmath>
 #include <cstdio>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "graft/core/output.hpp"
 #include "graft/text/decode_stream.hpp"
+#include "graft/text/detail/bert_pre_tokenizer.hpp"
+#include "graft/text/detail/byte_alphabet.hpp"
+#include "graft/text/detail/gguf_pre_tokenizers.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "support/error_message.hpp"
 #include "support/gguf_bytes.hpp"
@@ -131,8 +135,6 @@ TEST(GgufTokenizer, HostileVocabulariesAreErrors) {
             "FormatError: f: \"tokenizer.ggml.tokens\"[5], \"\xFF\", is not UTF-8");
   EXPECT_EQ(with([](auto& file) { file.tokens[5] = std::string(1000, 'x'); }),
             "FormatError: f: \"tokenizer.ggml.tokens\"[5] has 1000 bytes, more than 512");
-  EXPECT_EQ(with([](auto& file) { file.tokens[5] = "a"; }),
-            "FormatError: f: \"tokenizer.ggml.tokens\": token \"a\" has two ids, 4 and 5; remove one of the entries");
   EXPECT_EQ(with([](auto& file) {
               file.more = {strings_key("tokenizer.ggml.merges", {"a b", "ab"})};
             }),
@@ -145,13 +147,117 @@ TEST(GgufTokenizer, HostileVocabulariesAreErrors) {
                               {}));
   };
   EXPECT_EQ(byte_level("gpt-2"), "(no error)");
-  EXPECT_EQ(byte_level("tekken"),
-            "FormatError: f: \"tokenizer.ggml.pre\" is \"tekken\", but must be one that graft knows: gpt-2, smollm, "
-            "llama-bpe or qwen2");
+  EXPECT_EQ(
+      byte_level("kimi-k2"),
+      "FormatError: f: \"tokenizer.ggml.pre\" is \"kimi-k2\", but must be one that graft knows: gpt-2, smollm, "
+      "llama-bpe, dbrx, qwen2, stablelm2, tekken, gpt-4o, deepseek-coder, deepseek-v3, falcon, bloom, viking, "
+      "tiny_aya, laguna, qwen35, exaone-moe, ufakzeka, seed-coder, bailingmoe, superbpe, default or another name of "
+      "these");
   EXPECT_EQ(load_error(
                 file_of({string_key("tokenizer.ggml.model", "bert"), strings_key("tokenizer.ggml.tokens", {"a"})}, {})),
             "FormatError: f: \"tokenizer.ggml.model\" is \"bert\", but must be gpt2 (byte-level BPE) or llama (that of "
             "SentencePiece)");
+}
+
+/// A byte-level vocabulary of all bytes, the tokens of `more` and a begin token.
+std::string byte_level_file(const char* pre, const std::vector<std::string>& more, std::vector<std::string> keys = {}) {
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 256; ++i) {
+    tokens.push_back(detail::ByteAlphabet::instance().spelled(std::string(1, static_cast<char>(i))));
+  }
+  tokens.insert(tokens.end(), more.begin(), more.end());
+  tokens.emplace_back("<begin>");
+  keys.push_back(string_key("tokenizer.ggml.model", "gpt2"));
+  keys.push_back(string_key("tokenizer.ggml.pre", pre));
+  keys.push_back(strings_key("tokenizer.ggml.tokens", tokens));
+  keys.push_back(integer_key("tokenizer.ggml.bos_token_id", static_cast<std::uint32_t>(tokens.size() - 1)));
+  return file_of(keys, {});
+}
+
+TEST(GgufTokenizer, AllNamesOfOnePreTokenizerMeanTheSame) {
+  // The groups are llama.cpp's, and so is which of them begin a text with the begin token.
+  const std::string text = "It's 1234, x  y\r\n  Ok IBMs";
+  const std::tuple<std::vector<const char*>, bool, const char*> groups[] = {
+      {{"gpt-2", "phi-2", "jina-v2-code", "mpt", "olmo", "exaone4"}, false, "It|'s| 1234|,| x| | y|\r\n | Ok| IBMs"},
+      {{"smollm", "starcoder", "command-r", "refact"}, false, "It|'s| |1|2|3|4|,| x| | y|\r\n | Ok| IBMs"},
+      {{"llama-bpe", "llama3", "llama-v3", "falcon3", "pixtral"}, true, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"dbrx", "smaug-bpe", "chatglm-bpe", "glm4"}, false, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"qwen2", "deepseek-r1-qwen", "stablelm2", "grok-2"}, false, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"ufakzeka"}, false, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"deepseek-v3", "joyai-llm"}, false, "It|'s| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"tekken"}, true, "It|'s| |1|2|3|4|,| x| | y|\r\n| | Ok| IBMs"},
+      {{"gpt-4o", "llama4", "kanana2"}, false, "It's| |123|4|,| x| | y|\r\n| | Ok| IBMs"},
+  };
+  for (const auto& [names, begins, words] : groups) {
+    for (const char* name : names) {
+      const Tokenizer tokenizer = load(byte_level_file(name, {}, {strings_key("tokenizer.ggml.merges", {})}));
+      EXPECT_EQ(tokenizer.encode(text).ids.front() == 256, begins) << name;
+      const detail::GgufPreTokenizer* kind = detail::find_gguf_pre_tokenizer(name);
+      ASSERT_NE(kind, nullptr) << name;
+      AlignedText aligned;
+      detail::PlainNormalizer().normalize(text, 0, aligned);
+      std::vector<TextRange> cut;
+      detail::pre_tokenizer_of(*kind)->split(aligned, {0, static_cast<std::uint32_t>(text.size())}, cut);
+      std::string joined;
+      for (const TextRange range : cut) {
+        joined += (joined.empty() ? "" : "|") + text.substr(range.begin, range.end - range.begin);
+      }
+      EXPECT_EQ(joined, words) << name;
+    }
+  }
+}
+
+TEST(GgufTokenizer, EveryNameCutsTextIntoAllOfIt) {
+  for (const detail::GgufPreTokenizer& kind : detail::gguf_pre_tokenizers()) {
+    const std::string text = "It's 12345 x\u00E9  y\r\n\n  \u4F60\u597D \u0915\u094D\u0937 IBMs.";
+    AlignedText aligned;
+    detail::PlainNormalizer().normalize(text, 0, aligned);
+    std::vector<TextRange> cut;
+    detail::pre_tokenizer_of(kind)->split(aligned, {0, static_cast<std::uint32_t>(text.size())}, cut);
+    std::uint32_t at = 0;
+    for (const TextRange range : cut) {
+      EXPECT_EQ(range.begin, at) << kind.names.front();
+      at = range.end;
+    }
+    EXPECT_EQ(at, text.size()) << kind.names.front();
+    EXPECT_GT(cut.size(), 3u) << kind.names.front();
+  }
+}
+
+TEST(GgufTokenizer, WithoutMergesTheOrderOfTheTokensIsThatOfTheMerges) {
+  const Tokenizer tokenizer = load(byte_level_file("gpt-2", {"bc", "ab", "abc"}));
+  EXPECT_EQ(spelled(tokenizer, tokenizer.encode("abc abab")), "abc \u0120 ab ab");
+}
+
+TEST(GgufTokenizer, WithoutScoresTheLeftmostPairMergesFirst) {
+  SentencePieceFile file;
+  file.tokens.insert(file.tokens.end(), {"ba", "bab"});
+  file.types.insert(file.types.end(), {normal, normal});
+  const std::string content =
+      file_of({string_key("tokenizer.ggml.model", "llama"), strings_key("tokenizer.ggml.tokens", file.tokens),
+               integers_key("tokenizer.ggml.token_type", file.types), integer_key("tokenizer.ggml.bos_token_id", 1)},
+              {});
+  const Tokenizer tokenizer = load(content);
+  EXPECT_EQ(spelled(tokenizer, tokenizer.encode("bab")), "<s> ▁ bab");
+  EXPECT_EQ(spelled(tokenizer, tokenizer.encode("abab")), "<s> ▁ab ab");
+}
+
+TEST(GgufTokenizer, OfATokenThatStandsTwiceTheLastCounts) {
+  SentencePieceFile file;
+  file.tokens.insert(file.tokens.end(), {"a", "<tag>"});
+  file.types.insert(file.types.end(), {normal, user_defined});
+  file.scores.insert(file.scores.end(), {-9, 0});
+  const Tokenizer tokenizer = load(file.content());
+  EXPECT_EQ(tokenizer.encode("a<tag>").ids, (std::vector<std::int32_t>{1, 3, 266, 267}));
+  EXPECT_EQ(tokenizer.token(4), "a");
+  EXPECT_EQ(tokenizer.token(8), "<tag>");
+}
+
+TEST(GgufTokenizer, WithoutTypesTheTokensThatTheFileNamesAreSpecial) {
+  const Tokenizer tokenizer = load(byte_level_file("llama3", {"<other>"}));
+  EXPECT_TRUE(tokenizer.is_special(257));
+  EXPECT_FALSE(tokenizer.is_special(256));
+  EXPECT_EQ(tokenizer.encode("<begin>a").ids, (std::vector<std::int32_t>{257, 257, *tokenizer.id("a")}));
 }
 
 TEST(GgufTokenizer, AnEndTokenOutsideTheVocabularyIsAnError) {

@@ -185,6 +185,22 @@ TEST(Tokenizer, DecodesWithCleanup) {
             "OptionError: id -1 at place 0 is not in the vocabulary, whose ids are below 30522");
 }
 
+// Measured with tokenizers 0.23.3.
+TEST(Tokenizer, AddedTokensOfWhiteSpaceMayBeTakenAlongByOthers) {
+  const auto with = [](const char* lstrip, const std::string& text) {
+    const std::string added = message(R"([{"id": 5, "content": "  ", "single_word": false, "lstrip": )", lstrip,
+                                      R"(, "rstrip": true, "normalized": false, "special": false},
+          {"id": 6, "content": "<R>", "single_word": false, "lstrip": false, "rstrip": true, "normalized": false,
+           "special": false}])");
+    const auto file = tokenizer_json({"[UNK]", "[CLS]", "[SEP]", "a", "b"}, bert_uncased, added);
+    return offsets(Tokenizer::load(file.path()).encode(text, {.add_special_tokens = false}));
+  };
+  using Offsets = std::vector<std::pair<int, int>>;
+  EXPECT_EQ(with("true", "a       b"), (Offsets{{0, 1}, {1, 8}, {8, 9}}));
+  EXPECT_EQ(with("true", "a<R>     b"), (Offsets{{0, 1}, {1, 9}, {9, 10}}));
+  EXPECT_EQ(with("false", "a       b"), (Offsets{{0, 1}, {1, 8}, {3, 8}, {5, 8}, {8, 9}}));
+}
+
 TEST(Tokenizer, AddedTokensMatchAsTheyAreTold) {
   const auto file = tokenizer_json(
       {"[UNK]", "[CLS]", "[SEP]", "a", "b", "##b", "word"}, bert_uncased,
@@ -203,7 +219,7 @@ TEST(Tokenizer, AddedTokensMatchAsTheyAreTold) {
   const Encoding right = tokenizer.encode("a<R> \tb");
   EXPECT_EQ(right.offsets[2], (TextRange{1, 6})) << "with the white space behind it";
   EXPECT_EQ(tokens(tokenizer, tokenizer.encode("a one óne, onea one two")),
-            (std::vector<std::string>{"[CLS]", "a", "ONE", "ONE", "[UNK]", "[UNK]", "ONE TWO", "[SEP]"}));
+            (std::vector<std::string>{"[CLS]", "a", "one", "one", "[UNK]", "[UNK]", "one two", "[SEP]"}));
   EXPECT_EQ(tokens(tokenizer, tokenizer.encode("<l>")),
             (std::vector<std::string>{"[CLS]", "[UNK]", "[UNK]", "[UNK]", "[SEP]"}))
       << "a token that is not normalized matches in its own case only";

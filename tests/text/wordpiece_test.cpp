@@ -51,11 +51,16 @@ TEST(WordPiece, LengthIsCountedInCharacters) {
   EXPECT_EQ(pieces(model, "ééé"), "[UNK][0,6) ");
 }
 
-TEST(WordPiece, ChecksItsOptions) {
+TEST(WordPiece, AnUnknownTokenThatIsMissingIsAnErrorWhereItIsNeeded) {
+  const WordPiece model(vocabulary({"a", "##a"}));
+  EXPECT_EQ(pieces(model, "aa"), "a[0,1) ##a[1,2) ");
   EXPECT_EQ(
-      error_message([] { WordPiece(vocabulary({"a"})); }),
-      "FormatError: the vocabulary has no token \"[UNK]\", which stands for unknown words; add it or name the one "
-      "that does");
+      error_message([&] { pieces(model, "ab"); }),
+      "FormatError: the vocabulary has neither the word \"ab\" nor its pieces, nor the token \"[UNK]\", which stands "
+      "for unknown words; add it or name the one that does");
+}
+
+TEST(WordPiece, ChecksItsOptions) {
   EXPECT_EQ(error_message([] { WordPiece(vocabulary({"[UNK]"}), {.max_characters_a_word = -1}); }),
             "OptionError: max_characters_a_word is -1; choose 0 or more");
 }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "graft/core/error.hpp"
 #include "graft/core/utf8.hpp"
 #include "graft/text/bpe.hpp"
@@ -9,11 +11,13 @@ namespace graft {
 
 namespace detail {
 
-GRAFT_INLINE MergeTable merge_table(const Vocabulary& vocabulary, std::span<const BpeMerge> merges) {
+GRAFT_INLINE MergeTable merge_table(const Vocabulary& vocabulary, std::span<const BpeMerge> merges,
+                                    std::string_view continuing_prefix = "", bool equal = false) {
   MergeTable table(merges.size());
   std::string joined;
   for (std::size_t i = 0; i < merges.size(); ++i) {
-    joined = merges[i].left + merges[i].right;
+    const bool continues = merges[i].right.starts_with(continuing_prefix);
+    joined = merges[i].left + (continues ? merges[i].right.substr(continuing_prefix.size()) : merges[i].right);
     const std::int32_t left = vocabulary.find(merges[i].left), right = vocabulary.find(merges[i].right);
     const std::int32_t both = vocabulary.find(joined);
     if (left < 0 || right < 0 || both < 0) {
@@ -21,17 +25,24 @@ GRAFT_INLINE MergeTable merge_table(const Vocabulary& vocabulary, std::span<cons
       throw FormatError(message("merge ", i, " of ", quoted(merges[i].left), " and ", quoted(merges[i].right),
                                 ": the vocabulary has no token ", quoted(missing)));
     }
-    table.set(left, right, {static_cast<std::uint32_t>(i), both});
+    table.set(left, right, {equal ? 0 : static_cast<std::uint32_t>(i), both});
   }
   return table;
 }
 
-/// Of the token that stands for what the vocabulary lacks; -1 without one.
-GRAFT_INLINE std::int32_t unknown_id(const Vocabulary& vocabulary, const std::optional<std::string>& token) {
-  const std::int32_t id = token ? vocabulary.find(*token) : -1;
-  if (!token || id >= 0) return id;
-  throw FormatError(message("the vocabulary has no token ", quoted(*token),
+/// The error where a token is needed for what is unknown, and the vocabulary lacks it.
+[[noreturn]] GRAFT_INLINE void fail_without(const std::string& unknown_token, std::string_view piece) {
+  throw FormatError(message("the vocabulary has neither ", quoted(piece), " nor the token ", quoted(unknown_token),
                             ", which stands for what is unknown; add it or name the one that does"));
+}
+
+GRAFT_INLINE std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary) {
+  std::vector<std::int32_t> out;
+  for (unsigned byte = 0; byte < 256; ++byte) {
+    constexpr char digits[] = "0123456789ABCDEF";
+    out.push_back(vocabulary.find(message("<0x", digits[byte >> 4], digits[byte & 15], ">")));
+  }
+  return out;
 }
 
 }  // namespace detail
@@ -46,7 +57,7 @@ GRAFT_INLINE ByteBpe::ByteBpe(Vocabulary vocabulary, std::span<const BpeMerge> m
     if (auto bytes = alphabet.bytes(token)) words.push_back({std::move(*bytes), id});
   }
   words_ = Vocabulary(words, "the vocabulary");
-  const std::int32_t unknown = detail::unknown_id(vocabulary_, options_.unknown_token);
+  const std::int32_t unknown = options_.unknown_token ? vocabulary_.find(*options_.unknown_token) : -1;
   for (std::size_t byte = 0; byte < 256; ++byte) {
     const std::int32_t id = words_.find(std::string(1, static_cast<char>(byte)));
     bytes_[byte] = id >= 0 ? id : unknown;
@@ -65,12 +76,31 @@ GRAFT_INLINE void ByteBpe::encode(std::string_view text, std::span<const TextRan
       }
     }
     pieces.clear();
+    bool lacking = false;
     for (std::uint32_t at = range.begin; at < range.end; ++at) {
       const std::int32_t id = bytes_[static_cast<unsigned char>(text[at])];
+      lacking = lacking || id < 0;
       if (id >= 0) pieces.push_back({id, {at, at + 1}});
     }
+    if (lacking && options_.unknown_token) detail::fail_without(*options_.unknown_token, word);
+    if (lacking) move_up(text, range, pieces);
     merges_.apply(pieces);
     tokens.insert(tokens.end(), pieces.begin(), pieces.end());
+  }
+}
+
+/// The reference counts the bytes of the spelled tokens from the word's beginning, whether one is missing or not.
+GRAFT_INLINE void ByteBpe::move_up(std::string_view text, TextRange word, std::vector<Token>& pieces) {
+  const auto spelled = [&](std::uint32_t at) {
+    return detail::ByteAlphabet::instance().character(static_cast<std::uint8_t>(text[at])) < 0x80 ? 1u : 2u;
+  };
+  std::vector<std::uint32_t> raw;  // of each spelled byte
+  for (std::uint32_t at = word.begin; at < word.end; ++at) raw.insert(raw.end(), spelled(at), at);
+  std::size_t begin = 0;
+  for (Token& piece : pieces) {
+    const std::size_t end = begin + spelled(piece.range.begin);
+    piece.range = {raw[begin], raw[end - 1] + 1};
+    begin = end;
   }
 }
 
@@ -78,48 +108,49 @@ GRAFT_INLINE CharacterBpe::CharacterBpe(Vocabulary vocabulary, std::span<const B
                                         CharacterBpeOptions options)
     : vocabulary_(std::move(vocabulary)),
       options_(std::move(options)),
-      merges_(detail::merge_table(vocabulary_, merges)) {
-  bytes_.fill(-1);
-  int missing = -1;
-  for (int byte = 255; options_.byte_fallback && byte >= 0; --byte) {
-    constexpr char digits[] = "0123456789ABCDEF";
-    const std::string token = message("<0x", digits[byte >> 4], digits[byte & 15], ">");
-    bytes_[static_cast<std::size_t>(byte)] = vocabulary_.find(token);
-    if (bytes_[static_cast<std::size_t>(byte)] < 0) missing = byte;
-  }
-  unknown_ = detail::unknown_id(vocabulary_, options_.unknown_token);
-  if (unknown_ < 0 && (!options_.byte_fallback || missing >= 0)) {
-    throw FormatError(
-        message("nothing stands for a character that the vocabulary lacks: there is no unknown token, and ",
-                options_.byte_fallback ? message("no token for byte ", missing) : "no byte_fallback"));
-  }
+      merges_(detail::merge_table(vocabulary_, merges, options_.continuing_prefix, options_.leftmost_first)) {
+  if (options_.byte_fallback) bytes_ = detail::byte_tokens(vocabulary_);
+  if (options_.unknown_token) unknown_ = vocabulary_.find(*options_.unknown_token);
 }
 
 GRAFT_INLINE void CharacterBpe::cut(std::string_view text, TextRange word, std::vector<Token>& pieces) const {
-  TextRange unknown{};  // what an unknown token that is not added yet stands for
-  const auto add_unknown = [&] {
-    if (unknown.begin < unknown.end) pieces.push_back({unknown_, std::exchange(unknown, {})});
+  std::uint32_t done = word.begin, unknown = 0;  // where the next piece begins; bytes of unknown ones not added yet
+  const auto add = [&](std::int32_t id, std::uint32_t length) {
+    // Bytes of a prefix or suffix count too: behind the word's end there is its last byte.
+    const std::uint32_t end = std::min(done + length, word.end);
+    pieces.push_back({id, {std::min(done, end - 1), end}});
+    done = end;
   };
+  const auto add_unknown = [&] {
+    if (unknown > 0) add(unknown_, std::exchange(unknown, 0));
+  };
+  std::string spelled;
   for (std::uint32_t at = word.begin; at < word.end;) {
-    const TextRange range{at, at + decode_valid_utf8(text.data() + at).length};
-    const std::string_view character = text.substr(at, range.end - at);
-    at = range.end;
+    const std::uint32_t length = decode_valid_utf8(text.data() + at).length;
+    std::string_view character = text.substr(at, length);
+    const bool prefixed = at > word.begin && !options_.continuing_prefix.empty();
+    at += length;
+    const bool suffixed = at == word.end && !options_.word_suffix.empty();
+    if (prefixed || suffixed) {
+      spelled = prefixed ? options_.continuing_prefix : "";
+      spelled += character;
+      if (suffixed) spelled += options_.word_suffix;
+      character = spelled;
+    }
     if (const std::int32_t id = vocabulary_.find(character); id >= 0) {
       add_unknown();
-      pieces.push_back({id, range});
+      add(id, length);
       continue;
     }
-    const auto byte_id = [&](std::uint32_t i) { return bytes_[static_cast<unsigned char>(text[i])]; };
-    bool fallback = true;
-    for (std::uint32_t i = range.begin; i < range.end; ++i) fallback = fallback && byte_id(i) >= 0;
-    if (fallback) {
-      add_unknown();
-      for (std::uint32_t i = range.begin; i < range.end; ++i) pieces.push_back({byte_id(i), {i, i + 1}});
+    const auto byte_id = [&](char byte) { return bytes_[static_cast<unsigned char>(byte)]; };
+    if (!bytes_.empty() &&
+        std::all_of(character.begin(), character.end(), [&](char byte) { return byte_id(byte) >= 0; })) {
+      for (const char byte : character) add(byte_id(byte), 1);
       continue;
     }
+    if (options_.unknown_token && unknown_ < 0) detail::fail_without(*options_.unknown_token, character);
     if (!options_.fuse_unknown) add_unknown();
-    if (unknown.begin == unknown.end) unknown.begin = range.begin;
-    unknown.end = range.end;
+    if (unknown_ >= 0) unknown += length;
   }
   add_unknown();
 }

@@ -16,6 +16,11 @@
 
 namespace graft {
 
+namespace detail {
+/// The ids of <0x00> to <0xFF>; -1 for those that are not there.
+std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary);
+}  // namespace detail
+
 /// Two tokens that become one, in the order in which merges are made.
 struct BpeMerge {
   std::string left, right;
@@ -30,19 +35,23 @@ struct ByteBpeOptions {
 /// in the list of merges becomes one token, the leftmost first, until no pair is in the list.
 ///
 /// The vocabulary spells each byte as one printable character (a space as U+0120), as the files do. A byte that it
-/// lacks (SmolLM2's lacks some control characters) is the unknown token, and without one leaves no token, as in the
-/// reference. Time: n log n in the length of a word. Source: Sennrich et al., arXiv:1508.07909; Radford et al.,
-/// Language Models are Unsupervised Multitask Learners, 2019.
+/// lacks (SmolLM2's lacks some control characters) is the unknown token. Without one it leaves no token, and the ranges
+/// of what follows in its word move up, both as in the reference. Time: n log n in the length of a word. Source:
+/// Sennrich et al., arXiv:1508.07909; Radford et al., Language Models are Unsupervised Multitask Learners, 2019.
 class ByteBpe final : public SubwordModel {
  public:
-  /// Throws FormatError if the vocabulary lacks the unknown token, or a merge's parts or their join.
+  /// Throws FormatError if the vocabulary lacks a merge's parts or their join; encode() does so where it needs the
+  /// unknown token and the vocabulary lacks it.
   ByteBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, ByteBpeOptions options = {});
 
-  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words,
+                           std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
  private:
+  static void move_up(std::string_view text, TextRange word, std::vector<Token>& pieces);
+
   Vocabulary vocabulary_;
   ByteBpeOptions options_;
   Vocabulary words_;                     // the same tokens in raw bytes
@@ -53,20 +62,26 @@ class ByteBpe final : public SubwordModel {
 struct CharacterBpeOptions {
   std::optional<std::string> unknown_token = {};  ///< stands for a character that the vocabulary lacks
   bool fuse_unknown = false;                      ///< one for several such characters in a row
-  bool byte_fallback = false;  ///< the bytes of such a character, as tokens <0x00> to <0xFF>, if all are there
-  bool whole_words = false;    ///< a word in the vocabulary is its token, whatever the merges say
+  bool byte_fallback = false;          ///< the bytes of such a character, as tokens <0x00> to <0xFF>, if all are there
+  bool whole_words = false;            ///< a word in the vocabulary is its token, whatever the merges say
+  bool leftmost_first = false;         ///< all merges are as good as each other
+  std::string continuing_prefix = {};  ///< of every piece but a word's first; a merge of "a" and "##b" gives "ab"
+  std::string word_suffix = {};        ///< of a word's last piece, such as </w>
 };
 
-/// The subword model of Llama 2, Mistral, Gemma: as ByteBpe, but a word is first cut into characters.
-/// Time: n log n in the length of a word, which in these models is the whole text.
-/// Source: Kudo and Richardson, arXiv:1808.06226.
+/// The subword model of Llama 2, Mistral, Gemma, CLIP: as ByteBpe, but a word is first cut into characters.
+///
+/// A character that neither the vocabulary nor its bytes nor the unknown token stand for leaves no token, and the
+/// ranges of what follows in its word move up, both as in the reference. Time: n log n in the length of a word, which
+/// in Llama 2's like is the whole text. Source: Kudo and Richardson, arXiv:1808.06226.
 class CharacterBpe final : public SubwordModel {
  public:
-  /// Throws FormatError if the vocabulary lacks the unknown token, or a merge's parts or their join; and without an
-  /// unknown token, if it lacks a byte.
+  /// Throws FormatError if the vocabulary lacks a merge's parts or their join; encode() does so where it needs the
+  /// unknown token and the vocabulary lacks it.
   CharacterBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, CharacterBpeOptions options = {});
 
-  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words,
+                           std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
 
@@ -76,7 +91,7 @@ class CharacterBpe final : public SubwordModel {
   Vocabulary vocabulary_;
   CharacterBpeOptions options_;
   std::int32_t unknown_ = -1;
-  std::array<std::int32_t, 256> bytes_;  // -1: not there
+  std::vector<std::int32_t> bytes_;  // the 256 tokens, if byte_fallback; -1: not there
   detail::MergeTable merges_;
 };
 

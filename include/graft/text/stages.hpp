@@ -18,6 +18,10 @@ class Vocabulary;
 struct AlignedText {
   std::string bytes;
   std::vector<TextRange> origin;  ///< as long as `bytes`
+  std::uint32_t begin = 0;        ///< where in the original text it begins
+
+  /// What comes in addition, in front of byte `at`, has the origin of what stands before that.
+  TextRange origin_before(std::size_t at) const { return at > 0 ? origin[at - 1] : TextRange{begin, begin}; }
 
   void clear() {
     bytes.clear();
@@ -60,6 +64,12 @@ class PreTokenizer {
 
   /// Adds to `words` those within `part` of `text`, as ranges of `text`, none empty.
   virtual void split(const AlignedText& text, TextRange part, std::vector<TextRange>& words) const = 0;
+
+  /// Of a text of its own: rewrites it, then adds its words.
+  virtual void cut(AlignedText& text, std::vector<TextRange>& words) const {
+    rewrite(text);
+    split(text, {0, static_cast<std::uint32_t>(text.bytes.size())}, words);
+  }
 };
 
 /// Third stage: a word becomes the ids of its pieces.
@@ -71,6 +81,9 @@ class SubwordModel {
   virtual void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const = 0;
 
   virtual const Vocabulary& vocabulary() const = 0;
+
+  /// Whether a token of that id is spelled as the text that it stands for, and not as it is in the vocabulary.
+  virtual bool spelled_as_text(std::int32_t) const { return false; }
 };
 
 /// From tokens back to text.

@@ -212,7 +212,7 @@ GRAFT_INLINE std::string Tokenizer::decode(std::span<const std::int32_t> ids, bo
   tokens.reserve(ids.size());
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (skip_special_tokens && stages_->special_ids.contains(ids[i])) continue;
-    const auto token = stages_->vocabulary.token(ids[i]);
+    const auto token = stages_->token(ids[i]);
     if (!token) {
       throw OptionError(
           message("id ", ids[i], " at place ", i, " is not in the vocabulary, whose ids are below ", id_limit()));
@@ -226,9 +226,7 @@ GRAFT_INLINE std::optional<std::int32_t> Tokenizer::id(std::string_view token) c
   return stages_->vocabulary.id(token);
 }
 
-GRAFT_INLINE std::optional<std::string_view> Tokenizer::token(std::int32_t id) const {
-  return stages_->vocabulary.token(id);
-}
+GRAFT_INLINE std::optional<std::string_view> Tokenizer::token(std::int32_t id) const { return stages_->token(id); }
 
 GRAFT_INLINE bool Tokenizer::is_special(std::int32_t id) const { return stages_->special_ids.contains(id); }
 

@@ -65,11 +65,11 @@ struct PromptPart {
 /// Text to token ids and back: the whole pipeline that a tokenizer.json or vocab.txt describes.
 ///
 /// Promise: ids, type ids, offsets and special mask are those of Hugging Face's fast tokenizer for every text. A file
-/// that asks for a component graft does not have is an error that names it. Supported: WordPiece with BERT's normalizer
-/// and pre-tokenizer; byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM2) and that of SentencePiece (Llama 2, Mistral,
-/// Gemma), from tokenizer.json or a GGUF file; added tokens, template post-processing. Time is linear in the text, with
-/// BPE n log n in the length of a word. Texts are shorter than 4 GiB. Threads: immutable; every member function may run
-/// on many at once. A copy shares the vocabulary.
+/// that asks for a component graft does not have is an error that names it. Supported: all models, normalizers,
+/// pre-tokenizers, decoders and post-processors of that library, in any composition; the vocabularies of GGUF files.
+/// Time is linear in the text, with BPE n log n in the length of a word; what a regular expression of a file may cost
+/// is limited. Texts are shorter than 4 GiB. Threads: immutable; every member function may run on many at once. A copy
+/// shares the vocabulary.
 class Tokenizer {
  public:
   /// From a directory (its tokenizer.json, else its vocab.txt) or from either file, or from a GGUF file.
@@ -102,6 +102,8 @@ class Tokenizer {
   std::string decode(std::span<const std::int32_t> ids, bool skip_special_tokens = true) const;
 
   std::optional<std::int32_t> id(std::string_view token) const;
+
+  /// As Hugging Face's tokenizers names it: an added token that is looked for in normalized text by its normal form.
   std::optional<std::string_view> token(std::int32_t id) const;
 
   /// Whether it is a special token, such as [SEP] or <|im_end|>, which decode() leaves out on request.

@@ -4,7 +4,7 @@
 
 namespace graft {
 
-GRAFT_INLINE Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view where) {
+GRAFT_INLINE Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::string_view where, Repeated repeated) {
   constexpr std::int32_t limit = 1 << 24;
   if (entries.size() > limit) {
     throw FormatError(message(where, ": ", entries.size(), " tokens; a vocabulary has at most ", limit));
@@ -35,19 +35,20 @@ GRAFT_INLINE Vocabulary::Vocabulary(const std::vector<Entry>& entries, std::stri
     records_.push_back(
         {static_cast<std::uint32_t>(texts_.size()), static_cast<std::uint32_t>(entry->token.size()), entry->id});
     texts_ += entry->token;
-    if (!entry->token.empty()) insert(static_cast<std::uint32_t>(records_.size()), where);
+    if (!entry->token.empty()) insert(static_cast<std::uint32_t>(records_.size()), where, repeated);
   }
 }
 
-GRAFT_INLINE void Vocabulary::insert(std::uint32_t record, std::string_view where) {
+GRAFT_INLINE void Vocabulary::insert(std::uint32_t record, std::string_view where, Repeated repeated) {
   const std::string_view token = text(records_[record - 1]);
-  if (const auto earlier = id(token)) {
-    throw FormatError(message(where, ": token ", quoted(token), " has two ids, ", *earlier, " and ",
-                              records_[record - 1].id, "; remove one of the entries"));
-  }
   const std::uint32_t hash = hashed(token);
   std::size_t slot = hash & mask_;
-  while (slots_[slot].record != 0) slot = (slot + 1) & mask_;
+  const auto same = [&](const Slot& other) { return other.hash == hash && text(records_[other.record - 1]) == token; };
+  while (slots_[slot].record != 0 && !same(slots_[slot])) slot = (slot + 1) & mask_;
+  if (slots_[slot].record != 0 && repeated == Repeated::error) {
+    throw FormatError(message(where, ": token ", quoted(token), " has two ids, ", records_[slots_[slot].record - 1].id,
+                              " and ", records_[record - 1].id, "; remove one of the entries"));
+  }
   slots_[slot] = {hash, record};
 }
 

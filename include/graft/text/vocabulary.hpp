@@ -24,11 +24,18 @@ class Vocabulary {
     std::int32_t id;
   };
 
+  /// What a token that has two ids is.
+  enum class Repeated {
+    error,
+    last,  ///< found by its text it is the last of them, as in most tools that read lists of tokens
+  };
+
   Vocabulary() : Vocabulary({}, "") {}
 
   /// Ids may leave gaps. The token "" takes an id but is never found by its text.
-  /// Throws FormatError, `where` naming the file, for a repeated token or id and for an id outside [0, 2^24).
-  Vocabulary(const std::vector<Entry>& entries, std::string_view where);
+  /// Throws FormatError, `where` naming the file, for a repeated id, for an id outside [0, 2^24), and for a repeated
+  /// token unless `repeated` says otherwise.
+  Vocabulary(const std::vector<Entry>& entries, std::string_view where, Repeated repeated = Repeated::error);
 
   /// How many tokens there are; with gaps, fewer than id_limit().
   std::size_t size() const { return records_.size(); }
@@ -48,8 +55,10 @@ class Vocabulary {
     for (std::size_t slot = hash & mask_;; slot = (slot + 1) & mask_) {
       const Slot& candidate = slots_[slot];
       if (candidate.record == 0) return -1;
-      if (candidate.hash == hash && text(records_[candidate.record - 1]) == token) {
-        return records_[candidate.record - 1].id;
+      if (candidate.hash != hash) continue;
+      const Record& record = records_[candidate.record - 1];
+      if (record.length == token.size() && std::memcmp(texts_.data() + record.begin, token.data(), token.size()) == 0) {
+        return record.id;
       }
     }
   }
@@ -71,7 +80,7 @@ class Vocabulary {
 
   std::string_view text(const Record& record) const { return {texts_.data() + record.begin, record.length}; }
   static std::uint32_t hashed(std::string_view token);
-  void insert(std::uint32_t record, std::string_view where);
+  void insert(std::uint32_t record, std::string_view where, Repeated repeated);
 
   std::string texts_;
   std::vector<Record> records_;  // sorted by id

@@ -15,7 +15,7 @@
 namespace graft {
 
 struct WordPieceOptions {
-  std::string unknown_token = "[UNK]";       ///< must be in the vocabulary
+  std::string unknown_token = "[UNK]";       ///< stands for a word with a part that no piece covers
   std::string continuing_prefix = "##";      ///< of every piece but a word's first
   std::int64_t max_characters_a_word = 100;  ///< scalar values; a longer word is unknown as a whole
 };
@@ -26,10 +26,12 @@ struct WordPieceOptions {
 /// Source: Wu et al., arXiv:1609.08144, section 4.1; Devlin et al., arXiv:1810.04805.
 class WordPiece final : public SubwordModel {
  public:
-  /// Throws FormatError if the vocabulary lacks the unknown token, OptionError if max_characters_a_word is negative.
+  /// Throws OptionError if max_characters_a_word is negative. encode() throws FormatError where it needs the unknown
+  /// token and the vocabulary lacks it.
   explicit WordPiece(Vocabulary vocabulary, WordPieceOptions options = {});
 
-  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words, std::vector<Token>& tokens) const override;
+  GRAFT_INLINE void encode(std::string_view text, std::span<const TextRange> words,
+                           std::vector<Token>& tokens) const override;
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   const WordPieceOptions& options() const { return options_; }

@@ -59,6 +59,7 @@ class AddedTokenMatcher {
       if (found.single_word && (word_ends_at(text, begin) || word_begins_at(text, end))) continue;
       if (found.lstrip) begin = space_begin(text, begin, done);
       if (found.rstrip) end = space_end(text, end);
+      if (begin >= end) continue;  // of white space that the one before has taken along
       if (done < begin) rest(range(done, begin));
       token(found, range(begin, end));
       done = end;

@@ -172,7 +172,9 @@ inline void BertNormalizer::append_reordered(std::string_view text, std::uint32_
   // The reference takes origins in the order of the source, whatever the sort moved; an added part shares the last one.
   std::size_t next = 0;
   for (const Part& part : parts) {
-    const TextRange origin = !part.added ? source[next++].origin : next > 0 ? source[next - 1].origin : TextRange{};
+    const TextRange origin = !part.added ? source[next++].origin
+                             : next > 0  ? source[next - 1].origin
+                                         : TextRange{shift, shift};
     if (!(table_.flags(part.code_point) & kMark)) append_lower(part.code_point, origin, out);
   }
 }

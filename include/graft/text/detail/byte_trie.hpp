@@ -33,13 +33,19 @@ class ByteTrie {
 
   Match longest_match(std::string_view text) const {
     Match best;
+    each_match(text, [&best](std::size_t length, std::int32_t value) { best = {length, value}; });
+    return best;
+  }
+
+  /// Calls use(length, value) for each string that `text` begins with, the shortest first.
+  template <class Use>
+  void each_match(std::string_view text, Use&& use) const {
     std::uint32_t node = text.empty() ? 0 : roots_[static_cast<unsigned char>(text[0])];
     for (std::size_t length = 1; node != 0; ++length) {
-      if (nodes_[node].value >= 0) best = {length, nodes_[node].value};
+      if (nodes_[node].value >= 0) use(length, nodes_[node].value);
       if (length == text.size()) break;
       node = child(node, text[length]);
     }
-    return best;
   }
 
  private:

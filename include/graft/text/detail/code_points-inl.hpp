@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <span>
 #include <unordered_map>
 
 #include "graft/text/detail/code_points.hpp"
@@ -35,7 +34,8 @@ GRAFT_INLINE CodePointTable::CodePointTable() {
   };
   mark(control_ranges, kControl);
   mark(chinese_ranges, kChinese);
-  mark(mark_ranges, kMark | kWord);
+  mark(mark_ranges, kMark | kWord | kAccent);
+  mark(accent_ranges, kAccent);
   mark(punctuation_ranges, kPunctuation);
   mark(word_ranges, kWord);
   mark(white_space_ranges, kWhiteSpace);
@@ -59,6 +59,9 @@ GRAFT_INLINE CodePointTable::CodePointTable() {
     all[pair.from] |= kDecomposes;
     for (const std::uint32_t part : decomposition(pair.from)) all[pair.from] |= all[part] & kReorders;
     all[pair.second] |= kComposes;
+  }
+  for (const auto& range : compatible_ranges) {
+    for (std::uint32_t c = range.first; c <= range.last; ++c) all[c] |= kCompatible;
   }
   for (const auto& range : lower_case_ranges) {
     for (std::uint32_t c = range.first; c <= range.last; c += range.step) all[c] |= kLowers;
@@ -95,6 +98,23 @@ GRAFT_INLINE CodePoints CodePointTable::decomposition(std::uint32_t c) {
   CodePoints parts = decomposition(pair->first);
   *std::find(parts.begin(), parts.end(), 0u) = pair->second;
   return parts;
+}
+
+GRAFT_INLINE std::span<const std::uint32_t> CodePointTable::compatible(std::uint32_t c) {
+  const CompatibleRange* range = range_of(compatible_ranges, c);
+  return {compatible_to + range->at + (c - range->first) * range->length, range->length};
+}
+
+GRAFT_INLINE ClusterRole CodePointTable::cluster_role(std::uint32_t c) {
+  return range_of(extending_ranges, c)   ? ClusterRole::extending
+         : range_of(prepended_ranges, c) ? ClusterRole::prepended
+         : range_of(unjoined_ranges, c)  ? ClusterRole::unjoined
+                                         : ClusterRole::other;
+}
+
+GRAFT_INLINE std::uint32_t CodePointTable::script(std::uint32_t c) {
+  const ScriptRange* range = range_of(script_ranges, c);
+  return range ? range->script : 1;
 }
 
 GRAFT_INLINE std::uint32_t CodePointTable::composition(std::uint32_t a, std::uint32_t b) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "graft/core/mode.hpp"
@@ -25,10 +26,15 @@ enum CodePointFlag : std::uint16_t {
   kNumber = 1 << 11,      ///< \p{N}
   kDigit = 1 << 12,       ///< isolated by Digits
   kComposes = 1 << 13,    ///< NFC may change it, or join it with what stands before it
+  kAccent = 1 << 14,      ///< deleted by StripAccents: a mark of any kind
+  kCompatible = 1 << 15,  ///< has a compatibility decomposition
 };
 
 /// Code points that one turns into: at most four, then zeros.
 using CodePoints = std::array<std::uint32_t, 4>;
+
+/// How a code point stands in a grapheme cluster.
+enum class ClusterRole : std::uint8_t { other, extending, prepended, unjoined };
 
 /// The flags of every code point, in pages of 256 that equal ones share; built once, about 100 kB.
 class CodePointTable {
@@ -45,6 +51,14 @@ class CodePointTable {
 
   /// The full canonical decomposition of a `c` with kDecomposes.
   static CodePoints decomposition(std::uint32_t c);
+
+  /// The full compatibility decomposition of a `c` with kCompatible.
+  static std::span<const std::uint32_t> compatible(std::uint32_t c);
+
+  static ClusterRole cluster_role(std::uint32_t c);
+
+  /// A number for each script that UnicodeScripts tells apart; 0 for what it takes as part of any.
+  static std::uint32_t script(std::uint32_t c);
 
   /// What `a` and the `b` behind it become in NFC; 0 if they stay two.
   static std::uint32_t composition(std::uint32_t a, std::uint32_t b);

@@ -11,7 +11,7 @@
 
 #include "graft/core/utf8.hpp"
 #include "graft/text/detail/byte_alphabet.hpp"
-#include "graft/text/detail/pre_tokenizers.hpp"
+#include "graft/text/detail/splits.hpp"
 #include "graft/text/stages.hpp"
 
 namespace graft::detail {
@@ -45,21 +45,31 @@ class ByteLevelStep final : public DecoderStep {
   }
 };
 
+/// Replaces every match of `Find`, one of splits.hpp, in each token.
+template <class Find>
 class ReplaceStep final : public DecoderStep {
  public:
-  ReplaceStep(std::string pattern, std::string content) : pattern_(std::move(pattern)), content_(std::move(content)) {}
+  ReplaceStep(Find find, std::string content) : find_(std::move(find)), content_(std::move(content)) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (std::string& token : tokens) {
-      for (std::size_t at = token.find(pattern_); at != std::string::npos; at = token.find(pattern_, at)) {
-        token.replace(at, pattern_.size(), content_);
-        at += content_.size();
-      }
+      std::string out;
+      std::size_t done = 0;
+      find_(std::string_view(token), [&](std::size_t begin, std::size_t end) {
+        out.append(token, done, begin - done).append(content_);
+        done = end;
+      });
+      if (done > 0 || !out.empty()) token = out.append(token, done);
     }
   }
 
  private:
-  std::string pattern_, content_;
+  Find find_;
+  std::string content_;
 };
+
+inline std::unique_ptr<const DecoderStep> replace_step(std::string pattern, std::string content) {
+  return std::make_unique<ReplaceStep<FindText>>(FindText{std::move(pattern)}, std::move(content));
+}
 
 /// Runs of <0x00> to <0xFF> become text; a run that is not UTF-8 one U+FFFD a byte.
 class ByteFallbackStep final : public DecoderStep {
@@ -132,10 +142,10 @@ class StripStep final : public DecoderStep {
   std::size_t start_, stop_;
 };
 
-/// U+2581 becomes a space; in the first token, where Metaspace put one in front, nothing.
+/// A sign such as U+2581 becomes a space; in the first token, where Metaspace put one in front, nothing.
 class MetaspaceStep final : public DecoderStep {
  public:
-  explicit MetaspaceStep(bool prefix) : first_(std::string(Metaspace::sign), prefix ? "" : " ") {}
+  MetaspaceStep(std::string sign, bool prefix) : first_({sign}, prefix ? "" : " "), others_({sign}, " ") {}
   void apply(std::vector<std::string>& tokens) const override {
     if (tokens.empty()) return;
     std::vector<std::string> first{std::move(tokens.front())};
@@ -145,13 +155,86 @@ class MetaspaceStep final : public DecoderStep {
   }
 
  private:
-  ReplaceStep first_, others_{std::string(Metaspace::sign), " "};
+  ReplaceStep<FindText> first_, others_;
+};
+
+/// Closes up punctuation and English contractions, each token for itself, as the reference does it.
+inline void clean_up(std::string& token) {
+  static constexpr std::pair<std::string_view, std::string_view> rules[] = {
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  };
+  for (const auto& [from, to] : rules) {
+    for (std::size_t at = token.find(from); at != std::string::npos; at = token.find(from, at + to.size())) {
+      token.replace(at, from.size(), to);
+    }
+  }
+}
+
+/// Puts spaces between, glues continuing pieces on.
+class WordPieceStep final : public DecoderStep {
+ public:
+  WordPieceStep(std::string prefix, bool cleanup) : prefix_(std::move(prefix)), cleanup_(cleanup) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0) {
+        if (tokens[i].starts_with(prefix_)) {
+          tokens[i].erase(0, prefix_.size());
+        } else {
+          tokens[i].insert(0, 1, ' ');
+        }
+      }
+      if (cleanup_) clean_up(tokens[i]);
+    }
+  }
+
+ private:
+  std::string prefix_;
+  bool cleanup_;
+};
+
+/// What ends a word, such as </w>, becomes a space; in the last token, nothing.
+class WordEndStep final : public DecoderStep {
+ public:
+  explicit WordEndStep(std::string suffix) : last_({suffix}, ""), others_({suffix}, " ") {}
+  void apply(std::vector<std::string>& tokens) const override {
+    if (tokens.empty()) return;
+    std::vector<std::string> last{std::move(tokens.back())};
+    tokens.pop_back();
+    others_.apply(tokens);
+    last_.apply(last);
+    tokens.push_back(std::move(last.front()));
+  }
+
+ private:
+  ReplaceStep<FindText> last_, others_;
+};
+
+/// Of what speech models say: one of several equal tokens in a row stays, the padding goes.
+class CtcStep final : public DecoderStep {
+ public:
+  CtcStep(std::string padding, std::string delimiter, bool cleanup)
+      : padding_({std::move(padding)}, ""), delimiter_({std::move(delimiter)}, " "), cleanup_(cleanup) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+    padding_.apply(tokens);
+    if (cleanup_) {
+      for (std::string& token : tokens) clean_up(token);
+      delimiter_.apply(tokens);
+    }
+    std::erase_if(tokens, [](const std::string& token) { return token.empty(); });
+  }
+
+ private:
+  ReplaceStep<FindText> padding_, delimiter_;
+  bool cleanup_;
 };
 
 /// A decoder made of steps; what they leave is joined.
 class StepDecoder final : public Decoder {
  public:
   explicit StepDecoder(std::vector<std::unique_ptr<const DecoderStep>> steps) : steps_(std::move(steps)) {}
+  explicit StepDecoder(std::unique_ptr<const DecoderStep> step) { steps_.push_back(std::move(step)); }
 
   std::string decode(std::span<const std::string_view> tokens) const override {
     std::vector<std::string> work(tokens.begin(), tokens.end());
@@ -163,6 +246,19 @@ class StepDecoder final : public Decoder {
 
  private:
   std::vector<std::unique_ptr<const DecoderStep>> steps_;
+};
+
+/// No decoder: tokens with spaces between them.
+class SpaceDecoder final : public Decoder {
+ public:
+  std::string decode(std::span<const std::string_view> tokens) const override {
+    std::string out;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      if (i > 0) out += ' ';
+      out += tokens[i];
+    }
+    return out;
+  }
 };
 
 }  // namespace graft::detail

@@ -15,11 +15,11 @@
 #include "graft/io/gguf.hpp"
 #include "graft/text/bpe.hpp"
 #include "graft/text/detail/decoder_steps.hpp"
+#include "graft/text/detail/gguf_pre_tokenizers.hpp"
 #include "graft/text/detail/pipeline.hpp"
 #include "graft/text/detail/pre_tokenizers.hpp"
 #include "graft/text/detail/read_added_tokens.hpp"
-#include "graft/text/detail/read_model.hpp"
-#include "graft/text/detail/read_stages.hpp"
+#include "graft/text/detail/read_pre_tokenizer.hpp"
 
 namespace graft::detail {
 
@@ -55,19 +55,30 @@ struct GgufVocabulary {
     return static_cast<std::int32_t>(data.integer(key, 0, static_cast<std::int64_t>(spelled.size()) - 1));
   }
 
-  Vocabulary vocabulary() const { return Vocabulary(entries, data.where() + ": \"tokenizer.ggml.tokens\""); }
+  /// Of a token that stands twice the last counts, as in llama.cpp.
+  Vocabulary vocabulary() const {
+    return Vocabulary(entries, data.where() + ": \"tokenizer.ggml.tokens\"", Vocabulary::Repeated::last);
+  }
 
-  /// Control tokens are special; what users defined is found in text too.
-  std::vector<AddedToken> added_tokens() const {
-    constexpr std::int64_t control = 3, user_defined = 4;
+  /// Control tokens are special; what users defined is found in text too. A file without types has no control tokens
+  /// but those that it names.
+  std::vector<AddedToken> added_tokens(const Vocabulary& vocabulary) const {
+    constexpr std::int64_t normal = 1, control = 3, user_defined = 4;
+    std::vector<std::int64_t> kinds = types;
+    if (kinds.empty()) {
+      kinds.assign(entries.size(), normal);
+      for (const char* name : {"bos", "eos", "eot", "eom", "padding", "mask"}) {
+        if (const auto id = token_id(name)) kinds[static_cast<std::size_t>(*id)] = control;
+      }
+    }
     std::vector<AddedToken> out;
-    for (std::size_t i = 0; i < types.size(); ++i) {
-      if ((types[i] != control && types[i] != user_defined) || entries[i].token.empty()) continue;
-      if (entries[i].token != spelled[i]) continue;
+    for (std::size_t i = 0; i < kinds.size(); ++i) {
+      if ((kinds[i] != control && kinds[i] != user_defined) || entries[i].token.empty()) continue;
+      if (entries[i].token != spelled[i] || vocabulary.find(entries[i].token) != entries[i].id) continue;
       AddedToken token;
       token.content = entries[i].token;
       token.id = entries[i].id;
-      token.special = types[i] == control;
+      token.special = kinds[i] == control;
       out.push_back(std::move(token));
     }
     return out;
@@ -91,6 +102,13 @@ inline std::vector<BpeMerge> read_gguf_merges(const GgufMetadata& data) {
     merges.push_back({std::string(list[i].substr(0, space)), std::string(list[i].substr(space + 1))});
   }
   return merges;
+}
+
+/// Of tokens whose order is that of their merges.
+inline std::vector<double> scores_of_order(std::size_t count) {
+  std::vector<double> scores(count);
+  for (std::size_t i = 0; i < count; ++i) scores[i] = -static_cast<double>(i);
+  return scores;
 }
 
 /// SentencePiece files list no merges: every way to cut a token into two others is one, the best token's first, of one
@@ -127,47 +145,47 @@ inline std::vector<BpeMerge> merges_of_scores(const Vocabulary& vocabulary, cons
   return merges;
 }
 
-/// Byte-level BPE; the name of its pre-tokenizer says how text is cut.
-inline void set_byte_level(Stages& stages, const GgufVocabulary& file) {
-  const std::string_view name = file.data.text("tokenizer.ggml.pre", "gpt-2");
-  const auto is = [&](auto... names) { return ((name == names) || ...); };
-  const bool llama = is("llama-bpe", "llama3", "llama-v3"), qwen = is("qwen2", "deepseek-r1-qwen");
-  PreTokenizerParts parts;
-  std::vector<std::unique_ptr<const Rewrite>> rewrites;
-  if (llama) {
-    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Llama3Pattern<3>>>());
-  } else if (qwen) {
-    rewrites.push_back(std::make_unique<NfcRewrite>());
-    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Llama3Pattern<1>>>());
-  } else if (is("smollm")) {
-    parts.steps.push_back(std::make_unique<PatternPreTokenizer<DigitsPattern<1>>>());
-    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Gpt2Pattern>>());
-  } else if (is("gpt-2", "gpt2")) {
-    parts.steps.push_back(std::make_unique<PatternPreTokenizer<Gpt2Pattern>>());
-  } else {
-    file.data.fail("tokenizer.ggml.pre", "one that graft knows: gpt-2, smollm, llama-bpe or qwen2");
+/// Byte-level BPE; the name of its pre-tokenizer says how text is cut. Returns whether a text begins with the begin
+/// token where the file does not say.
+inline bool set_byte_level(Stages& stages, const GgufVocabulary& file) {
+  const GgufPreTokenizer* kind = find_gguf_pre_tokenizer(file.data.text("tokenizer.ggml.pre", "gpt-2"));
+  if (!kind) {
+    std::string names;
+    for (const GgufPreTokenizer& each : gguf_pre_tokenizers()) {
+      names += message(names.empty() ? "" : ", ", each.names.front());
+    }
+    file.data.fail("tokenizer.ggml.pre", message("one that graft knows: ", names, " or another name of these"));
   }
+  std::vector<std::unique_ptr<const Rewrite>> rewrites;
+  if (kind->nfc) rewrites.push_back(std::make_unique<NormalFormRewrite>(NormalFormKind::nfc));
   stages.normalizer = std::make_unique<RewritingNormalizer>(std::move(rewrites));
-  stages.pre_tokenizer = joined(std::move(parts));
-  const std::vector<BpeMerge> merges = read_gguf_merges(file.data);
-  stages.model = made(file.data.where(), [&] {
-    return std::make_unique<ByteBpe>(file.vocabulary(), merges, ByteBpeOptions{.whole_words = llama});
+  stages.pre_tokenizer = pre_tokenizer_of(*kind);
+  Vocabulary vocabulary = file.vocabulary();
+  const std::vector<BpeMerge> merges = file.data.has("tokenizer.ggml.merges")
+                                           ? read_gguf_merges(file.data)
+                                           : merges_of_scores(vocabulary, scores_of_order(file.spelled.size()));
+  stages.model = named(file.data.where(), [&] {
+    return std::make_unique<ByteBpe>(std::move(vocabulary), merges, ByteBpeOptions{.whole_words = kind->whole_words});
   });
-  std::vector<std::unique_ptr<const DecoderStep>> steps;
-  steps.push_back(std::make_unique<ByteLevelStep>());
-  stages.decoder = std::make_unique<StepDecoder>(std::move(steps));
+  stages.decoder = std::make_unique<StepDecoder>(std::make_unique<ByteLevelStep>());
+  return kind->begins;
 }
 
 /// SentencePiece's BPE, of Llama 2 and its kin and of Gemma.
 inline void set_sentencepiece(Stages& stages, GgufVocabulary& file) {
   const bool prefix = file.data.boolean("tokenizer.ggml.add_space_prefix", true);
-  std::vector<double> scores = file.data.numbers("tokenizer.ggml.scores");
-  file.check_count("tokenizer.ggml.scores", scores.size());
-  if (file.data.text("general.architecture", "").starts_with("gemma")) {
+  const bool merged = file.data.has("tokenizer.ggml.merges"), scored = file.data.has("tokenizer.ggml.scores");
+  std::vector<double> scores(file.spelled.size());
+  if (scored) {
+    scores = file.data.numbers("tokenizer.ggml.scores");
+    file.check_count("tokenizer.ggml.scores", scores.size());
+  }
+  const bool gemma = file.data.text("general.architecture", "").starts_with("gemma");
+  if (gemma) {
     // Gemma's merges go by the order of its tokens, whatever the scores say; and the file writes the tokens of several
     // spaces with spaces, the model with U+2581.
+    scores = scores_of_order(scores.size());
     for (std::size_t i = 0; i < scores.size(); ++i) {
-      scores[i] = -static_cast<double>(i);
       std::string& token = file.entries[i].token;
       if (token.size() < 2 || token.find_first_not_of(' ') != std::string::npos) continue;
       const std::size_t spaces = token.size();
@@ -176,17 +194,19 @@ inline void set_sentencepiece(Stages& stages, GgufVocabulary& file) {
     }
   }
   Vocabulary vocabulary = file.vocabulary();
-  CharacterBpeOptions options{.fuse_unknown = true, .byte_fallback = true};
+  // Without scores, and without merges, every pair is as good as another, as in llama.cpp.
+  CharacterBpeOptions options{
+      .fuse_unknown = true, .byte_fallback = true, .leftmost_first = !merged && !scored && !gemma};
   if (const auto unknown = file.token_id("unknown")) options.unknown_token = *vocabulary.token(*unknown);
-  const std::vector<BpeMerge> merges =
-      file.data.has("tokenizer.ggml.merges") ? read_gguf_merges(file.data) : merges_of_scores(vocabulary, scores);
+  const std::vector<BpeMerge> merges = merged ? read_gguf_merges(file.data) : merges_of_scores(vocabulary, scores);
   stages.normalizer = std::make_unique<PlainNormalizer>();
-  stages.pre_tokenizer = std::make_unique<Metaspace>(prefix ? MetaspacePrefix::first : MetaspacePrefix::never, false);
-  stages.model = made(file.data.where(), [&] {
+  stages.pre_tokenizer = std::make_unique<Metaspace>(std::string(Metaspace::sign),
+                                                     prefix ? MetaspacePrefix::first : MetaspacePrefix::never, false);
+  stages.model = named(file.data.where(), [&] {
     return std::make_unique<CharacterBpe>(std::move(vocabulary), merges, std::move(options));
   });
   std::vector<std::unique_ptr<const DecoderStep>> steps;
-  steps.push_back(std::make_unique<ReplaceStep>(std::string(Metaspace::sign), " "));
+  steps.push_back(replace_step(std::string(Metaspace::sign), " "));
   steps.push_back(std::make_unique<ByteFallbackStep>());
   steps.push_back(std::make_unique<FuseStep>());
   if (prefix) steps.push_back(std::make_unique<StripStep>(" ", 1, 0));
@@ -217,17 +237,16 @@ inline Stages load_gguf_tokenizer(const std::filesystem::path& path) {
   GgufVocabulary file(gguf.metadata());
   Stages stages;
   const std::string_view model = file.data.text("tokenizer.ggml.model");
-  const bool sentencepiece = model == "llama";
-  if (sentencepiece) {
+  bool begins = true;
+  if (model == "llama") {
     set_sentencepiece(stages, file);
   } else if (model == "gpt2") {
-    set_byte_level(stages, file);
+    begins = set_byte_level(stages, file);
   } else {
     file.data.fail("tokenizer.ggml.model", "gpt2 (byte-level BPE) or llama (that of SentencePiece)");
   }
   stages.vocabulary = stages.model->vocabulary();
-  set_added_tokens(stages, file.added_tokens(), file.data.where());
-  const bool begins = sentencepiece || file.data.text("tokenizer.ggml.pre", "") == "llama-bpe";
+  set_added_tokens(stages, file.added_tokens(stages.vocabulary), file.data.where());
   stages.post_processor = gguf_template(file, begins);
   return stages;
 }

@@ -18,9 +18,11 @@
 #include "graft/text/detail/load_gguf_tokenizer.hpp"
 #include "graft/text/detail/pipeline.hpp"
 #include "graft/text/detail/read_added_tokens.hpp"
+#include "graft/text/detail/read_decoder.hpp"
 #include "graft/text/detail/read_model.hpp"
+#include "graft/text/detail/read_normalizer.hpp"
 #include "graft/text/detail/read_post_processor.hpp"
-#include "graft/text/detail/read_stages.hpp"
+#include "graft/text/detail/read_pre_tokenizer.hpp"
 #include "graft/text/unicode.hpp"
 
 namespace graft::detail {
@@ -32,7 +34,8 @@ inline Stages load_tokenizer_json(const std::filesystem::path& path, const BertT
   Stages stages;
   stages.normalizer = read_normalizer(file, config);
   PreTokenizerParts pre_tokenizer = read_pre_tokenizer(file);
-  stages.model = read_model(file, pre_tokenizer.byte_level);
+  stages.model = read_model(file, pre_tokenizer);
+  pre_tokenizer.spell_bytes();
   stages.pre_tokenizer = joined(std::move(pre_tokenizer));
   stages.decoder = read_decoder(file);
   const std::vector<AddedToken> added = read_added_tokens(file, stages.model->vocabulary());
@@ -45,7 +48,8 @@ inline Stages load_tokenizer_json(const std::filesystem::path& path, const BertT
   return stages;
 }
 
-/// A token a line, its id the line's number from 0; white space at a line's end does not count.
+/// A token a line, its id the line's number from 0; white space at a line's end does not count. Of equal
+/// lines the last counts.
 inline Vocabulary read_vocab_txt(const std::filesystem::path& path) {
   constexpr std::uint64_t largest_file = 256 << 20;
   const std::string text = read_file(path, largest_file);
@@ -68,7 +72,7 @@ inline Vocabulary read_vocab_txt(const std::filesystem::path& path) {
     entries.push_back({std::string(line.substr(0, length)), static_cast<std::int32_t>(entries.size())});
     begin = end + 1;
   }
-  return Vocabulary(entries, path.string());
+  return Vocabulary(entries, path.string(), Vocabulary::Repeated::last);
 }
 
 inline Stages load_vocab_txt(const std::filesystem::path& path, const BertTextSettings& config) {
@@ -100,7 +104,7 @@ inline Stages load_vocab_txt(const std::filesystem::path& path, const BertTextSe
   stages.normalizer = std::make_unique<BertNormalizer>(options);
   stages.pre_tokenizer = std::make_unique<BertPreTokenizer>();
   stages.model = std::make_unique<WordPiece>(std::move(vocabulary));
-  stages.decoder = std::make_unique<WordPieceDecoder>("##", true);
+  stages.decoder = std::make_unique<StepDecoder>(std::make_unique<WordPieceStep>("##", true));
   set_added_tokens(stages, added, path.string());
   return stages;
 }

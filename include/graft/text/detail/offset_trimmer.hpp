@@ -3,12 +3,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <string_view>
-#include <vector>
 
 #include "graft/core/utf8.hpp"
-#include "graft/text/stages.hpp"
+#include "graft/text/text_range.hpp"
 #include "graft/text/unicode.hpp"
-#include "graft/text/vocabulary.hpp"
 
 namespace graft::detail {
 
@@ -18,15 +16,14 @@ struct OffsetTrimmer {
   bool on = false;
   bool prefix_space = false;  ///< a single space before the first token was put there and counts for nothing
 
-  void trim(std::string_view text, const Vocabulary& vocabulary, std::vector<Token>& tokens) const {
-    if (!on) return;
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      TextRange& range = tokens[i].range;
-      auto [leading, trailing] = spaces(*vocabulary.token(tokens[i].id));
-      if (leading == 1 && prefix_space && (i == 0 || range.begin == 0)) leading = 0;
-      while (leading-- > 0 && range.begin < range.end) range.begin = next(text, range.begin);
-      while (trailing-- > 0 && range.begin < range.end) range.end = previous(text, range.end);
-    }
+  /// Of a token of `text` that is spelled so; `first` of it or not.
+  void trim(std::string_view text, std::string_view spelled, bool first, TextRange& range) const {
+    auto [leading, trailing] = spaces(spelled);
+    if (leading == 1 && prefix_space && (first || range.begin == 0)) leading = 0;
+    while (leading-- > 0 && range.begin < range.end) range.begin = next(text, range.begin);
+    std::uint32_t end = range.end;
+    for (; trailing > 0 && end > 0; --trailing) end = previous(text, end);
+    if (trailing == 0) range.end = std::max(range.begin, end);  // else there are not so many characters
   }
 
  private:

@@ -30,6 +30,7 @@ GRAFT_INLINE void Stages::tokenize_plain(std::string_view text, bool first, Scra
     return tokenize_plain(repaired.text(), first, scratch, tokens);
   }
   tokens.clear();
+  scratch.original = {};
   raw_tokens.cut(
       text, false,
       [&](const AddedToken& token, TextRange range) {
@@ -42,15 +43,15 @@ GRAFT_INLINE void Stages::tokenize_plain(std::string_view text, bool first, Scra
 
 GRAFT_INLINE void Stages::tokenize_valid(std::string_view text, bool special, Scratch& scratch,
                                          std::vector<Token>& tokens) const {
+  scratch.original = trimmer.on ? text : std::string_view();
   raw_tokens.cut(
       text, special,
       [&](const AddedToken& token, TextRange range) {
-        tokens.push_back({token.id, range});
+        add(token.id, text.substr(range.begin, range.end - range.begin), range, scratch, tokens);
       },
       [&](TextRange range) {
         tokenize_part(text.substr(range.begin, range.end - range.begin), range.begin, special, scratch, tokens);
       });
-  trimmer.trim(text, vocabulary, tokens);
 }
 
 GRAFT_INLINE void Stages::tokenize_part(std::string_view part, std::uint32_t shift, bool special, Scratch& scratch,
@@ -60,26 +61,45 @@ GRAFT_INLINE void Stages::tokenize_part(std::string_view part, std::uint32_t shi
   normalized_tokens.cut(
       scratch.normalized.bytes, special,
       [&](const AddedToken& token, TextRange range) {
-        tokens.push_back({token.id, scratch.normalized.origin_of(range)});
+        const std::string_view spelled(scratch.normalized.bytes.data() + range.begin, range.end - range.begin);
+        add(token.id, spelled, scratch.normalized.origin_of(range), scratch, tokens);
       },
       [&](TextRange range) { tokenize_words(range, scratch, tokens); });
+}
+
+GRAFT_INLINE void Stages::add(std::int32_t id, std::string_view spelled, TextRange range, const Scratch& scratch,
+                              std::vector<Token>& tokens) const {
+  if (!scratch.original.empty()) trimmer.trim(scratch.original, spelled, tokens.empty(), range);
+  tokens.push_back({id, range});
 }
 
 /// Of a part of the normalized text.
 GRAFT_INLINE void Stages::tokenize_words(TextRange part, Scratch& scratch, std::vector<Token>& tokens) const {
   const AlignedText* text = &scratch.normalized;
+  scratch.words.clear();
   if (pre_tokenizer->rewrites()) {
     scratch.rewritten.bytes.assign(text->bytes, part.begin, part.end - part.begin);
     scratch.rewritten.origin.assign(text->origin.begin() + part.begin, text->origin.begin() + part.end);
     text = &scratch.rewritten;
-    pre_tokenizer->rewrite(scratch.rewritten);
-    part = {0, static_cast<std::uint32_t>(scratch.rewritten.bytes.size())};
+    pre_tokenizer->cut(scratch.rewritten, scratch.words);
+  } else {
+    pre_tokenizer->split(*text, part, scratch.words);
   }
-  scratch.words.clear();
-  pre_tokenizer->split(*text, part, scratch.words);
   const std::size_t before = tokens.size();
   model->encode(text->bytes, scratch.words, tokens);
-  for (std::size_t i = before; i < tokens.size(); ++i) tokens[i].range = text->origin_of(tokens[i].range);
+  if (scratch.original.empty()) {
+    for (std::size_t i = before; i < tokens.size(); ++i) tokens[i].range = text->origin_of(tokens[i].range);
+    return;
+  }
+  for (std::size_t i = before; i < tokens.size(); ++i) {
+    Token& token = tokens[i];
+    const std::string_view spelled =
+        model->spelled_as_text(token.id)
+            ? std::string_view(text->bytes).substr(token.range.begin, token.range.end - token.range.begin)
+            : *vocabulary.token(token.id);
+    token.range = text->origin_of(token.range);
+    trimmer.trim(scratch.original, spelled, i == 0, token.range);
+  }
 }
 
 }  // namespace graft::detail

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -24,6 +25,7 @@ struct Scratch {
   AlignedText normalized, rewritten;
   std::vector<TextRange> words;
   std::vector<Token> first, second;
+  std::string_view original;  ///< the text, where ranges are trimmed
 };
 
 /// What of EncodeOptions concerns the text itself.
@@ -44,7 +46,17 @@ struct Stages {
   AddedTokenMatcher raw_tokens;         ///< looked for in the text as it is
   AddedTokenMatcher normalized_tokens;  ///< looked for in normalized text
   std::unordered_set<std::int32_t> special_ids;
+  std::unordered_map<std::int32_t, std::string>
+      normal_forms;  ///< of added tokens, where it is not how they are written
   std::optional<std::size_t> file_max_length;
+
+  /// The name of a token.
+  std::optional<std::string_view> token(std::int32_t id) const {
+    if (!normal_forms.empty()) {
+      if (const auto found = normal_forms.find(id); found != normal_forms.end()) return found->second;
+    }
+    return vocabulary.token(id);
+  }
 
   /// Replaces `tokens` by those of `text`, without special tokens around it.
   void tokenize(std::string_view text, TextOptions options, Scratch& scratch, std::vector<Token>& tokens) const;
@@ -54,6 +66,8 @@ struct Stages {
   void tokenize_plain(std::string_view text, bool first, Scratch& scratch, std::vector<Token>& tokens) const;
 
  private:
+  void add(std::int32_t id, std::string_view spelled, TextRange range, const Scratch& scratch,
+           std::vector<Token>& tokens) const;
   void tokenize_valid(std::string_view text, bool special, Scratch& scratch, std::vector<Token>& tokens) const;
   void tokenize_part(std::string_view part, std::uint32_t shift, bool special, Scratch& scratch,
                      std::vector<Token>& tokens) const;

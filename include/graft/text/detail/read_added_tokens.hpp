@@ -56,13 +56,13 @@ inline std::vector<AddedToken> read_added_tokens(const JsonFields& file, const V
   return tokens;
 }
 
-/// The model's tokens and those that only added tokens bring.
+/// The model's tokens, which it has checked, and those that only added tokens bring.
 inline Vocabulary joined(const Vocabulary& model, const std::vector<AddedToken>& added, std::string_view where) {
   std::vector<Vocabulary::Entry> entries = model.entries();
   for (const AddedToken& token : added) {
     if (model.find(token.content) < 0) entries.push_back({token.content, token.id});
   }
-  return Vocabulary(entries, where);
+  return Vocabulary(entries, where, Vocabulary::Repeated::last);
 }
 
 /// Two added tokens with one normal form are an error: which of them the reference then finds is left to chance.
@@ -88,6 +88,7 @@ inline void set_added_tokens(Stages& stages, const std::vector<AddedToken>& toke
       throw FormatError(message(where, ": added tokens ", quoted(same->second->content), " and ", quoted(token.content),
                                 " are equal after normalization; remove one, or set its \"normalized\" to false"));
     }
+    if (pattern.bytes != token.content) stages.normal_forms[token.id] = pattern.bytes;
     normalized.push_back(token);
     normalized_patterns.push_back(std::move(pattern.bytes));
   }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,11 +13,11 @@
 #include "graft/core/error.hpp"
 #include "graft/core/json.hpp"
 #include "graft/text/bpe.hpp"
-#include "graft/text/detail/decoder_steps.hpp"
 #include "graft/text/detail/read_added_tokens.hpp"
-#include "graft/text/detail/read_stages.hpp"
+#include "graft/text/detail/read_pre_tokenizer.hpp"
 #include "graft/text/detail/unsupported.hpp"
-#include "graft/text/detail/wordpiece_decoder.hpp"
+#include "graft/text/unigram.hpp"
+#include "graft/text/wordlevel.hpp"
 #include "graft/text/wordpiece.hpp"
 
 namespace graft::detail {
@@ -41,9 +42,7 @@ inline std::unique_ptr<const SubwordModel> read_wordpiece(const JsonFields& fiel
   options.unknown_token = fields.text("unk_token");
   options.continuing_prefix = fields.text("continuing_subword_prefix");
   options.max_characters_a_word = fields.integer("max_input_chars_per_word", 0, INT32_MAX);
-  Vocabulary vocabulary = read_vocabulary(fields);
-  if (vocabulary.find(options.unknown_token) < 0) fields.fail("unk_token", "a token of \"vocab\"");
-  return std::make_unique<WordPiece>(std::move(vocabulary), std::move(options));
+  return std::make_unique<WordPiece>(read_vocabulary(fields), std::move(options));
 }
 
 /// "a b" as older files have it, or ["a", "b"].
@@ -62,21 +61,8 @@ inline BpeMerge read_merge(const Json& merge, const JsonFields& model, std::size
       message(model.where(), ": \"merges\"[", place, "] is ", described(merge), ", but must be two tokens"));
 }
 
-/// FormatErrors of the models do not know the file: this one does.
-template <class Make>
-std::unique_ptr<const SubwordModel> made(std::string_view where, Make&& make) {
-  try {
-    return make();
-  } catch (const FormatError& error) {
-    throw FormatError(message(where, ": ", error.what()));
-  }
-}
-
-inline std::unique_ptr<const SubwordModel> read_bpe(const JsonFields& fields, bool byte_level) {
+inline std::unique_ptr<const SubwordModel> read_bpe(const JsonFields& fields, PreTokenizerParts& pre_tokenizer) {
   if (fields.number("dropout", 0, 1, 0) != 0) fields.fail("dropout", "0 or null: the same text gives the same tokens");
-  for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    if (!fields.text(name, "").empty()) fields.fail(name, "empty or null");
-  }
   const Json& list = fields.value("merges");
   if (!list.is_array()) fields.fail("merges", "an array");
   std::vector<BpeMerge> merges;
@@ -84,11 +70,16 @@ inline std::unique_ptr<const SubwordModel> read_bpe(const JsonFields& fields, bo
   for (std::size_t i = 0; i < list.size(); ++i) merges.push_back(read_merge(list[i], fields, i));
   CharacterBpeOptions options{.fuse_unknown = fields.boolean("fuse_unk", false),
                               .byte_fallback = fields.boolean("byte_fallback", false),
-                              .whole_words = fields.boolean("ignore_merges", false)};
+                              .whole_words = fields.boolean("ignore_merges", false),
+                              .continuing_prefix = fields.text("continuing_subword_prefix", ""),
+                              .word_suffix = fields.text("end_of_word_suffix", "")};
   if (fields.has("unk_token")) options.unknown_token = fields.text("unk_token");
   Vocabulary vocabulary = read_vocabulary(fields);
-  return made(fields.where(), [&]() -> std::unique_ptr<const SubwordModel> {
-    if (byte_level) {
+  const bool plain = !(options.fuse_unknown && options.unknown_token) && !options.byte_fallback &&
+                     options.continuing_prefix.empty() && options.word_suffix.empty();
+  return named(fields.where(), [&]() -> std::unique_ptr<const SubwordModel> {
+    if (plain && pre_tokenizer.byte_level) {
+      pre_tokenizer.byte_level = false;
       return std::make_unique<ByteBpe>(std::move(vocabulary), merges,
                                        ByteBpeOptions{std::move(options.unknown_token), options.whole_words});
     }
@@ -96,59 +87,39 @@ inline std::unique_ptr<const SubwordModel> read_bpe(const JsonFields& fields, bo
   });
 }
 
-inline std::unique_ptr<const SubwordModel> read_model(const JsonFields& file, bool byte_level) {
+inline std::unique_ptr<const SubwordModel> read_unigram(const JsonFields& fields) {
+  const Json& list = fields.value("vocab");
+  if (!list.is_array()) fields.fail("vocab", "an array of tokens and their scores");
+  std::vector<Unigram::Piece> pieces;
+  pieces.reserve(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const Json& piece = list[i];
+    if (!piece.is_array() || piece.size() != 2 || !piece[0].is_string() || !piece[1].is_number()) {
+      throw FormatError(
+          message(fields.where(), ": \"vocab\"[", i, "] is ", described(piece), ", but must be a token and its score"));
+    }
+    pieces.push_back({piece[0].get<std::string>(), piece[1].get<double>()});
+  }
+  std::optional<std::int32_t> unknown;
+  if (fields.has("unk_id")) unknown = static_cast<std::int32_t>(fields.integer("unk_id", 0, largest_token_id));
+  return named(fields.where(),
+               [&] { return std::make_unique<Unigram>(pieces, unknown, fields.boolean("byte_fallback", false)); });
+}
+
+/// May take the last step, the spelling of bytes, from the pre-tokenizer.
+inline std::unique_ptr<const SubwordModel> read_model(const JsonFields& file, PreTokenizerParts& pre_tokenizer) {
   const JsonFields fields = file.object("model");
-  // Old files leave the type out; only WordPiece has a limit of characters, only BPE has merges.
-  const std::string type = fields.text("type", fields.has("max_input_chars_per_word") ? "WordPiece"
-                                               : fields.has("merges")                 ? "BPE"
-                                                                                      : "without a type");
-  if (type == "WordPiece" && !byte_level) return read_wordpiece(fields);
-  if (type == "BPE") return read_bpe(fields, byte_level);
-  unsupported(fields, type, "supported are WordPiece (not behind ByteLevel) and BPE");
-}
-
-inline void read_decoder_steps(const JsonFields& fields, Growth& growth,
-                               std::vector<std::unique_ptr<const DecoderStep>>& steps) {
-  const std::string type = fields.text("type");
-  if (type == "ByteLevel") {
-    steps.push_back(std::make_unique<ByteLevelStep>());
-  } else if (type == "Replace") {
-    std::string pattern = read_string_pattern(fields), content = fields.text("content");
-    growth.replace(fields, pattern, content);
-    steps.push_back(std::make_unique<ReplaceStep>(std::move(pattern), std::move(content)));
-  } else if (type == "ByteFallback") {
-    steps.push_back(std::make_unique<ByteFallbackStep>());
-  } else if (type == "Fuse") {
-    steps.push_back(std::make_unique<FuseStep>());
-  } else if (type == "Strip") {
-    const std::string character = fields.text("content");
-    if (character.empty()) fields.fail("content", "one character");
-    const auto start = static_cast<std::size_t>(fields.integer("start", 0, INT32_MAX));
-    steps.push_back(
-        std::make_unique<StripStep>(character, start, static_cast<std::size_t>(fields.integer("stop", 0, INT32_MAX))));
-  } else if (type == "Metaspace") {
-    if (fields.text("replacement") != Metaspace::sign) fields.fail("replacement", "U+2581, the usual sign");
-    const std::string scheme = fields.text("prepend_scheme", fields.boolean("add_prefix_space", true) ? "" : "never");
-    steps.push_back(std::make_unique<MetaspaceStep>(scheme != "never"));
-  } else if (type == "Sequence") {
-    for_each_object(fields, "decoders", [&](const JsonFields& step) { read_decoder_steps(step, growth, steps); });
-  } else {
-    unsupported(fields, type,
-                "supported are WordPiece alone, ByteLevel, Metaspace, Replace, ByteFallback, Fuse, Strip, Sequence and "
-                "null");
-  }
-}
-
-inline std::unique_ptr<const Decoder> read_decoder(const JsonFields& file) {
-  if (!file.has("decoder")) return std::make_unique<SpaceDecoder>();
-  const JsonFields fields = file.object("decoder");
-  if (fields.text("type") == "WordPiece") {
-    return std::make_unique<WordPieceDecoder>(fields.text("prefix"), fields.boolean("cleanup"));
-  }
-  std::vector<std::unique_ptr<const DecoderStep>> steps;
-  Growth growth;
-  read_decoder_steps(fields, growth, steps);
-  return std::make_unique<StepDecoder>(std::move(steps));
+  // Old files leave the type out; each model has a field that no other has.
+  const std::string type = fields.text("type", fields.has("max_input_chars_per_word")                    ? "WordPiece"
+                                               : fields.has("merges")                                    ? "BPE"
+                                               : fields.has("vocab") && fields.value("vocab").is_array() ? "Unigram"
+                                               : fields.has("unk_token")                                 ? "WordLevel"
+                                                                         : "without a type");
+  if (type == "WordPiece") return read_wordpiece(fields);
+  if (type == "BPE") return read_bpe(fields, pre_tokenizer);
+  if (type == "Unigram") return read_unigram(fields);
+  if (type == "WordLevel") return std::make_unique<WordLevel>(read_vocabulary(fields), fields.text("unk_token"));
+  unsupported(fields, type, "supported are BPE, Unigram, WordLevel and WordPiece");
 }
 
 }  // namespace graft::detail

@@ -16,6 +16,16 @@ namespace graft::detail {
   throw FormatError(message(component.where(), ": ", quoted(type), " is not supported; ", supported));
 }
 
+/// FormatErrors of what is made do not know the file and the component: this one does.
+template <class Make>
+auto named(std::string_view where, Make&& make) {
+  try {
+    return make();
+  } catch (const FormatError& error) {
+    throw FormatError(message(where, ": ", error.what()));
+  }
+}
+
 /// How many times as long the steps of a component may make a text: enough for any tokenizer, too little for a file
 /// that wants the memory of the machine.
 class Growth {
@@ -23,6 +33,11 @@ class Growth {
   void replace(const JsonFields& step, std::string_view pattern, std::string_view content) {
     factor_ *= std::max<std::size_t>(1, (content.size() + pattern.size() - 1) / pattern.size());
     if (factor_ > limit_) step.fail("content", message("so short that text grows at most ", limit_, " times"));
+  }
+  /// Rules that say of many texts what they become: as a rule little more than they are.
+  void rules(const JsonFields& step) {
+    factor_ *= 4;
+    if (factor_ > limit_) step.fail("type", message("not so often there that text grows more than ", limit_, " times"));
   }
 
  private:

@@ -11,9 +11,19 @@
 
 namespace graft::detail {
 
-/// Unicode's normal form C, with the origins that the reference gives: of characters that become one, the first's.
-class Nfc {
+/// Unicode's normal forms: D decomposes, C composes again; K takes compatibility characters apart too.
+enum class NormalFormKind : std::uint8_t { nfc, nfd, nfkc, nfkd };
+
+/// A text in a normal form, with the origins that the reference gives: of characters that become one, the first's.
+class NormalForm {
  public:
+  explicit NormalForm(NormalFormKind kind)
+      : composes_(kind == NormalFormKind::nfc || kind == NormalFormKind::nfkc),
+        compatible_(kind == NormalFormKind::nfkc || kind == NormalFormKind::nfkd) {
+    relevant_ =
+        static_cast<std::uint16_t>((composes_ ? kComposes : kDecomposes | kCombines) | (compatible_ ? kCompatible : 0));
+  }
+
   /// Normalizes `text` in place.
   void apply(AlignedText& text) const {
     if (ascii_length(text.bytes) == text.bytes.size()) return;
@@ -22,17 +32,19 @@ class Nfc {
     std::size_t done = 0;
     for (std::size_t at = 0; at < text.bytes.size();) {
       const Utf8Step step = decode_valid_utf8(text.bytes.data() + at);
-      if (!(table_.flags(step.code_point) & kComposes)) {
+      if (!changes(step.code_point)) {
         calm = at;
         at += step.length;
         continue;
       }
-      copy(text, done, calm, out);
-      done = at = compose(text, calm, out);
+      const std::size_t begin = composes_ ? std::max(calm, done) : at;
+      copy(text, done, begin, out);
+      done = at = normalize(text, begin, out);
       calm = at;
     }
     if (done == 0) return;
     copy(text, done, text.bytes.size(), out);
+    out.begin = text.begin;
     text = std::move(out);
   }
 
@@ -43,6 +55,8 @@ class Nfc {
     int change;  // 0: takes a character's place; 1: comes in addition; -n: takes the place of n more
   };
 
+  bool changes(std::uint32_t c) const { return table_.flags(c) & relevant_; }
+
   static void copy(const AlignedText& from, std::size_t begin, std::size_t end, AlignedText& to) {
     to.bytes.append(from.bytes, begin, end - begin);
     const auto origin = from.origin.begin();
@@ -50,24 +64,24 @@ class Nfc {
                      origin + static_cast<std::ptrdiff_t>(end));
   }
 
-  /// Adds the normal form of the characters from `begin` up to the next that composes with none; returns where that is.
-  std::size_t compose(const AlignedText& text, std::size_t begin, AlignedText& out) const {
+  /// Adds the normal form of the characters from `begin` up to the next that is not changed; returns where that is.
+  std::size_t normalize(const AlignedText& text, std::size_t begin, AlignedText& out) const {
     std::vector<Part> parts;
     std::vector<TextRange> origins;
     std::size_t at = begin;
     while (at < text.bytes.size()) {
       const Utf8Step step = decode_valid_utf8(text.bytes.data() + at);
-      if (at > begin && !(table_.flags(step.code_point) & kComposes)) break;
+      if (at > begin && !changes(step.code_point)) break;
       origins.push_back(text.origin[at]);
       append_decomposed(step.code_point, parts);
       at += step.length;
     }
     sort_marks(parts);
     std::size_t next = 0;
-    for (const Part& part : recomposed(parts)) {
+    for (const Part& part : composes_ ? recomposed(parts) : parts) {
       TextRange origin{};
       if (part.change > 0) {
-        if (next > 0) origin = origins[next - 1];
+        origin = next > 0 ? origins[next - 1] : text.origin_before(begin);
       } else {
         origin = origins[std::min(next, origins.size() - 1)];
         next += static_cast<std::size_t>(1 - part.change);
@@ -78,11 +92,18 @@ class Nfc {
   }
 
   void append_decomposed(std::uint32_t c, std::vector<Part>& parts) const {
+    const auto append = [&parts, this](std::uint32_t part, bool added) {
+      parts.push_back({part, table_.flags(part) & kCombines ? CodePointTable::combining_class(part) : 0, added});
+    };
+    if (compatible_ && table_.flags(c) & kCompatible) {
+      bool added = false;
+      for (const std::uint32_t part : CodePointTable::compatible(c)) append(part, std::exchange(added, true));
+      return;
+    }
     CodePoints decomposition{c};
     if (table_.flags(c) & kDecomposes) decomposition = CodePointTable::decomposition(c);
     for (std::size_t i = 0; i < decomposition.size() && (i == 0 || decomposition[i] != 0); ++i) {
-      const std::uint32_t part = decomposition[i];
-      parts.push_back({part, table_.flags(part) & kCombines ? CodePointTable::combining_class(part) : 0, i > 0});
+      append(decomposition[i], i > 0);
     }
   }
 
@@ -116,6 +137,8 @@ class Nfc {
   }
 
   const CodePointTable& table_ = CodePointTable::instance();
+  bool composes_, compatible_;
+  std::uint16_t relevant_ = 0;
 };
 
 }  // namespace graft::detail
