@@ -31,9 +31,11 @@ class SqliteWriter : public SqliteReading<Writer> {
     std::vector<PassageId> ids;
     change([&] {
       DocumentId id = 0;
+      bool replaces = false;
       const auto text = std::as_bytes(std::span(document.text));
       if (const auto old = find_id(document.uri)) {
         id = *old;
+        replaces = true;
         remove_passages(id);
         SqliteRows rows(
             db(), "UPDATE documents SET hash = ?1, modified = ?2, cutting = ?3, metadata = ?4, text = ?5 WHERE id = ?6",
@@ -46,7 +48,7 @@ class SqliteWriter : public SqliteReading<Writer> {
         rows.run();
         id = sqlite3_last_insert_rowid(db().get());
       }
-      put_source(id, document.uri, document.source);
+      if (replaces || !document.source.empty()) put_source(id, document.uri, document.source);
       put_attributes(id, stored.attributes);
       for (const PassageRange& range : ranges) ids.push_back(put_passage(id, ids.size(), document.text, range));
     });
