@@ -1,5 +1,5 @@
-#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/layer_norm.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>

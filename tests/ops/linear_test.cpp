@@ -1,6 +1,6 @@
-#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/linear.hpp"
 #include "graft/ops/detail/base_product.hpp"
+#include "graft/ops/kernels/simd.hpp"
 #include "graft/ops/simd.hpp"
 
 #include <gtest/gtest.h>

@@ -12,7 +12,7 @@ namespace graft {
 namespace detail {
 
 GRAFT_INLINE void check_generation(const CausalLM& model, std::span<const std::vector<std::int32_t>> prompts,
-                             const GenerateOptions& options) {
+                                   const GenerateOptions& options) {
   options.sampling.check();
   if (options.max_tokens < 1) throw OptionError(message("max_tokens is ", options.max_tokens, "; choose at least 1"));
   if (!options.stop_texts.empty() && !options.decode)
@@ -44,7 +44,7 @@ struct Continuation {
 }  // namespace detail
 
 GRAFT_INLINE std::vector<Generation> generate(CausalLM model, std::span<const std::vector<std::int32_t>> prompts,
-                                        const GenerateOptions& options, const GenerationCallback& on_token) {
+                                              const GenerateOptions& options, const GenerationCallback& on_token) {
   detail::check_generation(model, prompts, options);
   if (prompts.empty()) return {};
   const torch::NoGradGuard no_grad;

@@ -118,7 +118,7 @@ GRAFT_INLINE TokenSampler::TokenSampler(const SamplingOptions& options, std::uin
 }
 
 GRAFT_INLINE std::vector<double> chances(std::span<float> logits, std::span<const std::int32_t> text,
-                                   const SamplingOptions& options) {
+                                         const SamplingOptions& options) {
   detail::check_logits(logits);
   penalise_repetition(logits, text, options.repetition_penalty);
   // Taken from the largest first, which changes no chance: a small temperature would else overflow.

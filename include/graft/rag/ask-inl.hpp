@@ -29,7 +29,7 @@ GRAFT_INLINE std::vector<Source> cited_of(std::span<const Citation> citations, s
 
 /// Asks the generator, and passes on the text that `reader` has settled.
 GRAFT_INLINE Completion generate_cited(Generator& generator, const Prompt& prompt, const CompletionOptions& options,
-                                 CitationReader& reader, const TextFunction& on_text) {
+                                       CitationReader& reader, const TextFunction& on_text) {
   bool wanted = true;
   Completion out = generator.generate(prompt.messages, options, [&](std::string_view text) {
     const std::string settled = reader.add(text);

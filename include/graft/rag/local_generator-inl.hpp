@@ -42,7 +42,7 @@ GRAFT_INLINE LocalGenerator::LocalGenerator(const std::filesystem::path& path, c
     : LocalGenerator(path.string(), detail::load_causal(path, options), Tokenizer::load(path), options) {}
 
 GRAFT_INLINE LocalGenerator::LocalGenerator(std::string name, CausalLM model, Tokenizer tokenizer,
-                                      const LocalGeneratorOptions& options)
+                                            const LocalGeneratorOptions& options)
     : name_(std::move(name)),
       model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
@@ -62,8 +62,8 @@ GRAFT_INLINE LengthFunction LocalGenerator::length() const {
   };
 }
 
-GRAFT_INLINE Completion LocalGenerator::generate(std::span<const ChatMessage> messages, const CompletionOptions& options,
-                                           const TextFunction& on_text) {
+GRAFT_INLINE Completion LocalGenerator::generate(std::span<const ChatMessage> messages,
+                                                 const CompletionOptions& options, const TextFunction& on_text) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   check_completion(messages, options);

@@ -53,7 +53,7 @@ class LocalGenerator : public Generator {
 
   /// Throws OptionError for messages that fill the context, and as ChatFormat::parts() does.
   GRAFT_INLINE Completion generate(std::span<const ChatMessage> messages, const CompletionOptions& options = {},
-                      const TextFunction& on_text = {}) override;
+                                   const TextFunction& on_text = {}) override;
 
  private:
   std::string name_;

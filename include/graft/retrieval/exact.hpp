@@ -47,7 +47,7 @@ class ExactIndex : public VectorIndex {
 
   /// Always min(k, passages that may be found) results.
   GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
-                                          const std::vector<PassageId>* allowed = nullptr) const override;
+                                                       const std::vector<PassageId>* allowed = nullptr) const override;
 
  private:
   template <class Row>

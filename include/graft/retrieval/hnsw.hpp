@@ -46,7 +46,7 @@ class HnswIndex : public VectorIndex {
   GRAFT_INLINE void add(std::span<const PassageId> ids, std::span<const float> vectors) override;
   GRAFT_INLINE void remove(std::span<const PassageId> ids) override;
   GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
-                                          const std::vector<PassageId>* allowed = nullptr) const override;
+                                                       const std::vector<PassageId>* allowed = nullptr) const override;
 
   /// Changes how many candidates a search looks at. Throws OptionError outside 1 to 10000.
   void set_ef_search(std::size_t ef_search);

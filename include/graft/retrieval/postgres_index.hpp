@@ -33,7 +33,7 @@ class PostgresIndex : public VectorIndex {
   GRAFT_INLINE void remove(std::span<const PassageId> ids) override;
 
   GRAFT_INLINE std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k,
-                                          const std::vector<PassageId>* allowed = nullptr) const override;
+                                                       const std::vector<PassageId>* allowed = nullptr) const override;
 
   /// The same for documents that `filter` selects, which the server applies while it searches.
   std::vector<std::vector<Scored>> search(std::span<const float> queries, std::size_t k, const Filter& filter) const;

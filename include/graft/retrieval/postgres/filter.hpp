@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "graft/retrieval/detail/metadata.hpp"
-#include "graft/retrieval/postgres/connection.hpp"
 #include "graft/retrieval/filter.hpp"
+#include "graft/retrieval/postgres/connection.hpp"
 
 namespace graft::detail {
 

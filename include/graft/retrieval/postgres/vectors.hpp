@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "graft/retrieval/postgres/pool.hpp"
 #include "graft/retrieval/detail/top_k.hpp"
 #include "graft/retrieval/document.hpp"
+#include "graft/retrieval/postgres/pool.hpp"
 
 namespace graft::detail {
 
