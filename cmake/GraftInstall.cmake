@@ -16,7 +16,6 @@ configure_package_config_file(cmake/graft-config.cmake.in graft-config.cmake INS
 # Before 1.0 a minor version may break names.
 write_basic_package_version_file(graft-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/graft-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/graft-config-version.cmake
-              cmake/GraftCmark.cmake cmake/GraftHttp.cmake cmake/GraftLibTorch.cmake cmake/GraftOniguruma.cmake
-              cmake/GraftUtf8proc.cmake
+              cmake/GraftHttp.cmake cmake/GraftLibraries.cmake cmake/GraftLibTorch.cmake
         DESTINATION ${package_directory})
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
