@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "graft/rag/citations.hpp"
+#include "graft/rag/detail/answer_lines.hpp"
 #include "graft/rag/detail/citation_mark.hpp"
 #include "graft/rag/detail/citation_place.hpp"
-#include "graft/rag/detail/markdown_lines.hpp"
 
 namespace graft {
 
@@ -54,7 +54,7 @@ class CitationReader::Reading {
   std::set<std::size_t> numbers_;
   std::string pending_;  // not read yet, from at_ on
   std::size_t at_ = 0;
-  detail::MarkdownLines lines_;
+  detail::AnswerLines lines_;
   bool at_line_ = true;              // a line begins
   bool is_code_ = false;             // the line is code
   bool at_front_ = false;            // nothing of the line's text was read
@@ -100,7 +100,7 @@ GRAFT_INLINE void CitationReader::Reading::read(bool last) {
         math_ = 0;
       }
       give(line->front);
-      is_code_ = line->kind == detail::MarkdownLines::Line::Kind::code;
+      is_code_ = line->kind == detail::AnswerLines::Line::Kind::code;
       at_line_ = false;
       at_front_ = true;
     }

@@ -12,7 +12,7 @@ namespace graft::detail {
 
 /// Tells lines of text from lines of code while a Markdown text is written: fences, indented code, and both within
 /// lists and quotations. Source: CommonMark 0.31, sections 4 and 5; HTML blocks are text here.
-class MarkdownLines {
+class AnswerLines {
  public:
   struct Line {
     enum class Kind { blank, code, text } kind;
