@@ -40,8 +40,8 @@ std::vector<std::string> names_in(const fs::path& directory) {
 TEST(Checkpoint, ComesBackAsItWas) {
   const TemporaryDirectory directory;
   save_checkpoint(directory / "a", small_checkpoint());
-  EXPECT_EQ(names_in(directory / "a"),
-            (std::vector<std::string>{"checkpoint.json", "module.safetensors", "optimizer.safetensors"}));
+  EXPECT_EQ(names_in(directory / "a"), (std::vector<std::string>{".graft_files", "checkpoint.json",
+                                                                 "module.safetensors", "optimizer.safetensors"}));
   const auto loaded = load_checkpoint(directory / "a");
   EXPECT_EQ(loaded.state, small_checkpoint().state);
   ASSERT_EQ(loaded.tensors.size(), 2u);
@@ -62,9 +62,16 @@ TEST(Checkpoint, ReplacesAnEarlierOneAndNothingElse) {
 
   fs::create_directory(directory / "photos");
   write_file(directory / "photos" / "one.txt", "1");
-  EXPECT_NE(error_message([&] { save_checkpoint(directory / "photos", second); }).find("OptionError"),
-            std::string::npos);
-  EXPECT_EQ(names_in(directory / "photos"), std::vector<std::string>{"one.txt"});
+  save_checkpoint(directory / "photos", second);  // what is in its way is set aside
+  EXPECT_EQ(load_checkpoint(directory / "photos").state["step"], 4);
+  EXPECT_EQ(names_in(directory / "photos-damaged-1"), std::vector<std::string>{"one.txt"});
+
+  write_file(directory / "a" / "module.safetensors", "damaged");
+  remove_checkpoint(directory / "a");
+  EXPECT_TRUE(fs::exists(directory / "a")) << "it is not as it was written";
+  save_checkpoint(directory / "a", second);
+  EXPECT_EQ(load_checkpoint(directory / "a").state["step"], 4);
+  EXPECT_TRUE(fs::exists(directory / "a-damaged-1"));
 }
 
 TEST(Checkpoint, SeesEveryByteThatChanges) {

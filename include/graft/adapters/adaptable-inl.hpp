@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "graft/adapters/adaptable.hpp"
+#include "graft/adapters/head_copies.hpp"
 #include "graft/core/error.hpp"
 
 namespace graft {
@@ -38,6 +39,16 @@ GRAFT_INLINE const SelectedLayer* selected_layer(const Adaptable* layer) {
 }
 
 }  // namespace detail
+
+GRAFT_INLINE std::shared_ptr<LayerAdapter> LayerAdapter::copy(const std::optional<torch::Device>& device) const {
+  const std::shared_ptr<LayerAdapter> result = copy_with([&](const auto& t) { return detail::copied(t, device); });
+  if (heads) result->heads = heads->copy(device);
+  const auto own = named_parameters();
+  for (auto& parameter : result->named_parameters()) {
+    parameter.value().set_requires_grad(own[parameter.key()].requires_grad());
+  }
+  return result;
+}
 
 // The slots.
 

@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
-#include "graft/adapters/attach.hpp"
+#include "graft/adapters/adaptable.hpp"
 #include "graft/adapters/head_copies.hpp"
+#include "graft/adapters/targets.hpp"
 
 namespace graft {
 
 GRAFT_INLINE HeadCopies::HeadCopies(torch::nn::Module& module, const std::vector<std::string>& heads) {
-  const auto others = all(module);
+  const auto others = named(module);
   put(module, nullptr);
   auto parameters = module.named_parameters();
   for (auto& parameter : parameters) {
@@ -17,7 +18,7 @@ GRAFT_INLINE HeadCopies::HeadCopies(torch::nn::Module& module, const std::vector
     if (!in_head || parameter.key().find(".adapters.") != std::string::npos) continue;
     torch::Tensor& tensor = parameter.value();
     Part part{parameter.key(), WeakTensor(tensor.getIntrusivePtr()), {}, {}};
-    for (const auto& other : others) {
+    for (const auto& [name, other] : others) {
       for (const Part& known : other->parts_)
         if (find(parameters, known) == &tensor) part.base = known.base;
     }
@@ -62,9 +63,9 @@ GRAFT_INLINE void HeadCopies::put(torch::nn::Module& module, HeadCopies* wanted)
     parameter.set_data(values.to(parameter.device(), parameter.scalar_type()));
   };
   const torch::NoGradGuard no_grad;
-  const auto known = all(module);
-  const bool of_base = std::none_of(known.begin(), known.end(), [](const auto& copies) { return copies->in_model_; });
-  for (const auto& copies : known) {
+  const auto known = named(module);
+  const bool of_base = std::none_of(known.begin(), known.end(), [](const auto& one) { return one.second->in_model_; });
+  for (const auto& [name, copies] : known) {
     if (!of_base && !copies->in_model_) continue;
     for (Part& part : copies->parts_) {
       torch::Tensor* parameter = find(parameters, part);
@@ -85,20 +86,25 @@ GRAFT_INLINE void HeadCopies::put(torch::nn::Module& module, HeadCopies* wanted)
   wanted->in_model_ = true;
 }
 
-GRAFT_INLINE std::shared_ptr<HeadCopies> HeadCopies::of(torch::nn::Module& module, const std::string& name) {
-  for (const auto& [path, layer] : adaptable_layers(module)) {
-    const auto adapter = layer->adapter(name);
-    if (adapter && adapter->heads) return adapter->heads;
-  }
-  return nullptr;
+GRAFT_INLINE std::vector<std::pair<std::string, std::shared_ptr<HeadCopies>>> HeadCopies::named(
+    torch::nn::Module& module) {
+  std::vector<std::pair<std::string, std::shared_ptr<HeadCopies>>> found;
+  const auto look = [&](torch::nn::Module* part) {
+    auto* layer = dynamic_cast<Adaptable*>(part);
+    if (!layer) return;
+    for (const std::string& name : layer->adapters()) {
+      if (const auto heads = layer->adapter(name)->heads) found.emplace_back(name, heads);
+    }
+  };
+  look(&module);
+  for (const auto& part : module.modules(/*include_self=*/false)) look(part.get());
+  return found;
 }
 
-GRAFT_INLINE std::vector<std::shared_ptr<HeadCopies>> HeadCopies::all(torch::nn::Module& module) {
-  std::vector<std::shared_ptr<HeadCopies>> found;
-  for (const std::string& name : adapters(module)) {
-    if (auto copies = of(module, name)) found.push_back(std::move(copies));
-  }
-  return found;
+GRAFT_INLINE std::shared_ptr<HeadCopies> HeadCopies::of(torch::nn::Module& module, const std::string& name) {
+  for (const auto& [owner, heads] : named(module))
+    if (owner == name) return heads;
+  return nullptr;
 }
 
 GRAFT_INLINE torch::Tensor* HeadCopies::find(torch::OrderedDict<std::string, torch::Tensor>& parameters,

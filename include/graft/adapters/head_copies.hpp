@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <torch/nn/module.h>
@@ -47,7 +48,8 @@ class HeadCopies {
     torch::Tensor base;    // shared by all that have this head
   };
   HeadCopies() = default;
-  static std::vector<std::shared_ptr<HeadCopies>> all(torch::nn::Module& module);
+  /// Of all adapters that have heads, by name.
+  static std::vector<std::pair<std::string, std::shared_ptr<HeadCopies>>> named(torch::nn::Module& module);
   /// The parameter that `part` is of; nullptr if another model's part has its path here.
   static torch::Tensor* find(torch::OrderedDict<std::string, torch::Tensor>& parameters, const Part& part);
 
