@@ -24,5 +24,6 @@ endfunction()
 graft_define_library(cmark cmark.h cmark libcmark-dev)
 graft_define_library(oniguruma oniguruma.h onig libonig-dev)
 # Oniguruma has functions of POSIX's names (regcomp, ...) that are not libc's: libc goes before it, for all who call those.
-set_property(TARGET graft::oniguruma PROPERTY INTERFACE_LINK_LIBRARIES c ${GRAFT_ONIGURUMA_LIBRARY})
+set_property(TARGET graft::oniguruma PROPERTY INTERFACE_LINK_LIBRARIES
+             -Wl,--push-state,--no-as-needed,-lc,--pop-state ${GRAFT_ONIGURUMA_LIBRARY})
 graft_define_library(utf8proc utf8proc.h utf8proc libutf8proc-dev)
