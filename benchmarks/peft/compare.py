@@ -198,7 +198,7 @@ def measure_epoch(case):
         sys.exit("build/demo/train.tsv is missing; run ./run demo first")
     report = OUT / f"{case}.json"
     subprocess.run([FINETUNE, "--model", MINILM, "--train", train, "--dev", train.with_name("dev.tsv"), "--method", method,
-                    "--epochs", "1", "--max-length", "64", "--threads", str(THREADS), "--json", report],
+                    "--epochs", "1", "--max-length", "64", "--threads", str(THREADS), "--json", report, "--overwrite"],
                    check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     ours = json.loads(report.read_text())["seconds_per_epoch"]
     rows = []
