@@ -69,7 +69,8 @@ def include_flags():
     """The folders of headers from elsewhere, as the build found them."""
     cache = (BUILD / "CMakeCache.txt").read_text()
     torch = pathlib.Path(re.search(r"^GRAFT_LIBTORCH_ROOT:PATH=(.*)$", cache, re.MULTILINE).group(1))
-    return ["-I", ROOT / "include", "-I", ROOT / "examples", "-isystem", torch / "include", "-isystem", torch / "include/torch/csrc/api/include"]
+    own = ["-I", ROOT / "include", "-I", ROOT / "examples"]
+    return [*own, "-isystem", torch / "include", "-isystem", torch / "include/torch/csrc/api/include"]
 
 
 def compile_once(compiler, source, flags, out):
