@@ -40,6 +40,7 @@ GRAFT_INLINE const SelectedLayer* selected_layer(const Adaptable* layer) {
 
 }  // namespace detail
 
+// Here, not in layer_adapter-inl.hpp: HeadCopies needs Adaptable, which needs LayerAdapter.
 GRAFT_INLINE std::shared_ptr<LayerAdapter> LayerAdapter::copy(const std::optional<torch::Device>& device) const {
   const std::shared_ptr<LayerAdapter> result = copy_with([&](const auto& t) { return detail::copied(t, device); });
   if (heads) result->heads = heads->copy(device);

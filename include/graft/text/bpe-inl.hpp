@@ -45,6 +45,17 @@ GRAFT_INLINE std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary)
   return out;
 }
 
+GRAFT_INLINE std::vector<std::int32_t> spelled_in_bytes(const std::vector<std::int32_t>& tokens,
+                                                        std::string_view text) {
+  std::vector<std::int32_t> ids;
+  if (tokens.empty()) return ids;
+  for (const char byte : text) {
+    ids.push_back(tokens[static_cast<unsigned char>(byte)]);
+    if (ids.back() < 0) return {};
+  }
+  return ids;
+}
+
 }  // namespace detail
 
 GRAFT_INLINE ByteBpe::ByteBpe(Vocabulary vocabulary, std::span<const BpeMerge> merges, ByteBpeOptions options)
@@ -142,12 +153,9 @@ GRAFT_INLINE void CharacterBpe::cut(std::string_view text, TextRange word, std::
       add(id, length);
       continue;
     }
-    const auto byte_id = [&](char byte) { return bytes_[static_cast<unsigned char>(byte)]; };
-    if (!bytes_.empty() &&
-        std::all_of(character.begin(), character.end(), [&](char byte) { return byte_id(byte) >= 0; })) {
-      for (const char byte : character) add(byte_id(byte), 1);
-      continue;
-    }
+    const std::vector<std::int32_t> byte_ids = detail::spelled_in_bytes(bytes_, character);
+    for (const std::int32_t id : byte_ids) add(id, 1);
+    if (!byte_ids.empty()) continue;
     if (options_.unknown_token && unknown_ < 0) detail::fail_without(*options_.unknown_token, character);
     if (!options_.fuse_unknown) add_unknown();
     if (unknown_ >= 0) unknown += length;

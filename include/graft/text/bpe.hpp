@@ -19,6 +19,9 @@ namespace graft {
 namespace detail {
 /// The ids of <0x00> to <0xFF>; -1 for those that are not there.
 std::vector<std::int32_t> byte_tokens(const Vocabulary& vocabulary);
+
+/// The ids of a text's bytes, of `tokens` as byte_tokens() gives them; none if it is empty, or one is not there.
+std::vector<std::int32_t> spelled_in_bytes(const std::vector<std::int32_t>& tokens, std::string_view text);
 }  // namespace detail
 
 /// Two tokens that become one, in the order in which merges are made.

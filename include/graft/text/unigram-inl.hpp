@@ -90,11 +90,9 @@ GRAFT_INLINE void Unigram::encode(std::string_view text, std::span<const TextRan
 GRAFT_INLINE void Unigram::add_unknown(std::string_view text, TextRange range, std::vector<Token>& tokens) const {
   const std::string_view piece = text.substr(range.begin, range.end - range.begin);
   if (const std::int32_t known = vocabulary_.find(piece); known >= 0) return tokens.push_back({known, range});
-  const auto byte_id = [this](char byte) { return bytes_[static_cast<unsigned char>(byte)]; };
-  if (!bytes_.empty() && std::all_of(piece.begin(), piece.end(), [&](char byte) { return byte_id(byte) >= 0; })) {
-    for (const char byte : piece) tokens.push_back({byte_id(byte), range});
-    return;
-  }
+  const std::vector<std::int32_t> byte_ids = detail::spelled_in_bytes(bytes_, piece);
+  for (const std::int32_t id : byte_ids) tokens.push_back({id, range});
+  if (!byte_ids.empty()) return;
   if (unknown_ < 0) {
     throw FormatError(message("no piece of the vocabulary covers ", quoted(piece),
                               ", and no token stands for what is unknown; name one in the tokenizer's file"));
