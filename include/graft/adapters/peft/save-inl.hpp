@@ -65,7 +65,7 @@ GRAFT_INLINE AdapterBias bias_mode(torch::nn::Module& module, const NamedTensors
   if (names == of_layers) return AdapterBias::lora_only;
   if (names == all) return AdapterBias::all;
   std::string lost;
-  for (const std::string& name : names) lost += " " + quoted(name);
+  for (const std::string& name : names) lost.append(" ").append(quoted(name));
   throw OptionError(message("trained parameters of no adapter and no head would be lost:", lost,
                             "; freeze them, or name their modules as heads"));
 }
