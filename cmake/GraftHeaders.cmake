@@ -1,6 +1,7 @@
 # What graft's headers come to include, for those who sort them: which need LibTorch, which another library.
 
-# graft_foreign_includes(HEADER RESULT): the headers from elsewhere that HEADER (below include/) comes to include.
+# graft_foreign_includes(HEADER RESULT [LINKED]): the headers from elsewhere that HEADER (below include/) comes to include.
+# LINKED: where GRAFT_COMPILED is defined, so that no other file's body is included.
 function(graft_foreign_includes header result)
   set(open ${header})
   set(seen)
@@ -18,7 +19,10 @@ function(graft_foreign_includes header result)
     endif()
     foreach(line IN LISTS lines)
       if(line MATCHES "\"(graft/.*)\"")
-        list(APPEND open ${CMAKE_MATCH_1})
+        set(own ${CMAKE_MATCH_1})
+        if(NOT ("LINKED" IN_LIST ARGN AND own MATCHES "-inl\\.hpp"))
+          list(APPEND open ${own})
+        endif()
       elseif(line MATCHES "<(.*)>")
         list(APPEND foreign ${CMAKE_MATCH_1})
       endif()

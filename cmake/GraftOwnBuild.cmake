@@ -14,27 +14,43 @@ if(GRAFT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 set(GRAFT_WARNINGS -Wall -Wextra)
 
-# What LibTorch's headers cost is paid once, for the library and all programs: of torch.h, what most files use. Each file
-# saves 9 s; a smaller one would be read faster than torch.h whole, which costs every file 3 s more.
-# -fPIE is stated because g++ passes a precompiled header over that was built without.
-function(graft_precompile target)
-  target_compile_options(${target} PRIVATE ${GRAFT_WARNINGS} -fPIE)
-  target_precompile_headers(${target} REUSE_FROM graft_precompiled)
+# graft_fold(TARGET): what its sources include, LibTorch above all, is read and instantiated once for all of them. Of two
+# files with a helper of one name, one has a namespace of its own.
+option(GRAFT_FOLD "Compile the sources of a program, or the tests of a folder, together" ON)
+function(graft_fold target)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${GRAFT_FOLD} UNITY_BUILD_BATCH_SIZE 12)
 endfunction()
+
+# graft_precompiled_header(NAME FLAG LIBRARY HEADER...): what these headers cost is paid once. Each file that reuses one
+# must be compiled with FLAG too: g++ passes over a header that was optimised where the file is not, or the other way
+# round, and one without -fPIE; it does not mind -O1 beside -O3.
+function(graft_precompiled_header name flag library)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "")
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/precompiled.cpp)
+  target_link_libraries(${name} PRIVATE ${library})
+  target_compile_definitions(${name} PRIVATE GRAFT_COMPILED)
+  target_compile_options(${name} PRIVATE ${flag} ${GRAFT_WARNINGS} -fPIE)
+  target_precompile_headers(${name} PRIVATE ${ARGN})
+endfunction()
+
+function(graft_precompile target header)
+  target_compile_options(${target} PRIVATE ${GRAFT_WARNINGS} -fPIE)
+  target_precompile_headers(${target} REUSE_FROM ${header})
+endfunction()
+
+# Of torch.h, what most files use: each saves 9 s, and would lose 3 of them to torch.h whole.
+set(GRAFT_TORCH_HEADERS <torch/nn/module.h> <torch/nn/pimpl.h> <torch/nn/modules/linear.h> <torch/nn/modules/embedding.h>
+                        <torch/nn/modules/normalization.h> <torch/nn/modules/dropout.h>)
+set(GRAFT_PRECOMPILED graft_precompiled)  # of programs; tests have their own
 
 # A program that includes LibTorch.
 function(graft_use_torch target)
   target_link_libraries(${target} PRIVATE graft::compiled)
-  graft_precompile(${target})
+  graft_precompile(${target} ${GRAFT_PRECOMPILED})
+  graft_fold(${target})
 endfunction()
 
 if(NOT GRAFT_BASE_ONLY)
-  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/precompiled.cpp CONTENT "")
-  add_library(graft_precompiled OBJECT ${PROJECT_BINARY_DIR}/precompiled.cpp)
-  target_link_libraries(graft_precompiled PRIVATE graft::graft)
-  target_compile_definitions(graft_precompiled PRIVATE GRAFT_COMPILED)
-  target_compile_options(graft_precompiled PRIVATE ${GRAFT_WARNINGS} -fPIE)
-  target_precompile_headers(graft_precompiled PRIVATE <torch/nn/module.h> <torch/nn/pimpl.h> <torch/nn/modules/linear.h>
-                            <torch/nn/modules/embedding.h> <torch/nn/modules/normalization.h> <torch/nn/modules/dropout.h>)
-  graft_precompile(graft_compiled)
+  graft_precompiled_header(graft_precompiled "" graft::graft ${GRAFT_TORCH_HEADERS})
+  graft_precompile(graft_compiled graft_precompiled)
 endif()

@@ -76,7 +76,7 @@ def install(venv, wheels, *options, what, stamp="graft-installed.txt"):
     wanted = "\n".join(wheels)
     if stamp.exists() and stamp.read_text() == wanted:
         return
-    pip(venv, "install", *options, *wheels, what=what)
+    pip(venv, "install", "--no-compile", *options, *wheels, what=what)  # Python compiles what is imported
     stamp.write_text(wanted)
 
 

@@ -143,6 +143,7 @@ int main(int argc, char** argv) {
   takes(fold, "adapter", adapter);
   writes(fold);
   fold->add_option("--shard-bytes", options.shard_bytes, "Cut weights above this into several files")
+      ->check(whole_number(1))
       ->capture_default_str();
 
   CLI::App* join = app.add_subcommand("combine", "Make one adapter of several, as PEFT's add_weighted_adapter does");
@@ -154,15 +155,19 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   join->add_option("--weights", settings.weights, "A factor for each adapter; equal parts if not given");
   join->add_option("--density", settings.density, "Share of values kept by ties, dare and magnitude_prune")
+      ->check(number(0, 1, /*above=*/true))
       ->capture_default_str();
   join->add_option("--rank", settings.rank, "Of the result by svd; 0: the largest of the adapters")
+      ->check(whole_number(0))
       ->capture_default_str();
   join->add_option("--seed", settings.seed, "For dare")->capture_default_str();
 
   CLI::App* cut = app.add_subcommand("compress", "Lower the ranks of an adapter, keeping a share of its energy");
   takes(cut, "adapter", adapter);
   writes(cut);
-  cut->add_option("--energy", energy, "Share of the squared singular values to keep")->capture_default_str();
+  cut->add_option("--energy", energy, "Share of the squared singular values to keep")
+      ->check(number(0, 1, /*above=*/true))
+      ->capture_default_str();
 
   CLI::App* compare = app.add_subcommand("diff", "Print by layer how two adapters differ");
   takes(compare, "a", adapter);

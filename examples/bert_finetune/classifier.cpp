@@ -36,3 +36,12 @@ Classifier load_trained(const std::string& model, const std::string& adapter, co
   classifier->eval();
   return classifier;
 }
+
+void check_saved(Classifier& trained, const std::string& model, const std::string& adapter, const std::string& dtype,
+                 const graft::LabelledTexts& texts) {
+  const std::string& where = adapter.empty() ? model : adapter;
+  Classifier saved = load_trained(model, adapter, dtype);
+  const std::int64_t asked = graft::check_read_back(trained, saved, texts, where);
+  std::printf("saved in %s; read back, it gives the same answers to %lld texts\n", where.c_str(),
+              static_cast<long long>(asked));
+}

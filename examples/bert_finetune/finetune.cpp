@@ -108,16 +108,6 @@ void save(const FinetuneOptions& options, Classifier& model, const graft::Labell
   }
 }
 
-/// Reads what was saved and asks it the same texts: what a user will load must be what was trained.
-void check_saved(const FinetuneOptions& options, Classifier& trained, const graft::LabelledTexts& texts) {
-  Classifier saved = options.method == Method::full ? load_trained(options.out, "", options.dtype)
-                                                    : load_trained(options.model, options.out, options.dtype);
-  const torch::Tensor expected = graft::first_logits(trained, texts);
-  graft::check_read_back(expected, graft::first_logits(saved, texts), options.out);
-  std::printf("saved in %s; read back, it gives the same answers to %lld texts\n", options.out.c_str(),
-              static_cast<long long>(expected.size(0)));
-}
-
 }  // namespace
 
 int run_finetune(const FinetuneOptions& options) {
@@ -142,11 +132,12 @@ int run_finetune(const FinetuneOptions& options) {
   print_findings(findings, train, options.max_length);
 
   torch::manual_seed(options.seed);
-  auto [model, report] = load_to_train(options.model, labels, options.dtype);
+  auto loaded = load_to_train(options.model, labels, options.dtype);
+  auto& model = loaded.model;
   const std::string base = weights_of(*model);
   if (options.method == Method::lora) {
     const graft::LoraOptions lora{.rank = options.rank, .alpha = options.alpha, .dropout = options.dropout};
-    std::fputs(graft::attach(*model, lora, {.layers = options.targets, .drawn = report.lacking}).table().c_str(),
+    std::fputs(graft::attach(*model, lora, {.layers = options.targets, .drawn = loaded.report.lacking}).table().c_str(),
                stdout);
   }
   const graft::ParameterCount parameters = graft::count_parameters(*model).all;
@@ -195,7 +186,11 @@ int run_finetune(const FinetuneOptions& options) {
   if (!options.out.empty()) {
     save(options, model, train);
     figures["saved_bytes"] = graft::bytes_on_disk(options.out, ".safetensors");
-    check_saved(options, model, test ? *test : dev ? *dev : train);
+    const bool full = options.method == Method::full;
+    check_saved(model, full ? options.out : options.model, full ? "" : options.out, options.dtype,
+                test  ? *test
+                : dev ? *dev
+                      : train);
   }
   if (!options.json.empty()) graft::write_report(options.json, std::move(figures), options.overwrite);
   return 0;

@@ -39,18 +39,21 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--rank", finetune.rank, "LoRA: rank of A and B")->check(whole_number(1))->capture_default_str();
   app.add_option("--alpha", finetune.alpha, "LoRA: the update is scaled by alpha / rank")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(number(0, 1e9))
       ->capture_default_str();
   app.add_option("--dropout", finetune.dropout, "LoRA: dropout before A")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(number(0, 0.99))
       ->capture_default_str();
   app.add_option("--targets", finetune.targets, "LoRA: layers by name, or all-linear")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--lr", finetune.lr, "peak learning rate; 1e-4 for full, 1e-3 for lora unless given");
+  app.add_option("--lr", finetune.lr, "peak learning rate; 1e-4 for full, 1e-3 for lora unless given")
+      ->check(number(0, HUGE_VAL, /*above=*/true));
   app.add_option("--warmup", finetune.warmup, "share of the steps in which the learning rate rises")
+      ->check(number(0, 1))
       ->capture_default_str();
   app.add_option("--weight-decay", finetune.weight_decay, "of matrices; biases and norms have none")
+      ->check(number(0))
       ->capture_default_str();
   app.add_option("--epochs", finetune.epochs, "passes over the training texts")
       ->check(whole_number(1))

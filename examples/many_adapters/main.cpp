@@ -11,8 +11,6 @@
 #include <ATen/Parallel.h>
 
 #include "cli.hpp"
-#include "graft/adapters/peft/labels.hpp"
-#include "graft/adapters/peft/save.hpp"
 #include "graft/core/output.hpp"
 #include "graft/models/load.hpp"
 #include "graft/tensor/allocator.hpp"
@@ -50,12 +48,13 @@ TaskOptions parse_task(const std::string& text) {
 }
 
 /// The base, without dropout: its weights are frozen, and each task then trains as it would alone.
-graft::BertModel load_base(const std::string& directory) {
+graft::Pretrained<graft::BertModel> load_base(const std::string& directory, std::uint64_t seed) {
+  torch::manual_seed(seed);  // of what the files lack
   const graft::ModelDir files(directory);
   graft::BertConfig config = graft::load_config<graft::BertModel>(files);
   config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0;
   config.classifier_dropout = 0.0;
-  return graft::load_pretrained<graft::BertModel>(files, config).model;
+  return graft::load_pretrained<graft::BertModel>(files, config);
 }
 
 /// Trains with a progress bar; the seconds it took, or nothing if it was interrupted.
@@ -104,42 +103,50 @@ int run(const std::string& model, const std::vector<std::string>& texts, const T
         throw graft::OptionError(
             graft::message("two tasks are called ", graft::quoted(wanted[i].name), "; give each a name of its own"));
     }
-    if (!out.empty()) graft::OutputDirectory(out / wanted.back().name, options.overwrite);  // now, not after training
+    if (out.empty()) continue;
+    const TaskOptions& task = wanted.back();
+    if (task.name.find('/') != std::string::npos || task.name.starts_with('.'))
+      throw graft::OptionError(graft::message("the task ", graft::quoted(task.name),
+                                              " cannot be a directory in --out; leave out \"/\" and a leading \".\""));
+    graft::check_output_apart(out / task.name, {model, task.train, task.dev});
+    graft::OutputDirectory(out / task.name, options.overwrite);  // now, not after training
   }
   const graft::InterruptFlag interrupt;
   const graft::Tokenizer tokenizer = graft::Tokenizer::load(model);
-  graft::BertModel base = load_base(model);
+  graft::Pretrained<graft::BertModel> base = load_base(model, options.seed);
+  for (const std::string& name : base.report.lacking)
+    std::printf("not in %s, drawn once, kept so and saved with each adapter: %s\n", model.c_str(), name.c_str());
   Tasks tasks;
   for (const TaskOptions& task : wanted) tasks.push_back(std::make_unique<Task>(task, options, base, tokenizer));
 
-  const std::optional<double> together = train("together", tasks, base, interrupt);
-  const auto interrupted = [] {
+  const std::optional<double> together = train("together", tasks, base.model, interrupt);
+  if (!together) {
     std::fputs("interrupted; nothing was saved\n", stderr);
     return 130;
-  };
-  if (!together) return interrupted();
+  }
   std::printf("%-16s %10s %10s\n", "task", "texts", "accuracy");
   for (const auto& task : tasks) {
     std::printf("%-16s %10lld %10.4f\n", task->name().c_str(), static_cast<long long>(task->train().size()),
                 accuracy(*task));
-    if (out.empty()) continue;
-    graft::save_adapter(out / task->name(), *task->model(), task->name(),
-                        {.base_model = model,
-                         .task_type = "SEQ_CLS",
-                         .data = task->train().fingerprint(),
-                         .metadata = graft::labels_metadata(task->train().labels()),
-                         .replace = options.overwrite});
+  }
+  for (const auto& task : tasks) {
+    if (!out.empty()) task->save(out / task->name(), model, options.overwrite);
   }
   std::printf("trained together in %.1f s\n", *together);
   if (!compare) return 0;
 
   double apart = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    graft::BertModel own_base = load_base(model);
+    graft::Pretrained<graft::BertModel> own_base = load_base(model, options.seed);
     Tasks one;
     one.push_back(std::make_unique<Task>(wanted[i], options, own_base, tokenizer));
-    const std::optional<double> seconds = train(wanted[i].name, one, own_base, interrupt);
-    if (!seconds) return interrupted();
+    const std::optional<double> seconds = train(wanted[i].name, one, own_base.model, interrupt);
+    if (!seconds) {
+      std::fputs(out.empty() ? "interrupted; nothing was compared\n"
+                             : "interrupted; the adapters are saved, they were not compared\n",
+                 stderr);
+      return 130;
+    }
     apart += *seconds;
     std::printf("%-16s alone %6.1f s, accuracy %.4f, parameters differ by %.1e\n", wanted[i].name.c_str(), *seconds,
                 accuracy(*one[0]), difference(*tasks[i], *one[0]));
@@ -168,14 +175,14 @@ int main(int argc, char** argv) {
   app.add_option("--out", out, "where to save: a PEFT adapter directory for each task");
   app.add_flag("--overwrite", options.overwrite, "replace what an earlier run wrote there, nothing else");
   app.add_option("--epochs", options.epochs, "passes over the training texts")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "texts of each task in a step")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   app.add_option("--rank", options.lora.rank, "rank of A and B")->check(whole_number(1))->capture_default_str();
   app.add_option("--alpha", options.lora.alpha, "the update is scaled by alpha / rank")
-      ->check(CLI::Range(0.0, 1e9))
+      ->check(number(0, 1e9))
       ->capture_default_str();
   app.add_option("--targets", options.targets, "layers by name, or all-linear")->delimiter(',')->capture_default_str();
   app.add_option("--max-length", options.max_length, "tokens of a text; longer ones are cut")

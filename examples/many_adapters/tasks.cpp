@@ -6,11 +6,13 @@
 #include <span>
 
 #include "graft/adapters/attach.hpp"
+#include "graft/adapters/peft/labels.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/adapters/selection.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/training/loss.hpp"
 
-Task::Task(const TaskOptions& task, const TrainingOptions& options, graft::BertModel encoder,
+Task::Task(const TaskOptions& task, const TrainingOptions& options, const graft::Pretrained<graft::BertModel>& encoder,
            const graft::Tokenizer& tokenizer)
     : name_(task.name) {
   const std::vector<graft::LabelledText> rows = graft::read_labelled(task.train);
@@ -19,12 +21,20 @@ Task::Task(const TaskOptions& task, const TrainingOptions& options, graft::BertM
   for (const std::string& note : findings.notes) std::printf("note: %s: %s\n", task.name.c_str(), note.c_str());
   const std::vector<std::string> labels = graft::distinct_labels(rows);
   train_.emplace(rows, labels, tokenizer, options.max_length);
+  if (train_->cut() > 0)
+    std::printf("note: %s: %lld of %lld texts are cut to %zu tokens; see --max-length\n", task.name.c_str(),
+                static_cast<long long>(train_->cut()), static_cast<long long>(train_->size()), options.max_length);
   dev_.emplace(graft::read_labelled(task.dev), labels, tokenizer, options.max_length);
   // What is random here depends on the task's name alone, not on who else is trained.
   const std::uint64_t seed = options.seed ^ graft::fingerprint(std::string_view(name_));
   torch::manual_seed(seed);
-  model_ = Classifier(std::move(encoder), labels);
-  graft::attach(*model_, options.lora, {.layers = options.targets}, name_);
+  model_ = Classifier(encoder.model, labels);
+  graft::Targets targets{.layers = options.targets};
+  for (const std::string& name : encoder.report.lacking)
+    targets.drawn.push_back(model_->config().base_name() + "." + name);
+  heads_ = graft::attach(*model_, options.lora, targets, name_).heads;
+  auto parameters = encoder.model->named_parameters();
+  for (const std::string& name : encoder.report.lacking) parameters[name].set_requires_grad(false);
   optimizer_ = std::make_unique<graft::AdamW>(graft::decay_groups(*model_, task.lr, 0.0));
   std::vector<std::int64_t> lengths;
   for (std::int64_t row = 0; row < train_->size(); ++row) lengths.push_back(train_->length(row));
@@ -40,6 +50,18 @@ torch::Tensor Task::loss(const torch::Tensor& features, std::int64_t step) {
   std::vector<std::int64_t> wanted;
   for (const std::int64_t row : rows_of(step)) wanted.push_back(train_->classes()[static_cast<std::size_t>(row)]);
   return graft::cross_entropy(model_->classify(features), torch::tensor(wanted)).mean();
+}
+
+void Task::save(const std::filesystem::path& out, const std::string& base, bool overwrite) {
+  graft::choose(*model_, name_);
+  graft::save_adapter(out, *model_, name_,
+                      {.base_model = base,
+                       .task_type = "SEQ_CLS",
+                       .heads = heads_,
+                       .data = train_->fingerprint(),
+                       .metadata = graft::labels_metadata(train_->labels()),
+                       .replace = overwrite});
+  check_saved(model_, base, out.string(), "float32", *dev_);
 }
 
 void Task::update(std::int64_t step) {

@@ -9,15 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "../bert_finetune/classifier.hpp"
 #include "graft/adapters/lora.hpp"
-#include "graft/models/heads.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "graft/training/labelled_texts.hpp"
 #include "graft/training/optimizer.hpp"
 #include "graft/training/sampler.hpp"
 #include "graft/training/schedule.hpp"
-
-using Classifier = graft::BertForSequenceClassification;
 
 struct TaskOptions {
   std::string name;
@@ -38,7 +36,9 @@ struct TrainingOptions {
 /// One task on an encoder that others may share.
 class Task {
  public:
-  Task(const TaskOptions& task, const TrainingOptions& options, graft::BertModel encoder,
+  /// What the encoder's files lack stays as it was drawn, since it is of all tasks, and is saved with each adapter.
+  /// What the texts look like is said on standard output.
+  Task(const TaskOptions& task, const TrainingOptions& options, const graft::Pretrained<graft::BertModel>& encoder,
        const graft::Tokenizer& tokenizer);
 
   const std::string& name() const { return name_; }
@@ -55,12 +55,16 @@ class Task {
   /// Clips the task's own gradients and takes its step.
   void update(std::int64_t step);
 
+  /// Saves the adapter, reads it back and asks it the dev texts.
+  void save(const std::filesystem::path& out, const std::string& base, bool overwrite);
+
   graft::NamedTensors trained() const { return optimizer_->parameters(); }
 
  private:
   std::string name_;
   std::optional<graft::LabelledTexts> train_, dev_;
   Classifier model_{nullptr};
+  std::vector<std::string> heads_;
   std::unique_ptr<graft::AdamW> optimizer_;
   graft::Batches batches_;
   graft::ScheduleSpan span_;

@@ -115,7 +115,7 @@ int run_ask(const AskCommand& command) {
   options.completion = command.language_model.completion();
   const graft::Answerer answerer(
       [&](const std::string& question) {
-        if (!search) search.emplace(command.store, command.model, mode != SearchMode::bm25);
+        if (!search) search.emplace(command.store, command.model, mode != SearchMode::bm25, command.questions);
         graft::Query query{.text = question};
         query.filter = filter;
         query.top = command.top;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "language_model.hpp"
+#include "question_options.hpp"
 
 struct AskCommand {
   std::string question, store, model, where;
@@ -15,6 +16,7 @@ struct AskCommand {
   std::int64_t neighbours = 0;
   double least_similarity = 0.25;
   LanguageModelOptions language_model;
+  QuestionOptions questions;
   bool json = false;
 };
 

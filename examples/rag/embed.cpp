@@ -5,13 +5,14 @@
 #include <iostream>
 #include <vector>
 
-#include "graft/core/file.hpp"
+#include "graft/core/output.hpp"
 #include "graft/rag/embedder.hpp"
 #include "graft/tensor/state.hpp"
 
 int run_embed(const EmbedOptions& options) {
   if (!options.out.empty() && graft::path_exists(options.out))
     throw graft::OptionError(options.out + " is there already; name another file");
+  if (!options.out.empty()) graft::OutputFile{options.out};  // now, not after the embedding
   std::int64_t tokens = 0;
   const graft::Embedder embedder(options.model, {.progress = [&](std::int64_t, std::int64_t n) { tokens += n; }});
   std::string prompt;

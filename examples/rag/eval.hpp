@@ -6,10 +6,13 @@
 #include <string>
 #include <vector>
 
+#include "question_options.hpp"
+
 struct EvalOptions {
   std::string store, model, queries, relevant;
   std::vector<std::string> modes = {"bm25", "dense", "hybrid"};
   std::size_t k = 10;
+  QuestionOptions questions;
   bool json = false;
 };
 

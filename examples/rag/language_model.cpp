@@ -1,6 +1,6 @@
 #include "language_model.hpp"
 
-#include <CLI/CLI.hpp>
+#include "cli.hpp"
 
 #include "graft/core/error.hpp"
 #include "graft/rag/local_generator.hpp"
@@ -17,9 +17,14 @@ void LanguageModelOptions::add_to(CLI::App& command) {
   command.add_option("--server-model", server_model, "the model to ask, where the server has several");
   command.add_option("--key-variable", key_variable, "environment variable that holds the server's key");
   command.add_option("--context", context, "tokens of prompt and answer together, as the server runs it; here at most")
+      ->check(whole_number(1))
       ->capture_default_str();
-  command.add_option("--answer-tokens", answer_tokens, "tokens of the longest answer")->capture_default_str();
-  command.add_option("--temperature", temperature, "0: always the likeliest words")->capture_default_str();
+  command.add_option("--answer-tokens", answer_tokens, "tokens of the longest answer")
+      ->check(whole_number(1))
+      ->capture_default_str();
+  command.add_option("--temperature", temperature, "0: always the likeliest words")
+      ->check(number(0, 100))
+      ->capture_default_str();
 }
 
 graft::CompletionOptions LanguageModelOptions::completion() const {

@@ -30,7 +30,7 @@ int run_search(const SearchOptions& options) {
   query.per_document = options.per_document;
   query.neighbours = options.neighbours;
   const SearchMode mode = mode_named(options.mode);
-  Search search(options.store, options.model, mode != SearchMode::bm25);
+  Search search(options.store, options.model, mode != SearchMode::bm25, options.questions);
   search.set_mode(query, mode);
   const std::vector<graft::Hit> hits = search.retriever().search(query);
   if (options.json) {

@@ -90,7 +90,9 @@ void check_outputs(const ThreeWaysOptions& options) {
     for (const char* name : {"three_ways.json", "three_ways.html"})
       graft::check_output_apart(options.out / name, {input});
   }
-  std::filesystem::create_directories(options.out);
+  if (std::error_code error; !std::filesystem::create_directories(options.out, error) && error)
+    throw graft::FileError(graft::message("cannot make the directory ", graft::quoted(options.out.string()), ": ",
+                                          error.message(), "; name another --out"));
   for (const WayName& name : way_names)
     graft::check_report(options.out / (std::string(name.key) + ".json"), options.overwrite);
   graft::check_report(options.out / "three_ways.json", options.overwrite);
@@ -99,7 +101,8 @@ void check_outputs(const ThreeWaysOptions& options) {
   if (!graft::path_exists(html)) return;
   const bool own = graft::read_file(html, 64 << 20).find("<meta name=\"generator\" content=\"graft\">") < 400;
   if (!options.overwrite || !own)
-    throw graft::OptionError(html.string() + " is there already" + (own ? "; see --overwrite" : " and not graft's"));
+    throw graft::OptionError(html.string() + " is there already" +
+                             (own ? "; see --overwrite" : ", and graft did not write it; name another --out"));
 }
 
 int run(const ThreeWaysOptions& options) {
@@ -142,23 +145,29 @@ int main(int argc, char** argv) {
   app.add_option("--out", options.out, "directory for models, store, reports and page")->required();
   app.add_flag("--overwrite", options.overwrite, "replace what an earlier run wrote there, nothing else");
   app.add_option("--chat-format", options.chat_format, "the model's, where its vocabulary does not tell: llama2, ...");
-  app.add_option("--epochs", options.epochs, "passes over --train")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--epochs", options.epochs, "passes over --train")->check(whole_number(1))->capture_default_str();
   app.add_option("--reading-epochs", options.reading_epochs, "passes where LoRA learns to answer from passages")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   app.add_option("--batch-size", options.batch_size, "questions in a step")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
-  app.add_option("--full-lr", options.full_lr, "learning rate of full fine-tuning")->capture_default_str();
-  app.add_option("--lora-lr", options.lora_lr, "and of LoRA")->capture_default_str();
-  app.add_option("--rank", options.rank, "rank of A and B")->capture_default_str();
-  app.add_option("--alpha", options.alpha, "LoRA's update is scaled by alpha / rank")->capture_default_str();
+  app.add_option("--full-lr", options.full_lr, "learning rate of full fine-tuning")
+      ->check(number(0, HUGE_VAL, /*above=*/true))
+      ->capture_default_str();
+  app.add_option("--lora-lr", options.lora_lr, "and of LoRA")
+      ->check(number(0, HUGE_VAL, /*above=*/true))
+      ->capture_default_str();
+  app.add_option("--rank", options.rank, "rank of A and B")->check(whole_number(1))->capture_default_str();
+  app.add_option("--alpha", options.alpha, "LoRA's update is scaled by alpha / rank")
+      ->check(number(0, 1e9))
+      ->capture_default_str();
   app.add_option("--targets", options.targets, "LoRA's layers by name, or all-linear")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--top", options.top, "passages before a question")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_option("--top", options.top, "passages before a question")->check(whole_number(1))->capture_default_str();
   app.add_option("--answer-tokens", options.answer_tokens, "tokens of the longest answer")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->capture_default_str();
   app.add_option("--seed", options.seed, "of the order of questions and of LoRA's A")->capture_default_str();
   app.add_option("--threads", options.threads, "0: one for each core")->check(thread_count())->capture_default_str();

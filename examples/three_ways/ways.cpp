@@ -15,6 +15,7 @@
 #include "../rag/progress.hpp"
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/parameters.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/core/output.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/models/gguf.hpp"
@@ -25,6 +26,7 @@
 #include "graft/rag/prompt.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "graft/tensor/allocator.hpp"
+#include "graft/training/read_back.hpp"
 #include "library.hpp"
 #include "training.hpp"
 
@@ -70,11 +72,23 @@ class Way {
   std::filesystem::path place(const char* part) const { return options_.out / key_ / part; }
   graft::Tokenizer tokenizer() const { return graft::Tokenizer::load(options_.model); }
 
+  graft::CausalLM base_model() const {
+    return std::filesystem::is_directory(options_.model) ? graft::load_pretrained<graft::CausalLM>(options_.model).model
+                                                         : graft::load_gguf(options_.model).model;
+  }
+
   void load_model() {
-    if (model_) return;
-    model_ = std::filesystem::is_directory(options_.model)
-                 ? graft::load_pretrained<graft::CausalLM>(options_.model).model
-                 : graft::load_gguf(options_.model).model;
+    if (!model_) model_ = base_model();
+  }
+
+  /// What a user will load must be what was trained: reads it and asks it the same.
+  void check_saved() {
+    const std::filesystem::path where = place(trains_lora() ? "adapter" : "model");
+    graft::CausalLM saved = trains_lora() ? base_model() : graft::load_pretrained<graft::CausalLM>(where).model;
+    if (trains_lora()) graft::load_adapter(where, *saved);
+    const std::int64_t asked = graft::check_read_back(model_, saved, *examples_, where.string(), /*count=*/4);
+    std::fprintf(stderr, "saved in %s; read back, it gives the same logits for %lld examples\n", where.c_str(),
+                 static_cast<long long>(asked));
   }
 
   void prepare() {
@@ -96,6 +110,7 @@ class Way {
     }
     load_model();
     model_->eval();
+    if (examples_) check_saved();              // after what is measured: it holds two models
     if (trains_lora()) graft::merge(*model_);  // the model then answers at the plain one's speed
   }
 
@@ -111,12 +126,16 @@ class Way {
       conversations.push_back(prompt(generator, exchange.question));
       conversations.back().push_back({graft::ChatRole::assistant, {{exchange.answer}}});
     }
-    const graft::ChatExamples examples(conversations, format_of(words, options_), words, /*max_tokens=*/1024);
+    constexpr std::size_t most_tokens = 1024;
+    examples_.emplace(conversations, format_of(words, options_), words, most_tokens);
+    if (examples_->cut() > 0)
+      std::fprintf(stderr, "note: %lld of %lld examples are cut to %zu tokens\n",
+                   static_cast<long long>(examples_->cut()), static_cast<long long>(examples_->size()), most_tokens);
     TrainingRun run{.epochs = library_ ? options_.reading_epochs : options_.epochs,
                     .batch_size = options_.batch_size,
                     .lr = trains_lora() ? options_.lora_lr : options_.full_lr,
                     .seed = options_.seed};
-    if (!train_answers(key_, model_, examples, run, interrupt_)) throw Interrupted();
+    if (!train_answers(key_, model_, *examples_, run, interrupt_)) throw Interrupted();
     if (trains_lora())
       save_lora(place("adapter"), model_, options_.model, options_.overwrite);
     else
@@ -159,6 +178,7 @@ class Way {
   const graft::InterruptFlag& interrupt_;
   graft::CausalLM model_{nullptr};
   std::unique_ptr<Library> library_;
+  std::optional<graft::ChatExamples> examples_;
   std::int64_t trained_ = 0, peak_bytes_ = 0;
   double prepare_seconds_ = 0;
   std::optional<double> add_seconds_;

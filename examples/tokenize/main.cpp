@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
   std::size_t max_length = 0;
   bool no_special_tokens = false;
   app.add_option("--model", model, "Directory with tokenizer.json or vocab.txt, or one of these files")->required();
-  const auto* limit = app.add_option("--max-length", max_length, "Cut to so many tokens, special ones included");
+  const auto* limit = app.add_option("--max-length", max_length, "Cut to so many tokens, special ones included")
+                          ->check(whole_number(1));
   app.add_flag("--no-special-tokens", no_special_tokens, "Leave out [CLS], [SEP] and the like");
   app.add_flag("--strict", options.strict_utf8, "Stop at a line that is not UTF-8, instead of reading U+FFFD");
   return run_cli("tokenize", app, argc, argv, [&] {

@@ -16,7 +16,7 @@
 #include "graft/training/lora_plus.hpp"
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::family_test {
 namespace {
 
 struct NetImpl : torch::nn::Module {
@@ -257,4 +257,4 @@ TEST(Family, TokenRowsTakeThePlaceOfTheirTokensAlone) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::family_test

@@ -78,7 +78,7 @@ const AdapterKind* GainAdapter::kind() const { return &gain_files; }
 
 }  // namespace own
 
-namespace graft {
+namespace graft::own_kind_test {
 namespace {
 
 using own::gain_files, own::GainAdapter, own::GainOptions;
@@ -189,4 +189,4 @@ TEST_F(OwnKind, StandsBesideOthersInSumsBatchesAndCopies) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::own_kind_test

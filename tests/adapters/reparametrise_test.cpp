@@ -14,7 +14,7 @@
 
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::reparametrise_test {
 namespace {
 
 // Code that knows nothing of graft.
@@ -149,4 +149,4 @@ TEST(Reparametrised, BadInputIsRefusedBeforeAnythingChanges) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::reparametrise_test

@@ -16,7 +16,7 @@
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::save_test {
 namespace {
 
 struct ModelImpl : torch::nn::Module {
@@ -440,4 +440,4 @@ TEST_F(Save, ANameThatIsTakenIsRefused) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::save_test

@@ -16,7 +16,7 @@
 #include "graft/training/optimizer.hpp"
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::selection_test {
 namespace {
 
 /// Tokens go through an embedding and two layers, the first of each sequence through a pooler: [T] -> [N, 4].
@@ -306,4 +306,4 @@ TEST(Selection, ASwapWhileOthersRunNeverShowsHalfAnAdapter) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::selection_test

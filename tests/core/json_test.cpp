@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <random>
 #include <string>
@@ -94,6 +95,17 @@ TEST(JsonText, LooksAsPythonWritesIt) {
       "{\n  \"a\": {},\n  \"b\": [\n    1,\n    0.1,\n    1e-05,\n    0.0\n  ],\n  \"n\": null,\n  \"\\u00e9\": "
       "\"\\u00fc\\n\\u007f\"\n}");
   EXPECT_EQ(error_message([] { json_text("\xFF"); }).find("OptionError: cannot be written as JSON: "), 0u);
+}
+
+TEST(JsonText, WritesNumbersAsPythonDoes) {
+  // python3 -c 'print([1e15, 9999999999999998.0, 1e16, 1e22, 0.0001, 0.00001, -0.0, 1.5e-7, 1e300, 5e-324])'
+  for (const char* number : {"1000000000000000.0", "9999999999999998.0", "1e+16", "1e+22", "0.0001", "1e-05", "-0.0",
+                             "1.5e-07", "1e+300", "5e-324"})
+    EXPECT_EQ(json_text(Json::parse(number)), number);
+  EXPECT_EQ(error_message([] {
+              json_text({{"a", std::nan("")}});
+            }),
+            "OptionError: cannot be written as JSON: nan; give a finite number");
 }
 
 TEST(ReadJson, NamesTheFile) {

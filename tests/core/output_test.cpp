@@ -228,5 +228,28 @@ TEST(Report, ReplacesReportsAlone) {
   }
 }
 
+TEST(RemoveOutput, TakesWhatGraftWroteAlone) {
+  const TemporaryDirectory directory;
+  const auto write = [&] {
+    OutputDirectory out(directory / "a", true);
+    write_file(out.path() / "file", "x");
+    out.commit();
+  };
+  write();
+  remove_output(directory / "a");
+  EXPECT_EQ(entries(directory.path()), 0u);
+  write();
+  std::ofstream(directory / "a" / "notes") << "mine";
+  remove_output(directory / "a");
+  EXPECT_EQ(entries(directory / "a"), 3u);
+}
+
+TEST(OutputDirectory, MessagesNameThePlaceThatWasAskedFor) {
+  const TemporaryDirectory directory;
+  OutputDirectory out(directory / "model");
+  EXPECT_EQ(error_message([&] { read_file(out.path() / "config.json", 10); }),
+            "FileError: cannot open \"" + (directory / "model").string() + "/config.json\": No such file or directory");
+}
+
 }  // namespace
 }  // namespace graft

@@ -126,7 +126,9 @@ TEST_F(AdapterTool, EveryMistakeGetsItsMessage) {
     EXPECT_NE(run.exit_code, 0);
     return run.output;
   };
-  EXPECT_EQ(error("inspect nowhere"), "adapter_tool: the adapter's directory \"nowhere\" is not there\n");
+  EXPECT_EQ(
+      error("inspect nowhere"),
+      "adapter_tool: the adapter's directory \"nowhere\" is not there; give its path, graft downloads no adapter\n");
   EXPECT_NE(error("merge base a --out base").find("is named twice"), std::string::npos);
   EXPECT_NE(error("merge base a --out b").find("is there already and not empty"), std::string::npos)
       << "not replaced unasked";

@@ -14,6 +14,7 @@
 
 // The program as its users run it, on 96 reviews.
 
+namespace bert_finetune_test {
 namespace {
 
 const std::string program = GRAFT_BIN "/bert_finetune";
@@ -112,7 +113,7 @@ TEST_F(BertFinetune, SameSeedSameModel) {
 
 TEST_F(BertFinetune, AnInterruptedRunSavesNothingButGoesOnFromItsCheckpoint) {
   const std::string command =
-      finetune("--method lora --out " + path("adapter") + " --checkpoints " + path("state"), 40);
+      finetune("--method lora --out " + path("adapter") + " --checkpoints " + path("state"), 12);
   // The interrupt comes once the first step is shown, a tenth of the run away from the end at the least.
   const auto run = run_program(command + " & child=$!; while kill -0 $child 2>/dev/null && [ ! -e " + path("state") +
                                "/step-000006 ]; do sleep 0.05; done; kill -INT $child; wait $child");
@@ -152,13 +153,15 @@ TEST_F(BertFinetune, BadInputIsNamed) {
       {good + " --method lora --rank 0", "--rank: is 0; give a whole number from 1 on"},
       {good + " --method lora --rank 385", "rank is 385"},
       {good + " --method lora --targets qurey", "\"qurey\""},
-      {good + " --method lora --alpha nan", "alpha is nan"},
-      {good + " --lr 0", "lr is 0"},
       {good + " --method full --lr 1e30", "loss is"},
       {good + " --epochs 0", "--epochs: is 0; give a whole number from 1 on"},
       {good + " --max-length -1", "--max-length: is -1"},
       {good + " --seed -1", "--seed: is -1"},
       {good + " --method lora --alpha 1e30", "--alpha"},
+      {good + " --lr 0", "--lr: is 0; give a number above 0"},
+      {good + " --warmup 2", "--warmup: is 2; give a number from 0 to 1"},
+      {good + " --method lora --alpha nan", "--alpha: is nan; give a number from 0 to 1e+09"},
+      {good + " --method lora --rank x", "--rank: is x; give a whole number from 1 on"},
       {good + " --threads -1", "--threads: is -1; give a whole number from 0 to 1024"},
       {good + " --out ''", "--out: must not be empty"},
       {good + " --json /dev/null", "it is a device or a pipe"},
@@ -273,3 +276,4 @@ TEST_F(BertFinetune, OutputThatCannotBeWrittenIsAnError) {
 }
 
 }  // namespace
+}  // namespace bert_finetune_test

@@ -3,6 +3,8 @@
 #include "rag/http/servers.hpp"
 
 #include <nlohmann/json.hpp>
+
+#include "graft/retrieval/pairs.hpp"
 #include "rag_program.hpp"
 
 namespace {
@@ -86,6 +88,32 @@ TEST_F(Rag, AsksARealLanguageModel) {
   const ProgramResult summary = run_program(program + " summarise --json --store " + path("my.db") + server);
   ASSERT_EQ(summary.exit_code, 0) << summary.output;
   EXPECT_TRUE(says(summary, "\"calls\": 1")) << summary.output;
+}
+
+TEST_F(Rag, WritesQuestionsThatFindTheirPassages) {
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  graft::test::ScriptedServer server(answers_with("Question: Which of them edits pictures by hand?"));
+  const std::string questions = "questions --store " + path("my.db") + " --server " + server.url() + " --out ";
+  const ProgramResult result = run(questions + path("made.jsonl") + " --found-within 1 --json 2>/dev/null");
+  ASSERT_EQ(result.exit_code, 0) << result.output;
+  const graft::Json report = graft::parse_json(result.output, "report");
+  EXPECT_EQ(report["kept"], 1);
+  EXPECT_EQ(report["passages"].get<int>(), report["kept"].get<int>() + report["not_found"].get<int>() +
+                                               report["repeated"].get<int>() + report["copied"].get<int>() +
+                                               report["empty"].get<int>());
+  const graft::PairsFile pairs = graft::read_pairs(directory_ / "made.jsonl");
+  ASSERT_EQ(pairs.rows.size(), 1u);
+  EXPECT_EQ(pairs.rows[0].question, "Which of them edits pictures by hand?");
+  EXPECT_EQ(pairs.rows[0].positives[0], "Draws and edits pictures by hand.");
+  const ProgramResult kept = run(questions + path("made.jsonl"));
+  EXPECT_NE(kept.exit_code, 0);
+  EXPECT_TRUE(says(kept, "is there already; name another file")) << kept.output;
+  graft::test::ScriptedServer other(answers_with("Xylophones, nebulae?"));
+  const ProgramResult none = run("questions --mode bm25 --store " + path("my.db") + " --server " + other.url() +
+                                 " --out " + path("none.jsonl"));
+  EXPECT_NE(none.exit_code, 0);
+  EXPECT_TRUE(says(none, "no question finds its passage again; try a larger language model")) << none.output;
+  EXPECT_FALSE(std::filesystem::exists(directory_ / "none.jsonl"));
 }
 
 TEST_F(Rag, WhatIsWrongWithAQuestionOrServerIsNamed) {

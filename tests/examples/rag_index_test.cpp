@@ -70,7 +70,7 @@ TEST_F(Rag, NamesWhatIsNoLongerThereAndPrunesItWhenTold) {
   write("notes/rows.jsonl", "{\"id\": \"wget\", \"text\": \"Fetches files over HTTP and FTP.\"}\n");
   const ProgramResult named = index(path("notes"));
   EXPECT_EQ(named.exit_code, 0) << named.output;
-  for (const std::string part :
+  for (const std::string& part :
        {"no longer there: " + path("notes/images.txt"), "no longer there: " + path("notes/old.txt"),
         "no longer there: gimp, of " + path("notes/rows.jsonl"),
         std::string("3 documents of the store are no longer there; --prune removes them")})

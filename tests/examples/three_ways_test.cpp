@@ -103,6 +103,10 @@ TEST_F(ThreeWays, AreTaughtAskedAndReported) {
   ASSERT_EQ(done.exit_code, 0) << done.output;
   EXPECT_NE(done.output.find("LoRA with retrieval"), std::string::npos) << done.output;
 
+  for (const char* saved : {"out/full/model", "out/lora/adapter", "out/both/adapter"})
+    EXPECT_NE(done.output.find(message("saved in ", saved, "; read back, it gives the same logits")), std::string::npos)
+        << done.output;
+
   const Json report = parse_json(read_file(directory_ / "out/three_ways.json", 1 << 20), "report");
   ASSERT_EQ(report.at("ways").size(), 5u);
   const auto way = [&](std::size_t i) -> const Json& { return report.at("ways").at(i); };
@@ -168,6 +172,7 @@ TEST_F(ThreeWays, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
             "came before or after training\n");
   write_facts();
   EXPECT_NE(run("", "nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);
+  EXPECT_NE(run("--rank 0").output.find("--rank: is 0; give a whole number from 1 on"), std::string::npos);
   EXPECT_EQ(run("--epochs 0").exit_code, 105) << "CLI11's code for a value out of range";
 }
 

@@ -5,7 +5,7 @@
 
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::generate_test {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
@@ -186,4 +186,4 @@ TEST(KvCache, AFailedCallLeavesItAsItWas) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::generate_test

@@ -164,7 +164,8 @@ TEST(AdapterDir, EveryBadDirectoryGetsItsMessage) {
   const TemporaryDirectory directory;
   const fs::path d = directory / "a";
   const auto error = [&] { return replaced(error_message([&] { AdapterDir adapter(d); }), d.string(), "D"); };
-  EXPECT_EQ(error(), "FileError: the adapter's directory \"D\" is not there");
+  EXPECT_EQ(error(),
+            "FileError: the adapter's directory \"D\" is not there; give its path, graft downloads no adapter");
   write_file(d, "x");
   EXPECT_EQ(error(), "FileError: \"D\" is a file; name the directory that holds adapter_config.json");
   fs::remove(d);

@@ -81,6 +81,7 @@ TEST(ReadDataset, TsvIsQuotedWhereAllOfItIs) {
   EXPECT_EQ(rows({"a.tsv", "a\tb\n\"two\nlines\"\t1\n", ab}), (Strings{"2|two\nlines|1"}));
   EXPECT_EQ(rows({"a.tsv", "a\tb\n\"a\ttab\"\t1\n", ab}), (Strings{"2|a\ttab|1"}));
   EXPECT_EQ(rows({"a.tsv", "\"a\"\t\"b\"\r\n\"x\"\t\"1\"\r\n", ab}), (Strings{"2|x|1"}));
+  EXPECT_EQ(rows({"a.tsv", "\"a\"\n\"two\nlines\"\n", {"a"}}), (Strings{"2|two\nlines"}));
   // An author's own quotes.
   EXPECT_EQ(rows({"a.tsv", "a\tb\n\"Great!\"\t1\nit \"works\"\t2\n", ab}),
             (Strings{"2|\"Great!\"|1", "3|it \"works\"|2"}));
@@ -90,6 +91,12 @@ TEST(ReadDataset, TsvIsQuotedWhereAllOfItIs) {
 TEST(ReadDataset, CsvHasSemicolonsWhereItsFirstLineHas) {
   EXPECT_EQ(rows({"a.csv", "a;b\n1,5;\"x;y\"\n", {"a", "b"}}), (Strings{"2|1,5|x;y"}));
   EXPECT_EQ(rows({"a.csv", "a,b;c\n1,2\n", {"b;c"}}), (Strings{"2|2"}));
+}
+
+TEST(ReadDataset, CsvSeparatorsInQuotesDoNotTell) {
+  EXPECT_EQ(rows({"a.csv", "\"a;\nb\",c\n1,2\n", {"a;\nb", "c"}}), (Strings{"3|1|2"}));
+  EXPECT_EQ(rows({"a.csv", "\"a, b\";c\n1;2\n", {"a, b", "c"}}), (Strings{"2|1|2"}));
+  EXPECT_EQ(rows({"a.csv", "\"a;b\"\n\"1\"\n", {"a;b"}}), (Strings{"2|1"}));
 }
 
 TEST(ReadDataset, ColumnsGoByNumberToo) {
@@ -115,10 +122,10 @@ TEST(ReadDataset, EveryBadInputGetsItsMessage) {
     Input input;
     std::string error;
   } table[] = {
-      {{"a.csv", "", {"a"}}, "FormatError: D/a.csv: holds no rows"},
-      {{"a.csv", "a,b\n", {"a"}}, "FormatError: D/a.csv: holds no rows"},
-      {{"a.jsonl", "\n \n", {"a"}}, "FormatError: D/a.jsonl: holds no rows"},
-      {{"a.txt", "\xEF\xBB\xBF\n", {"text"}}, "FormatError: D/a.txt: holds no rows"},
+      {{"a.csv", "", {"a"}}, "FormatError: D/a.csv: holds no rows; is it the right file?"},
+      {{"a.csv", "a,b\n", {"a"}}, "FormatError: D/a.csv: holds no rows; is it the right file?"},
+      {{"a.jsonl", "\n \n", {"a"}}, "FormatError: D/a.jsonl: holds no rows; is it the right file?"},
+      {{"a.txt", "\xEF\xBB\xBF\n", {"text"}}, "FormatError: D/a.txt: holds no rows; is it the right file?"},
       {{"a.parquet", "x", {"a"}},
        "OptionError: D/a.parquet: the ending \".parquet\" names no format; known are .jsonl, .ndjson, .csv, .tsv, "
        ".txt; or name the format"},
@@ -147,17 +154,23 @@ TEST(ReadDataset, EveryBadInputGetsItsMessage) {
        "expected end of input"},
       {{"a.jsonl", "{\"t\":" + std::string(20, '[') + "\n", {"t"}},
        "FormatError: D/a.jsonl, line 1: nested deeper than 16 levels"},
-      {{"a.csv", "a,b\n1,2,3\n", {"a"}}, "FormatError: D/a.csv, line 2: has 3 fields, the first row has 2"},
-      {{"a.tsv", "a\tb\n1\n", {"a"}}, "FormatError: D/a.tsv, line 2: has 1 fields, the first row has 2"},
+      {{"a.csv", "a,b\n1,2,3\n", {"a"}},
+       "FormatError: D/a.csv, line 2: has 3 fields, the first row has 2; put a text that holds the separator in "
+       "quotes"},
+      {{"a.tsv", "a\tb\n1\n", {"a"}},
+       "FormatError: D/a.tsv, line 2: has 1 fields, the first row has 2; put a text that holds the separator in "
+       "quotes"},
       {{"a.csv", "a,b\n1,x\"y\n", {"a"}},
        "FormatError: D/a.csv, line 2, byte 3: a quote in a field that does not begin with one; put the field in quotes "
        "and double those inside"},
       {{"a.csv", "a,b\n1,\"x\"y\n", {"a"}},
        "FormatError: D/a.csv, line 2, byte 5: text after the closing quote of a field; double quotes inside it"},
       {{"a.csv", "a,b\n1,\"x\ny\n", {"a"}},
-       "FormatError: D/a.csv, line 2: a quoted field is still open at the end of the file"},
+       "FormatError: D/a.csv, line 2: a quoted field is still open at the end of the file; close it, and double a "
+       "quote that is text"},
       {{"a.csv", "a,b\n1,\"x\n" + std::string(15, 'y') + "\nzzzz\n", {"a"}, tiny},
-       "FormatError: D/a.csv, line 2: a quoted field is still open after 20 bytes, the limit of a row"},
+       "FormatError: D/a.csv, line 2: a quoted field is still open after 20 bytes, the limit of a row; close it, and "
+       "double a quote that is text"},
       {{"a.csv", "a,b,c,d\n", {"a"}, tiny}, "FormatError: D/a.csv, line 1: has more fields than the limit of 3"},
       {{"a.jsonl", "{\"a\":1,\"b\":1,\"c\":1,\"d\":1}\n", {"a"}, {.fields = 3}},
        "FormatError: D/a.jsonl, line 1: has 4 members, more than the limit of 3"},
@@ -176,7 +189,7 @@ TEST(ReadDataset, EveryBadInputGetsItsMessage) {
       {{"a.txt", "\xE2\x82", {"text"}}, "FormatError: D/a.txt, line 1, byte 0: not UTF-8; convert the file to UTF-8"},
       {{"a.tsv", "a\tb\nx\n\xFF\ty\n", {"a"}, {.skip_bad_rows = true}},
        "FormatError: D/a.tsv: holds no rows but 2 bad ones; the first: D/a.tsv, line 2: has 1 fields, the "
-       "first row has 2"},
+       "first row has 2; put a text that holds the separator in quotes"},
   };
   for (const auto& [input, error] : table) EXPECT_EQ(read_error(input), error) << input.content;
 }
@@ -188,7 +201,9 @@ TEST(ReadDataset, SkipsAndCountsBadRows) {
   EXPECT_EQ(data.rows[2].line, 7u);
   EXPECT_EQ(data.skipped, 3u);
   ASSERT_EQ(data.faults.size(), 3u);
-  EXPECT_NE(data.faults[0].find("line 3: has 1 fields, the first row has 2"), std::string::npos);
+  EXPECT_NE(
+      data.faults[0].find("line 3: has 1 fields, the first row has 2; put a text that holds the separator in quotes"),
+      std::string::npos);
 }
 
 TEST(ReadDataset, DamagedFilesNeverCrash) {

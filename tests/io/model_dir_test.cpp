@@ -110,10 +110,11 @@ TEST(ModelDir, EveryBadIndexGetsItsMessage) {
       {R"({"weight_map":{"a":"one\u0000.safetensors"}})", traversal("one\\x00.safetensors")},
       {R"({"weight_map":{"a":"pytorch_model.bin"}})", traversal("pytorch_model.bin")},
       {R"({"weight_map":{"a":"four.safetensors","b":"one.safetensors","c":"five.safetensors"}})",
-       "FileError: " + where + ": names shards that are not there:\n  five.safetensors\n  four.safetensors"},
+       "FileError: " + where +
+           ": names shards that are not there; copy them too:\n  five.safetensors\n  four.safetensors"},
       {R"({"weight_map":{"a":"one.safetensors","b":"two.safetensors","d":"two.safetensors"}})",
        "FormatError: " + where +
-           ": disagrees with the shards:"
+           ": disagrees with the shards; copy all of one version:"
            "\n  \"b\" is in one.safetensors, by the index in two.safetensors"
            "\n  \"b\" is not in two.safetensors"
            "\n  \"d\" is not in two.safetensors"
@@ -129,7 +130,8 @@ TEST(ModelDir, EveryBadIndexGetsItsMessage) {
 TEST(ModelDir, EveryBadDirectoryGetsItsMessage) {
   const TemporaryDirectory directory;
   const fs::path d = directory / "m";
-  EXPECT_EQ(open_error(d), "FileError: the model's directory \"D\" is not there");
+  EXPECT_EQ(open_error(d),
+            "FileError: the model's directory \"D\" is not there; give its path, graft downloads no model");
   write_file(d, "x");
   EXPECT_EQ(open_error(d), "FileError: \"D\" is a file; name the directory that holds config.json");
   fs::remove(d);
@@ -188,6 +190,23 @@ TEST(WriteModelDir, ReplacesOnlyOnRequestAndFailsWhole) {
             "FileError: cannot open \"" + (directory / "gone").string() + "\": No such file or directory");
   EXPECT_EQ(ModelDir(directory / "m").config()["version"], 2);
   EXPECT_EQ(std::distance(fs::directory_iterator(directory.path()), {}), 1);
+}
+
+TEST(WriteModelDir, TextsStandInForFilesOfTheirName) {
+  const TemporaryDirectory directory;
+  write_file(directory / "vocab.txt", "a");
+  write_file(directory / "tokenizer_config.json", "{}");
+  const std::vector<TensorBytes> tensors = {tensor("a")};
+  write_model_dir(directory / "m", Json::object(), tensors,
+                  {.files = tokenizer_files(directory.path()), .texts = {{"tokenizer_config.json", "[]"}, {"b", "c"}}});
+  EXPECT_EQ(read_file(directory / "m/tokenizer_config.json", 100), "[]");
+  EXPECT_EQ(read_file(directory / "m/vocab.txt", 100), "a");
+  EXPECT_EQ(read_file(directory / "m/b", 100), "c");
+  EXPECT_EQ(error_message([&] {
+              write_model_dir(directory / "n", Json::object(), tensors, {.texts = {{"config.json", "{}"}}});
+            }),
+            "OptionError: two files would be named \"config.json\"");
+  EXPECT_FALSE(fs::exists(directory / "n"));
 }
 
 TEST(WriteModelDir, TransformersReadsItsShards) {

@@ -15,7 +15,7 @@
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::safetensors_test {
 namespace {
 
 std::string little_endian(std::uint64_t value) {
@@ -406,4 +406,4 @@ TEST(WriteSafetensors, TheReferenceReadsIt) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::safetensors_test

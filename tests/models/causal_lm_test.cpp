@@ -7,7 +7,7 @@
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::causal_lm_test {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
@@ -106,4 +106,4 @@ TEST(CausalLM, LoadsInAnyTypeAndDrawsNoNumber) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::causal_lm_test

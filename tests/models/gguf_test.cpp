@@ -7,7 +7,7 @@
 #include "support/error_message.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::gguf_test {
 namespace {
 
 /// A GGUF file being written: version 3, float32 tensors.
@@ -303,4 +303,4 @@ TEST(GgufModel, NamesWhatItCannotLoad) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::gguf_test

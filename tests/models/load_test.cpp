@@ -13,7 +13,7 @@
 #include "support/small_encoders.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::load_test {
 namespace {
 
 BertConfig tiny() {
@@ -210,9 +210,9 @@ TEST_F(Load, ReadsTheShardsThatSaveWrites) {
 
 TEST_F(Load, SaveCopiesTheTokenizerAndReplacesOnlyWhenTold) {
   const auto model = load_pretrained<BertForSequenceClassification>(directory()).model;
-  EXPECT_EQ(
-      error_message([&] { save_pretrained(root_ / "saved", model, {.tokenizer_from = root_ / "model"}); }),
-      "OptionError: \"" + (root_ / "model").string() + "\" has no tokenizer file, such as tokenizer.json or vocab.txt");
+  EXPECT_EQ(error_message([&] { save_pretrained(root_ / "saved", model, {.tokenizer_from = root_ / "model"}); }),
+            "OptionError: \"" + (root_ / "model").string() +
+                "\" has no tokenizer file, such as tokenizer.json or vocab.txt; name the model's own directory");
   EXPECT_FALSE(std::filesystem::exists(root_ / "saved"));
   std::ofstream(root_ / "model/vocab.txt") << "[UNK]\n";
   save_pretrained(root_ / "saved", model, {.tokenizer_from = root_ / "model"});
@@ -257,4 +257,4 @@ TEST_F(Load, SaveWantsOneType) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::load_test

@@ -11,6 +11,7 @@
 #include "support/error_message.hpp"
 #include "support/gradcheck.hpp"
 
+namespace layer_norm_test {
 namespace {
 
 using graft::add_norm;
@@ -112,3 +113,4 @@ TEST(LayerNorm, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
+}  // namespace layer_norm_test

@@ -11,6 +11,7 @@
 #include "support/error_message.hpp"
 #include "support/gradcheck.hpp"
 
+namespace linear_test {
 namespace {
 
 using graft::linear_group;
@@ -389,3 +390,4 @@ TEST(Linear, RowsOfAnUpdateThatTheInputLacksAreRefused) {
 }
 
 }  // namespace
+}  // namespace linear_test

@@ -20,7 +20,7 @@
 #include "support/safetensors.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::causal_parity_test {
 namespace {
 
 using Tensors = std::map<std::string, torch::Tensor>;
@@ -196,4 +196,4 @@ TEST(GgufModels, Gemma3IsThatOfTransformers) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::causal_parity_test

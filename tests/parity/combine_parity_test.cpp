@@ -14,7 +14,7 @@
 #include "support/python.hpp"
 #include "support/temporary_directory.hpp"
 
-namespace graft {
+namespace graft::combine_parity_test {
 namespace {
 
 // PEFT holds the roots of the weights in float32.
@@ -141,4 +141,4 @@ TEST_F(Combine, DifferencesAreThoseOfTheUpdates) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::combine_parity_test

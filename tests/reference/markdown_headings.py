@@ -1,10 +1,13 @@
-"""Headings that markdown-it-py finds in made-up CommonMark: python markdown_headings.py OUT
+"""Headings and code that markdown-it-py finds in made-up CommonMark: python markdown_headings.py OUT
 
-OUT: JSON objects, a line each: "text", and "headings" as [byte where its line begins, level, title].
+OUT: JSON objects, a line each: "text", "headings" as [byte where its line begins, level, title], and "code" as [byte where
+its first line begins, byte where its text ends], blanks and line ends at its end left out. "code" is null where a quotation is:
+in and behind one markdown-it takes some lines with much blank before them for code that CommonMark has in a paragraph.
 """
 
 import json
 import random
+import re
 import sys
 
 from markdown_it import MarkdownIt
@@ -28,6 +31,11 @@ def title_of(tokens):
     return out
 
 
+def end_of(text, begins, lines):
+    end = begins[lines[1]] if lines[1] < len(begins) else len(text)
+    return len(text[:end].rstrip(b" \t\r\n"))
+
+
 def main():
     parser = MarkdownIt("commonmark")
     rng = random.Random(5)
@@ -43,7 +51,11 @@ def main():
             tokens = parser.parse(text)
             headings = [[begins[token.map[0]], int(token.tag[1]), title_of(tokens[i + 1].children).strip()]
                         for i, token in enumerate(tokens) if token.type == "heading_open"]
-            out.write(json.dumps({"text": text, "headings": headings}) + "\n")
+            code = [[begins[token.map[0]], end_of(text.encode(), begins, token.map)]
+                    for token in tokens if token.type in ("fence", "code_block")]
+            if re.search(r"(^|[\r\n])[ \t]*>", text):
+                code = None
+            out.write(json.dumps({"text": text, "headings": headings, "code": code}) + "\n")
 
 
 if __name__ == "__main__":

@@ -178,6 +178,15 @@ TEST(Chunker, MarkdownIsCommonMark) {
   EXPECT_EQ(outline("one\r\n# Two\r\nthree\r# Four\rfive").size(), 3u) << "lines end with CR, LF or both";
 }
 
+TEST(Chunker, AFenceEndsWithItsListOrQuotation) {
+  for (const std::string text :
+       {"1. ```\n```", "> ~~~\ntext", "- ```\n  code\n\n***", "- ```\n<b>", "> ```\n[a]: /url"}) {
+    const auto lines = detail::markdown_outline(text).lines;
+    ASSERT_FALSE(lines.empty()) << text;
+    EXPECT_LE(lines[0].end, text.rfind('\n') + 1) << text;
+  }
+}
+
 TEST(Chunker, FrontMatterIsNoHeading) {
   using Outline = std::vector<std::pair<std::string, std::string>>;
   const std::string yaml = "---\ntitle: x\n# a comment\n---";
@@ -208,7 +217,7 @@ TEST(Chunker, RowsOfTablesAndLinesOfCodeStayWhole) {
 
 // markdown-it-py is what the peers' own packages bring. Titles are compared where neither backticks nor exclamation
 // marks are in the text: cmark sees no images here, and pairs backticks over blocks that markdown-it keeps apart.
-TEST(Chunker, HeadingsAreThoseOfMarkdownIt) {
+TEST(Chunker, HeadingsAndCodeAreThoseOfMarkdownIt) {
   const TemporaryDirectory directory;
   run_python("markdown_headings.py", {directory / "headings.jsonl"});
   std::ifstream lines(directory / "headings.jsonl");
@@ -217,7 +226,14 @@ TEST(Chunker, HeadingsAreThoseOfMarkdownIt) {
     const Json row = parse_json(line, "headings.jsonl");
     const std::string text = row["text"];
     const bool titles = text.find_first_of("`!") == std::string::npos;
-    const auto got = detail::markdown_outline(text).headings;
+    const detail::MarkdownOutline outline = detail::markdown_outline(text);
+    Json code = Json::array();
+    for (const detail::MarkdownLines& part : outline.lines)
+      if (!part.rows) code.push_back({part.begin, text.find_last_not_of(" \t\r\n", part.end - 1) + 1});
+    if (!row["code"].is_null()) {
+      EXPECT_EQ(code, row["code"]) << text;
+    }
+    const auto& got = outline.headings;
     ASSERT_EQ(got.size(), row["headings"].size()) << text;
     for (std::size_t i = 0; i < got.size(); ++i) {
       ASSERT_EQ(got[i].begin, row["headings"][i][0]) << text;

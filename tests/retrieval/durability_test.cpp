@@ -49,7 +49,7 @@ int rename(const char* from, const char* to) noexcept {
 }
 }
 
-namespace graft {
+namespace graft::durability_test {
 namespace {
 
 const VectorSpace kSpace{"m", 3, Metric::cosine};
@@ -295,4 +295,4 @@ TEST(Durability, FourProcessesReadWhileOneWrites) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::durability_test

@@ -82,6 +82,20 @@ TEST(Filter, TextParsesBackToTheSameFilter) {
   }
 }
 
+TEST(Filter, TextIsNoDeeperThanWhatWasParsed) {
+  std::string nots, pairs = "a != 1";
+  for (int i = 0; i < 63; ++i) {
+    nots += "not ";
+    pairs = "(" + pairs + " and b exists or not c in (1)) and d > 2";
+  }
+  for (const std::string& text : {nots + "(a = 1 or b = 2)", nots + "a in (1)", pairs}) {
+    const Filter filter = Filter::parse(text);
+    EXPECT_EQ(Filter::parse(filter.text()), filter);
+  }
+  EXPECT_EQ(Filter::parse("not (a = 1) and (not (b in (1, 'x'))) or (c exists and d < 2)").text(),
+            "a != 1 and b not in (1, \"x\") or c exists and d < 2");
+}
+
 TEST(Filter, SaysWhereTheTextIsWrong) {
   const std::pair<const char*, const char*> table[] = {
       {"", "filter \"\", byte 1: the name of a field is expected"},

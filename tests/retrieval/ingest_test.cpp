@@ -3,7 +3,7 @@
 #include "graft/retrieval/sqlite_store.hpp"
 #include "retrieval/support.hpp"
 
-namespace graft {
+namespace graft::ingest_test {
 namespace {
 
 using test::expect_error;
@@ -244,4 +244,4 @@ TEST_F(IngestTest, AModelThatGivesWrongVectorsChangesNothing) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::ingest_test

@@ -1,5 +1,6 @@
 #include "graft/retrieval/retriever.hpp"
 
+#include <algorithm>
 #include <thread>
 
 #include <nlohmann/json.hpp>
@@ -7,11 +8,14 @@
 #include "graft/core/json.hpp"
 #include "graft/retrieval/ingest.hpp"
 #include "graft/retrieval/metrics.hpp"
+#include "graft/retrieval/query_encoders.hpp"
+#include "graft/retrieval/query_map.hpp"
+#include "graft/retrieval/query_map_training.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 #include "retrieval/support.hpp"
 #include "support/python.hpp"
 
-namespace graft {
+namespace graft::retriever_test {
 namespace {
 
 using test::expect_error;
@@ -74,6 +78,76 @@ TEST_F(RetrieverTest, SearchesVectorsWordsOrBoth) {
   EXPECT_DOUBLE_EQ(both[0].score, 1.0 / 65 + 1.0 / 61);
   EXPECT_DOUBLE_EQ(both[1].score, 1.0 / 61);
   EXPECT_EQ(retriever.search({.text = "split", .vector = {1, 0}, .word_weight = 0})[0].passage.text, "apple");
+}
+
+TEST_F(RetrieverTest, TakesVectorsOfQuestionsOnlyFromEncodersThatTheStoreKnows) {
+  add("a", "apple banana cherry", {0, 10, 20});
+  Retriever retriever(store, {.space = kSpace});
+  const auto ask = [&](const std::string& encoder) {
+    return texts(retriever.search({.vector = {1, 0}, .encoder = encoder, .top = 1}));
+  };
+  EXPECT_EQ(ask(""), Texts{"apple"});
+  EXPECT_EQ(ask("m"), Texts{"apple"}) << "the model of the space itself";
+  expect_error<OptionError>([&] { ask("map-1"); },
+                            "does not know \"map-1\" as an encoder of questions for vectors of model \"m\", but none; "
+                            "train one on this store, or let this one be used with put_query_encoder()");
+  auto writer = store.write();
+  put_query_encoder(*writer, kSpace, {"map-1", JoinWeights{2, 1, 10}});
+  put_query_encoder(*writer, kSpace, {"", JoinWeights{1, 2, 60}});
+  writer->commit();
+  EXPECT_EQ(ask("map-1"), Texts{"apple"});
+  expect_error<OptionError>([&] { ask("map-2"); }, "does not know \"map-2\"");
+  expect_error<OptionError>([&] { ask("map-2"); }, ", but \"map-1\"; train");
+  expect_error<OptionError>([&] { retriever.search({.text = "apple", .encoder = "map-1"}); },
+                            "encoder is set in a query without a vector");
+}
+
+TEST_F(RetrieverTest, ALearnedMapIsShortToUse) {
+  std::vector<float> questions, answers;
+  std::vector<graft::AnsweredQuestion> training, held_out;
+  for (std::size_t i = 0; i < 60; ++i) {  // a question lies 50 degrees beside its document
+    const double angle = static_cast<double>(i) * 3 * M_PI / 180, turn = 50 * M_PI / 180;
+    add(message("d", i), message("t", i), {static_cast<double>(i) * 3});
+    for (auto [vectors, of] : {std::pair{&answers, angle}, {&questions, angle + turn}})
+      vectors->insert(vectors->end(), {static_cast<float>(std::cos(of)), static_cast<float>(std::sin(of))});
+    (i % 4 == 0 ? held_out : training).push_back({i, i});
+  }
+  const graft::VectorSpace space = kSpace;
+  const std::filesystem::path file = directory / "map.safetensors";
+  const graft::QueryMapOptions options{.lr = 0.02, .epochs = 100, .patience = 100};
+  {
+    const graft::QueryMapResult learned = graft::train_query_map(
+        {.space = space, .questions = questions, .answers = answers, .training = training, .held_out = held_out},
+        options);
+    learned.map.save(file);
+    const auto writer = store.write();
+    graft::put_query_encoder(*writer, space, {learned.map.fingerprint()});
+    writer->commit();
+    EXPECT_LT(learned.before, 0.1);
+    EXPECT_GT(learned.after, 0.9);
+  }
+  const std::vector<float> question = {questions[40], questions[41]};
+  graft::Retriever retriever(store, {.space = space});
+  const graft::QueryMap map = graft::QueryMap::load(file);
+  const auto hits = retriever.search({.vector = map.apply(question), .encoder = map.fingerprint()});
+  const auto near = {hits[0].document.uri, hits[1].document.uri};
+  EXPECT_NE(std::find(near.begin(), near.end(), "d20"), near.end()) << hits[0].document.uri;
+}
+
+TEST_F(RetrieverTest, TheRankConstantSaysHowMuchTheFirstPlacesCount) {
+  add("a", "x y apple z", {0, 10, 20, 90});
+  Retriever retriever(store, {.space = kSpace});
+  Query query{.text = "apple", .vector = {1, 0}};
+  query.vector_weight = 3;
+  query.rank_constant = 0;
+  const auto sharp = retriever.search(query);
+  EXPECT_EQ(sharp[0].passage.text, "x");
+  EXPECT_DOUBLE_EQ(sharp[0].score, 3.0);
+  EXPECT_DOUBLE_EQ(sharp[1].score, 1.0 + 3.0 / 3);
+  query.rank_constant = 60;
+  EXPECT_EQ(retriever.search(query)[0].passage.text, "apple");
+  query.rank_constant = -1;
+  expect_error<OptionError>([&] { retriever.search(query); }, "k of reciprocal rank fusion is -1");
 }
 
 TEST_F(RetrieverTest, FiltersThresholdsAndLimitsADocument) {
@@ -313,4 +387,4 @@ TEST_F(RetrieverTest, WordSearchOfPackageDescriptionsEqualsTheReferenceQuality) 
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::retriever_test

@@ -43,7 +43,7 @@ TEST_F(SqliteStoreTest, RefusesAFileThatIsNoStoreAndLeavesItAsItWas) {
       {[&] { test::write_bytes(path, std::string(10'000, 'x')); }, "is not an SQLite file; give the path of a store"},
       {[&] { test::write_bytes(path, "short"); }, "is not an SQLite file"},
       {other_program, "is an SQLite file of another program (application_id 0)"},
-      {altered("PRAGMA user_version = 99"), "has schema version 99, this version of graft knows 1 to 2"},
+      {altered("PRAGMA user_version = 99"), "has schema version 99, this version of graft knows 1 to 3"},
       {altered("PRAGMA user_version = 0"), "has schema version 0"},
       {altered("PRAGMA application_id = 7"), "of another program (application_id 7)"},
       {altered("CREATE TABLE extra(x)"), "holds the table \"extra\", which no store has"},
@@ -61,9 +61,18 @@ TEST_F(SqliteStoreTest, RefusesAFileThatIsNoStoreAndLeavesItAsItWas) {
     expect_error<FormatError>([&] { SqliteStore store(path); }, part);
     EXPECT_EQ(test::read_bytes(path), before) << part;
   }
-  expect_error<FileError>([&] { SqliteStore store(directory / "missing.db", {.create = false}); }, "cannot be opened");
-  expect_error<FileError>([&] { SqliteStore store(directory.path()); }, "cannot be opened");
-  expect_error<FileError>([&] { SqliteStore store(directory / "no/such/place.db"); }, "check the path");
+  expect_error<FileError>([&] { SqliteStore store(directory / "missing.db", {.create = false}); },
+                          "missing.db\": cannot be opened: there is no such file; check the path");
+  expect_error<FileError>([&] { SqliteStore store(directory.path()); },
+                          "cannot be opened: it is a directory; give the path of a file");
+  expect_error<FileError>([&] { SqliteStore store(directory / "no/such/place.db"); },
+                          "cannot be opened: its directory is not there; make it or check the path");
+  detail::SqliteConnection connection(":memory:", true, std::chrono::milliseconds(0));
+  expect_error<FileError>([&] { connection.check(SQLITE_FULL, ""); }, "cannot be written: the disk is full; make room");
+  expect_error<FileError>([&] { connection.check(SQLITE_READONLY_DBMOVED, ""); }, "the file was moved or deleted");
+  expect_error<FileError>([&] { connection.check(SQLITE_IOERR_READ, ""); }, "cannot be read: the disk failed");
+  expect_error<FileError>([&] { connection.check(SQLITE_IOERR_LOCK, ""); }, "(is it on a network file system?)");
+  expect_error<StateError>([&] { connection.check(SQLITE_BUSY_SNAPSHOT, ""); }, "another writer has held the store");
 }
 
 TEST_F(SqliteStoreTest, ATruncatedOrDamagedFileIsAnErrorAndNeverACrash) {
@@ -117,6 +126,7 @@ TEST_F(SqliteStoreTest, AFileOfVersionOneIsBroughtUpToDate) {
   }
   {
     detail::SqliteConnection made(path, false, std::chrono::milliseconds(0));
+    made.run("DROP TABLE notes");
     made.run("DROP TABLE sources");
     made.run("DROP TABLE words");
     made.run("CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter unicode61')");
@@ -135,6 +145,29 @@ TEST_F(SqliteStoreTest, AFileOfVersionOneIsBroughtUpToDate) {
   EXPECT_EQ(writer->search_words("strasse", 9).size(), 2u);
   writer->commit();
   store.check();
+}
+
+// What version 2 left: no notes.
+TEST_F(SqliteStoreTest, AFileOfVersionTwoIsBroughtUpToDate) {
+  {
+    SqliteStore store(path);
+    auto writer = store.write();
+    add(*writer, "a", "some words");
+    writer->commit();
+  }
+  {
+    detail::SqliteConnection made(path, false, std::chrono::milliseconds(0));
+    made.run("DROP TABLE notes");
+    made.run("PRAGMA user_version = 2");
+  }
+  SqliteStore store(path);
+  store.check();
+  EXPECT_TRUE(store.read()->notes().empty());
+  auto writer = store.write();
+  EXPECT_EQ(writer->search_words("words", 9).size(), 1u);
+  writer->set_note("a", "one");
+  writer->commit();
+  EXPECT_EQ(SqliteStore(path).read()->note("a"), "one");
 }
 
 TEST_F(SqliteStoreTest, CheckFindsWhatSqliteCannot) {

@@ -428,6 +428,24 @@ TYPED_TEST_P(StoreTest, FiltersSelectWhatTheirMeaningSays) {
   }
 }
 
+TYPED_TEST_P(StoreTest, FiltersMayBeAsLongAndDeepAsTheirTextMay) {
+  const auto store = this->open();
+  auto writer = store->write();
+  const PassageId id = add(*writer, "d", "text", {{"a", 1}});
+  std::string many = "a = 1", nots, nested = "a in (1, 'x')";
+  for (int i = 0; i < 3000; ++i) many += " or a = 2";
+  for (int i = 0; i < 64; ++i) {
+    nots += "not ";
+    nested = "(b = 2 and c exists or " + nested + ")";
+  }
+  for (const std::string& text : {many, nots + "a = 1", nested, "a > 0 and " + nested}) {
+    const Filter filter = Filter::parse(text);
+    EXPECT_EQ(writer->matching(filter), std::vector<PassageId>{id}) << text;
+    EXPECT_EQ(writer->search_words("text", 5, &filter).size(), 1u) << text;
+    EXPECT_TRUE(writer->matching(!filter).empty()) << text;
+  }
+}
+
 TYPED_TEST_P(StoreTest, NestedMetadataIsReachedByDots) {
   const auto store = this->open();
   auto writer = store->write();
@@ -538,6 +556,55 @@ TYPED_TEST_P(StoreTest, NamesTheDocumentsOfPassages) {
   expect_error<OptionError>([&] { writer->documents_of(std::vector<PassageId>{a, 99}); }, "there is no passage 99");
 }
 
+TYPED_TEST_P(StoreTest, KeepsNotesBesideTheDocuments) {
+  const auto store = this->open();
+  const std::string evil = "'; DROP TABLE notes; --\" $1 ?1";
+  {
+    auto writer = store->write();
+    EXPECT_FALSE(writer->note("a"));
+    EXPECT_FALSE(writer->remove_note("a"));
+    writer->set_note("a", "one");
+    writer->set_note("a", "zwei ✓");
+    writer->set_note(evil, evil);
+    writer->set_note(std::string(4096, 'n'), std::string(1 << 20, 't'));
+    writer->set_note("empty", "");
+    EXPECT_FALSE(store->read()->note("a")) << "before commit()";
+    EXPECT_EQ(writer->note("a"), "zwei ✓");
+    const std::tuple<std::string, std::string, const char*> table[] = {
+        {"", "x", "the name of a note has 0 bytes; choose one of 1 to 4096"},
+        {std::string(4097, 'n'), "x", "the name of a note has 4097 bytes"},
+        {"\xff", "x", "is not UTF-8 at byte 0"},
+        {std::string("n\0", 2), "x", "holds a NUL at byte 1"},
+        {"a", "\xff", "the note \"a\" is not UTF-8 at byte 0"},
+        {"a", std::string("\0", 1), "the note \"a\" holds a NUL at byte 0"},
+        {"a", std::string((1 << 20) + 1, 't'), "the note \"a\" has 1048577 bytes; at most 1048576 are kept"},
+    };
+    for (const auto& [name, text, part] : table)
+      expect_error<OptionError>([&, &name = name, &text = text] { writer->set_note(name, text); }, part);
+    EXPECT_EQ(writer->note("a"), "zwei ✓") << "a failed call changed something";
+    writer->commit();
+  }
+  const std::string stamp = store->read()->stamp();
+  auto snapshot = this->open({.create = false})->read();
+  EXPECT_EQ(snapshot->note("a"), "zwei ✓");
+  EXPECT_EQ(snapshot->note("empty"), "");
+  EXPECT_EQ(snapshot->note("A"), std::nullopt);
+  EXPECT_EQ(snapshot->note("\xff"), std::nullopt);
+  const auto notes = snapshot->notes();
+  EXPECT_EQ(notes.size(), 4u);
+  EXPECT_EQ(notes.at(evil), evil);
+  EXPECT_EQ(notes.at(std::string(4096, 'n')).size(), std::size_t{1} << 20);
+  auto writer = store->write();
+  EXPECT_TRUE(writer->remove_note("a"));
+  EXPECT_FALSE(writer->note("a"));
+  writer->commit();
+  EXPECT_EQ(store->read()->notes().size(), 3u);
+  EXPECT_EQ(snapshot->note("a"), "zwei ✓") << "a snapshot saw a later commit";
+  EXPECT_NE(store->read()->stamp(), stamp);
+  expect_error<StateError>([&] { writer->set_note("a", "x"); }, "this writer has ended");
+  store->check();
+}
+
 REGISTER_TYPED_TEST_SUITE_P(StoreTest, GivesBackWhatWasPut, HashIsSha256OfTheText,
                             ReplacingADocumentForgetsItsOldWordsVectorsAndMetadata,
                             RemovalLeavesNothingBehindAndNeverGivesAnIdTwice, SetMetadataKeepsPassagesAndVectors,
@@ -545,7 +612,8 @@ REGISTER_TYPED_TEST_SUITE_P(StoreTest, GivesBackWhatWasPut, HashIsSha256OfTheTex
                             NothingShowsBeforeCommitAndNothingStaysWithoutIt, StampsNameStatesAndTellWhatFollowsWhat,
                             ASnapshotOutlivesItsStore, ASecondWriterIsTold, AFailedCallLeavesTheOthersOfItsWriter,
                             SqlInAnyTextIsText, AQuestionMayHaveThousandsOfWords, FiltersSelectWhatTheirMeaningSays,
-                            NestedMetadataIsReachedByDots, FindsWordsHoweverTheyAreWritten,
-                            KnowsWhatItsDocumentsWereReadFrom, NamesTheDocumentsOfPassages);
+                            FiltersMayBeAsLongAndDeepAsTheirTextMay, NestedMetadataIsReachedByDots,
+                            FindsWordsHoweverTheyAreWritten, KnowsWhatItsDocumentsWereReadFrom,
+                            NamesTheDocumentsOfPassages, KeepsNotesBesideTheDocuments);
 
 }  // namespace graft

@@ -12,7 +12,7 @@
 // What each component does by itself. Every expected value is that of Hugging Face's tokenizers 0.23.3; compositions
 // are compared by parity/composition_parity_test.cpp.
 
-namespace graft {
+namespace graft::components_test {
 namespace {
 
 /// A tokenizer whose words are all tokens, with these parts.
@@ -161,4 +161,4 @@ TEST(Expressions, WhatTakesForEverIsAnError) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::components_test

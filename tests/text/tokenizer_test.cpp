@@ -250,6 +250,26 @@ TEST(Truncation, KeepsTheBeginningOrTheEnd) {
   EXPECT_EQ(minilm().encode("a b", {.max_length = 0, .add_special_tokens = false}).size(), 0u);
 }
 
+TEST(Tokenizer, PairsOfOneTextAreThePairsOneByOne) {
+  std::vector<std::string> seconds = {"its passage", "", "a\xCC\x81 [SEP] b", std::string(300, 'x') + " y z"};
+  for (int i = 0; i < 500; ++i) seconds.push_back("passage number " + std::to_string(i));
+  for (const std::string first : {"", "Unaffable question [MASK]?"}) {
+    for (const std::optional<std::size_t> limit : {std::optional<std::size_t>(), std::optional<std::size_t>(7)}) {
+      const EncodeOptions options{.max_length = limit};
+      const std::vector<Encoding> together = minilm().encode_pairs(first, seconds, options, 2);
+      ASSERT_EQ(together.size(), seconds.size());
+      for (std::size_t i = 0; i < seconds.size(); ++i) {
+        const Encoding alone = minilm().encode(first, seconds[i], options);
+        EXPECT_EQ(together[i].ids, alone.ids) << seconds[i];
+        EXPECT_EQ(together[i].type_ids, alone.type_ids);
+        EXPECT_EQ(together[i].sequences, alone.sequences);
+        EXPECT_EQ(together[i].cut, alone.cut);
+      }
+    }
+  }
+  EXPECT_TRUE(minilm().encode_pairs("a", {}).empty());
+}
+
 TEST(Truncation, OnlyOneTextIsCutOnRequest) {
   const auto first = minilm().encode("a b c d", "e f", {.max_length = 7, .truncation = TruncationStrategy::only_first});
   EXPECT_EQ(first.ids, (Ids{101, 1037, 1038, 102, 1041, 1042, 102}));

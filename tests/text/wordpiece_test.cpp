@@ -7,7 +7,7 @@
 
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::wordpiece_test {
 namespace {
 
 Vocabulary vocabulary(const std::vector<std::string>& tokens) {
@@ -81,4 +81,4 @@ TEST(Vocabulary, FindsEveryTokenAndNoOther) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::wordpiece_test

@@ -53,7 +53,8 @@ TEST_F(LabelledTextsTest, RefuseALabelThatIsNoClass) {
   EXPECT_EQ(error_message([&] {
               LabelledTexts({{"good", "maybe", "a.tsv, line 7"}}, {"yes", "no"}, *tokenizer_);
             }),
-            "FormatError: a.tsv, line 7: label \"maybe\" does not occur in the training data");
+            "FormatError: a.tsv, line 7: label \"maybe\" does not occur in the training data; correct it, or train on "
+            "rows of it");
 }
 
 TEST(DistinctLabels, AreOrderedByValueIfAllAreNumbers) {

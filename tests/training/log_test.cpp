@@ -76,7 +76,7 @@ TEST(JsonlLog, WritesEveryNthStep) {
 TEST(JsonlLog, SaysWhatItCannotOpen) {
   const TemporaryDirectory directory;
   EXPECT_EQ(error_message([&] { JsonlLog log(directory.path()); }),
-            "FileError: cannot open the log \"" + directory.path().string() + "\"");
+            "FileError: cannot open the log \"" + directory.path().string() + "\": Is a directory");
   EXPECT_EQ(error_message([&] { JsonlLog log(directory / "run.jsonl", 0); }),
             "OptionError: a log of every 0 steps; it must be at least 1");
 }

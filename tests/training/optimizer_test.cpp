@@ -14,7 +14,7 @@
 
 #include "support/error_message.hpp"
 
-namespace graft {
+namespace graft::optimizer_test {
 namespace {
 
 struct NetImpl : torch::nn::Module {
@@ -449,4 +449,4 @@ TEST(GradientScale, RefusesWhatItCannotDivideBy) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::optimizer_test

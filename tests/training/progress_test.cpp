@@ -9,7 +9,7 @@
 
 #include <gtest/gtest.h>
 
-namespace graft {
+namespace graft::progress_test {
 namespace {
 
 void tell_a_run(TrainingCallback& callback, std::int64_t steps) {
@@ -51,7 +51,7 @@ std::string in_a_terminal(std::int64_t steps, unsigned short columns) {
   for (ssize_t length; (length = read(master, part, sizeof(part))) > 0;) {
     text.append(part, static_cast<std::size_t>(length));
   }
-  close(master);
+  ::close(master);
   return text;
 }
 
@@ -84,4 +84,4 @@ TEST(ProgressBar, StaysWithinTheColumnsOfATerminal) {
 }
 
 }  // namespace
-}  // namespace graft
+}  // namespace graft::progress_test

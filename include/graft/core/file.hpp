@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -20,6 +22,25 @@
 namespace graft {
 
 namespace detail {
+
+/// What an error code of the system means, and what to do about it: "the disk is full; make room and try again".
+std::string system_reason(int code);
+
+/// FileError of the last system call: `cannot open "x": No such file or directory`.
+[[noreturn]] void throw_system_error(std::string_view verb, const std::filesystem::path& path, int code = errno);
+
+/// Where what is now written under another name will be: messages show that name, the one that somebody gave.
+class Destinations {
+ public:
+  static Destinations& all();
+  void add(const std::filesystem::path& temporary, const std::filesystem::path& destination);
+  void remove(const std::filesystem::path& temporary);
+  std::filesystem::path of(const std::filesystem::path& path) const;
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::filesystem::path, std::filesystem::path> places_;
+};
 
 /// An open file descriptor, closed with the object.
 class Descriptor {
@@ -34,8 +55,9 @@ class Descriptor {
 
   int number() const { return number_; }
   bool is_open() const { return number_ >= 0; }
-  /// False, with errno, if the system reports a late write error.
-  bool close() { return number_ < 0 || ::close(std::exchange(number_, -1)) == 0; }
+  /// False, with errno, if the system reports a late write error. Where a signal interrupts it, it is closed all the
+  /// same.
+  bool close() { return number_ < 0 || ::close(std::exchange(number_, -1)) == 0 || errno == EINTR; }
 
  private:
   int number_;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -111,12 +113,48 @@ GRAFT_INLINE Json read_json(const std::filesystem::path& path, const JsonLimits&
   return parse_json(read_file(path, limits.bytes), path.native(), limits);
 }
 
+namespace detail {
+
+/// As Python writes it: nlohmann's differs from 10^15 on, and has null for what is not finite.
+GRAFT_INLINE std::string json_number(double number) {
+  if (!std::isfinite(number))
+    throw OptionError(message("cannot be written as JSON: ", number, "; give a finite number"));
+  const double size = std::abs(number);
+  const bool is_fixed = size == 0 || (size >= 1e-4 && size < 1e16);
+  char digits[64];
+  const auto format = is_fixed ? std::chars_format::fixed : std::chars_format::scientific;
+  std::string out(digits, std::to_chars(digits, digits + sizeof digits, number, format).ptr);
+  return is_fixed && out.find('.') == out.npos ? out + ".0" : out;
+}
+
+GRAFT_INLINE void add_json_text(const Json& value, std::size_t indent, std::string& out) {
+  if (value.is_number_float()) {
+    out += json_number(value.get<double>());
+  } else if (!value.is_structured() || value.empty()) {
+    out += value.dump(-1, ' ', true);
+  } else {
+    out += value.is_object() ? '{' : '[';
+    const char* between = "\n";
+    for (const auto& [name, member] : value.items()) {
+      out.append(between).append(indent + 2, ' ');
+      if (value.is_object()) out.append(Json(name).dump(-1, ' ', true)).append(": ");
+      add_json_text(member, indent + 2, out);
+      between = ",\n";
+    }
+    out.append("\n").append(indent, ' ') += value.is_object() ? '}' : ']';
+  }
+}
+
+}  // namespace detail
+
 GRAFT_INLINE std::string json_text(const Json& value) {
+  std::string out;
   try {
-    return value.dump(2, ' ', true);
+    detail::add_json_text(value, 0, out);
   } catch (const Json::exception& error) {
     throw OptionError(message("cannot be written as JSON: ", error.what()));
   }
+  return out;
 }
 
 GRAFT_INLINE std::string described(const Json& value) {

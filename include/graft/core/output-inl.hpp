@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <fstream>
 #include <random>
+#include <sstream>
 #include <string>
 #include <system_error>
 
@@ -45,13 +45,10 @@ GRAFT_INLINE void flush_tree_to_disk(const std::filesystem::path& directory) {
   flush_to_disk(directory);
 }
 
-GRAFT_INLINE std::string shown(const std::filesystem::path& path) { return quoted(path.native(), 4096); }
-
 /// A name beside `path` that nobody has taken. Short, whatever the length of the name of `path`.
-GRAFT_INLINE std::filesystem::path sibling_name(const std::filesystem::path& path,
-                                                std::string_view prefix = unfinished) {
+GRAFT_INLINE std::filesystem::path sibling_name(const std::filesystem::path& path) {
   static constexpr char digits[] = "0123456789abcdef";
-  std::string name(prefix);
+  std::string name(unfinished);
   std::random_device random;
   for (int i = 0; i < 16; ++i) name += digits[random() & 15];
   return parent_of(path) / name;
@@ -93,8 +90,28 @@ GRAFT_INLINE std::filesystem::file_type type_of(const std::filesystem::path& pat
   return status.type();
 }
 
-GRAFT_INLINE void rename_path(const std::filesystem::path& from, const std::filesystem::path& to) {
-  if (std::rename(from.c_str(), to.c_str()) != 0) throw_system_error("create", to);
+GRAFT_INLINE void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, std::string_view verb,
+                              const std::filesystem::path& named) {
+  if (retry([&] { return std::rename(from.c_str(), to.c_str()); }) != 0) throw_system_error(verb, named);
+}
+
+/// Deletes a directory and all in it: what was replaced, or is not wanted any more.
+GRAFT_INLINE void remove_tree(const std::filesystem::path& path) {
+  checked_call("delete the old", path, [&](auto& code) { return std::filesystem::remove_all(path, code); });
+}
+
+/// Where the directory `destination` is for the moment between two renames, on file systems that cannot exchange two.
+GRAFT_INLINE std::filesystem::path aside_name(const std::filesystem::path& destination) {
+  return parent_of(destination) / (".graft-old-" + hex(fingerprint(destination.filename().native())));
+}
+
+/// What a process that was killed in that moment, or after it, left: the directory goes back, or away.
+GRAFT_INLINE void put_back(const std::filesystem::path& destination) {
+  const std::filesystem::path aside = aside_name(destination);
+  if (type_of(aside) != std::filesystem::file_type::directory) return;
+  const auto type = type_of(destination);
+  if (type == std::filesystem::file_type::not_found) return rename_path(aside, destination, "put back", destination);
+  if (type == std::filesystem::file_type::directory) remove_tree(aside);
 }
 
 /// `checksum bytes name`, as .graft_files has it.
@@ -137,7 +154,7 @@ GRAFT_INLINE void write_list(const std::filesystem::path& directory) {
 GRAFT_INLINE std::string foreign_content(const std::filesystem::path& directory) {
   if (!path_exists(directory / written_files)) return "it is not one that graft wrote";
   std::vector<std::string> lines;
-  std::ifstream in(directory / written_files);
+  std::istringstream in(read_file(directory / written_files, std::uint64_t{1} << 28));
   for (std::string line; std::getline(in, line);) lines.push_back(line);
   std::string fault;
   const auto foreign = [&](const std::filesystem::path& path) {
@@ -190,7 +207,7 @@ GRAFT_INLINE void OutputFile::write(std::span<const std::byte> bytes) {
 GRAFT_INLINE void OutputFile::commit() {
   if (!descriptor_.is_open()) throw StateError(message("the file ", quoted(path_.native()), " is committed already"));
   if (detail::retry([this] { return ::fsync(descriptor_.number()); }) != 0) detail::throw_system_error("flush", path_);
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) detail::throw_system_error("replace", path_);
+  detail::rename_path(temporary_, path_, "replace", path_);
   if (!descriptor_.close()) detail::throw_system_error("close", path_);
   detail::flush_to_disk(detail::parent_of(path_));
 }
@@ -205,27 +222,33 @@ GRAFT_INLINE OutputDirectory::OutputDirectory(std::filesystem::path destination,
   if (destination.empty()) throw OptionError("the name of the directory to write is empty");
   destination_ = std::filesystem::absolute(destination).lexically_normal();
   if (!destination_.has_filename()) destination_ = destination_.parent_path();  // "model/" names "model"
+  detail::put_back(destination_);
   check_destination();
   const std::filesystem::path parent = detail::parent_of(destination_);
-  std::error_code error;
-  std::filesystem::create_directories(parent, error);
-  if (error) detail::throw_system_error("create", parent, error.value());
+  detail::checked_call("create", parent, [&](auto& code) { return std::filesystem::create_directories(parent, code); });
   detail::remove_left_overs(parent);
-  std::filesystem::path place;
   do {
-    place = detail::sibling_name(destination_);
-    if (::mkdir(place.c_str(), 0777) != 0) {
+    temporary_ = detail::sibling_name(destination_);
+    if (detail::retry([this] { return ::mkdir(temporary_.c_str(), 0777); }) != 0) {
       if (errno == EEXIST) continue;
       detail::throw_system_error("create a directory beside", destination_);
     }
-    lock_ = detail::Descriptor(::open(place.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  } while (!lock_.is_open() || !detail::hold(lock_, place));
-  temporary_ = place;
+    lock_ = detail::Descriptor(
+        detail::retry([this] { return ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (!lock_.is_open() && errno != ENOENT) {
+      const int code = errno;
+      ::rmdir(temporary_.c_str());
+      detail::throw_system_error("open a directory beside", destination_, code);
+    }
+  } while (!lock_.is_open() || !detail::hold(lock_, temporary_));
+  detail::Destinations::all().add(temporary_, destination_);
 }
 
 GRAFT_INLINE OutputDirectory::~OutputDirectory() {
+  if (temporary_.empty()) return;
+  detail::Destinations::all().remove(temporary_);
   std::error_code ignored;
-  if (!temporary_.empty()) std::filesystem::remove_all(temporary_, ignored);
+  std::filesystem::remove_all(temporary_, ignored);
 }
 
 /// Whether there is something to replace. Throws if it may not be replaced.
@@ -255,29 +278,32 @@ GRAFT_INLINE void OutputDirectory::commit() {
   detail::write_list(temporary_);
   detail::flush_tree_to_disk(temporary_);
   const bool replace = check_destination();
+  const std::filesystem::path filled = temporary_;
   if (replace) {
     exchange();
   } else {
-    detail::rename_path(temporary_, destination_);
+    detail::rename_path(temporary_, destination_, "create", destination_);
   }
+  detail::Destinations::all().remove(filled);
   const std::filesystem::path old = std::exchange(temporary_, {});
   detail::flush_to_disk(detail::parent_of(destination_));
-  std::error_code error;
-  if (replace) std::filesystem::remove_all(old, error);
-  if (error) detail::throw_system_error("delete what was replaced,", old, error.value());
+  if (replace) detail::remove_tree(old);
 }
 
 /// Afterwards the new directory is at destination_ and the old one at temporary_.
 GRAFT_INLINE void OutputDirectory::exchange() {
-  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE) == 0) return;
+  const auto exchanged = [this] {
+    return ::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, destination_.c_str(), RENAME_EXCHANGE);
+  };
+  if (detail::retry(exchanged) == 0) return;
   if (errno != EINVAL && errno != ENOSYS) detail::throw_system_error("replace", destination_);
-  // Not a name that is taken for a left-over: killed between the two steps, it is all there is.
-  const std::filesystem::path aside = detail::sibling_name(destination_, ".graft-old-");
-  detail::rename_path(destination_, aside);
-  if (std::rename(temporary_.c_str(), destination_.c_str()) != 0) {
-    const int code = errno;
+  const std::filesystem::path aside = detail::aside_name(destination_);
+  detail::rename_path(destination_, aside, "replace", destination_);
+  try {
+    detail::rename_path(temporary_, destination_, "replace", destination_);
+  } catch (const FileError&) {
     std::rename(aside.c_str(), destination_.c_str());
-    detail::throw_system_error("replace", destination_, code);
+    throw;
   }
   temporary_ = aside;
 }
@@ -286,13 +312,25 @@ GRAFT_INLINE bool is_own_output(const std::filesystem::path& directory) {
   return detail::foreign_content(directory).empty();
 }
 
+GRAFT_INLINE void remove_output(const std::filesystem::path& directory) {
+  if (!is_own_output(directory)) return;
+  // Under a name that whoever writes here next takes for a left-over.
+  const std::filesystem::path going = detail::sibling_name(directory);
+  detail::rename_path(directory, going, "delete", directory);
+  detail::remove_tree(going);
+}
+
 GRAFT_INLINE void check_output_apart(const std::filesystem::path& output,
                                      const std::vector<std::filesystem::path>& others) {
   if (output.empty()) return;
-  const std::filesystem::path place = std::filesystem::weakly_canonical(output);
+  const auto canonical = [](const std::filesystem::path& path) {
+    return detail::checked_call("examine", path,
+                                [&](auto& code) { return std::filesystem::weakly_canonical(path, code); });
+  };
+  const std::filesystem::path place = canonical(output);
   for (const std::filesystem::path& other : others) {
     if (other.empty()) continue;
-    const std::filesystem::path used = std::filesystem::weakly_canonical(other);
+    const std::filesystem::path used = canonical(other);
     std::error_code error;
     const bool same = place == used || std::filesystem::equivalent(output, other, error);
     const auto [end, rest] = std::mismatch(place.begin(), place.end(), used.begin(), used.end());

@@ -12,6 +12,14 @@
 
 namespace graft {
 
+namespace detail {
+
+/// Renames, and again where a signal interrupts it. `verb` and `named` are for the message: what it is for.
+void rename_path(const std::filesystem::path& from, const std::filesystem::path& to, std::string_view verb,
+                 const std::filesystem::path& named);
+
+}  // namespace detail
+
 /// A file that appears whole or not at all: written beside its place under another name, flushed to the disk, then
 /// renamed over whatever was there. Until commit() a reader sees the old file; without commit() the old file stays. The
 /// umask decides who may read it. What a killed process left of the same kind beside it is deleted.
@@ -69,7 +77,8 @@ class OutputDirectory {
   const std::filesystem::path& destination() const { return destination_; }
 
   /// Flushes all files to the disk and puts the directory in its place. Call it once, last.
-  /// One that is replaced is exchanged in one step, or, where the file system has no such step, is away for a moment.
+  /// One that is replaced is exchanged in one step, or, where the file system has no such step, is away for a moment;
+  /// if the process is killed in it, the next OutputDirectory of that name puts the old one back.
   void commit();
 
  private:
@@ -84,6 +93,10 @@ class OutputDirectory {
 
 /// Whether `directory` holds what OutputDirectory wrote there, unchanged, and nothing else. Throws FileError.
 bool is_own_output(const std::filesystem::path& directory);
+
+/// Deletes what is_own_output(); anything else stays. It is gone at once, even if the process is killed meanwhile.
+/// Throws FileError.
+void remove_output(const std::filesystem::path& directory);
 
 /// Throws OptionError if writing `output` would change what else a run uses: if it is one of `others` or holds one.
 /// Empty names are passed over.

@@ -16,7 +16,7 @@ GRAFT_INLINE bool is_report(const std::filesystem::path& path) {
   try {
     const Json there = read_json(path);
     return there.is_object() && there.contains(report_mark);
-  } catch (const Error&) {
+  } catch (const FormatError&) {
     return false;
   }
 }

@@ -2,7 +2,7 @@
 
 #include <sys/resource.h>
 
-#include "graft/core/error.hpp"
+#include "graft/core/file.hpp"
 #include "graft/core/usage.hpp"
 
 namespace graft {
@@ -15,13 +15,13 @@ GRAFT_INLINE std::int64_t peak_memory_bytes() {
 
 GRAFT_INLINE std::int64_t bytes_on_disk(const std::filesystem::path& directory, std::string_view ending) {
   std::int64_t sum = 0;
-  if (!std::filesystem::exists(directory)) return sum;
+  if (!path_exists(directory)) return sum;
   try {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(directory))
       if (entry.is_regular_file() && entry.path().native().ends_with(ending))
         sum += static_cast<std::int64_t>(entry.file_size());
   } catch (const std::filesystem::filesystem_error& error) {
-    throw FileError(message("cannot measure ", quoted(directory.string()), ": ", error.code().message()));
+    detail::throw_system_error("measure", directory, error.code().value());
   }
   return sum;
 }

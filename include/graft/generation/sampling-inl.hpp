@@ -55,8 +55,7 @@ GRAFT_INLINE void penalise_repetition(std::span<float> logits, std::span<const s
   if (penalty == 1.0) return;
   std::vector<std::int32_t> ids(text.begin(), text.end());
   std::ranges::sort(ids);
-  const auto repeated = std::ranges::unique(ids);
-  ids.erase(repeated.begin(), repeated.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());  // the one of ranges is too new for clang 14
   if (!ids.empty() && (ids.front() < 0 || static_cast<std::size_t>(ids.back()) >= logits.size()))
     throw OptionError(message("the text has token ", ids.front() < 0 ? ids.front() : ids.back(), " of a vocabulary of ",
                               logits.size()));

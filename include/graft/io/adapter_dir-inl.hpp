@@ -40,7 +40,8 @@ GRAFT_INLINE std::string adapter_tensor_name(std::string_view name) {
 /// The weights' file of an adapter's directory that is there and complete.
 GRAFT_INLINE std::filesystem::path AdapterDir::weights_of(const std::filesystem::path& directory) {
   if (!path_exists(directory)) {
-    throw FileError(message("the adapter's directory ", quoted(directory.native(), 4096), " is not there"));
+    throw FileError(message("the adapter's directory ", quoted(directory.native(), 4096),
+                            " is not there; give its path, graft downloads no adapter"));
   }
   if (!directory_exists(directory)) {
     throw FileError(

@@ -130,7 +130,7 @@ class DelimitedRows : public RowSource {
   /// Reads the header, or the first row, and finds the columns. Called at the end of a derived constructor.
   void start(const std::string& path, const std::vector<std::string>& columns) {
     std::vector<std::string> first;
-    if (!record(first)) throw FormatError(message(path, ": holds no rows"));
+    if (!record(first)) throw FormatError(message(path, ": holds no rows; is it the right file?"));
     width_ = first.size();
     for (const std::string& column : columns) columns_.push_back(position(path, first, column));
     if (options_.header) return;
@@ -174,8 +174,8 @@ class DelimitedRows : public RowSource {
 
   void check_width(const std::vector<std::string>& fields) const {
     if (fields.size() == width_) return;
-    throw FormatError(
-        message(lines_.where(first_line_), ": has ", fields.size(), " fields, the first row has ", width_));
+    throw FormatError(message(lines_.where(first_line_), ": has ", fields.size(), " fields, the first row has ", width_,
+                              "; put a text that holds the separator in quotes"));
   }
 
   void pick(std::vector<std::string> fields, DatasetRow& row) const {
@@ -221,6 +221,11 @@ class CsvRows : public DelimitedRows {
     start(path, columns);
   }
 
+  /// How the fields so far were written.
+  bool any_quoted() const { return any_quoted_; }
+  bool all_quoted() const { return all_quoted_; }
+  bool any_doubled() const { return any_doubled_; }
+
  private:
   bool record(std::vector<std::string>& fields) override {
     do {
@@ -229,7 +234,10 @@ class CsvRows : public DelimitedRows {
     first_line_ = lines_.number();
     bytes_ = line_.size();
     for (at_ = 0;; ++at_) {
-      add_field(fields, at_ < line_.size() && line_[at_] == '"' ? quoted_field() : plain_field());
+      const bool is_quoted = at_ < line_.size() && line_[at_] == '"';
+      any_quoted_ |= is_quoted;
+      all_quoted_ &= is_quoted;
+      add_field(fields, is_quoted ? quoted_field() : plain_field());
       if (at_ == line_.size()) return true;
     }
   }
@@ -258,6 +266,7 @@ class CsvRows : public DelimitedRows {
         next_line();
       } else if (quote + 1 < line_.size() && line_[quote + 1] == '"') {
         field += '"';
+        any_doubled_ = true;
         at_ = quote + 2;
       } else {
         at_ = quote + 1;
@@ -275,24 +284,26 @@ class CsvRows : public DelimitedRows {
     if (more && bytes_ <= options_.row_bytes) return;
     throw FormatError(
         message(lines_.where(first_line_), ": a quoted field is still open ",
-                more ? message("after ", options_.row_bytes, " bytes, the limit of a row") : "at the end of the file"));
+                more ? message("after ", options_.row_bytes, " bytes, the limit of a row") : "at the end of the file",
+                "; close it, and double a quote that is text"));
   }
 
   char separator_;
   std::string line_;
   std::size_t at_ = 0;     // in line_
   std::size_t bytes_ = 0;  // of the record so far
+  bool any_quoted_ = false, all_quoted_ = true, any_doubled_ = false;
 };
 
-/// Whether all that `rows()` opens can be read.
+/// What `rows()` opens, read to its end; nothing if that fails.
 template <class Rows>
-bool reads(const Rows& rows) {
+auto read_through(const Rows& rows) -> std::optional<decltype(rows())> {
   try {
     auto source = rows();
     for (DatasetRow row; source.next(row);) continue;
-    return true;
+    return source;
   } catch (const Error&) {
-    return false;
+    return std::nullopt;
   }
 }
 
@@ -301,33 +312,31 @@ bool reads(const Rows& rows) {
 GRAFT_INLINE bool is_quoted_tsv(const std::filesystem::path& path, const std::vector<std::string>& columns,
                                 const DatasetOptions& options) {
   const auto lines = [&] { return LineReader(path, options.row_bytes); };
-  if (!reads([&] { return CsvRows(lines(), path.native(), columns, options, '\t'); })) return false;
-  bool any = false, all = true, doubled = false;
-  LineReader reader = lines();
-  for (std::string line; reader.next(line);) {
-    for (std::size_t begin = 0; begin != line.npos && !line.empty();) {
-      const std::size_t tab = line.find('\t', begin);
-      const std::string_view field = std::string_view(line).substr(begin, tab - begin);
-      const bool opens = field.starts_with('"');
-      any |= opens;
-      all &= opens;
-      doubled |= opens && field.substr(1).find("\"\"") != field.npos;
-      begin = tab == line.npos ? tab : tab + 1;
-    }
-  }
-  return any && (all || doubled || !reads([&] { return TsvRows(lines(), path.native(), columns, options); }));
+  const auto as_csv = read_through([&] { return CsvRows(lines(), path.native(), columns, options, '\t'); });
+  if (!as_csv || !as_csv->any_quoted()) return false;
+  return as_csv->all_quoted() || as_csv->any_doubled() ||
+         !read_through([&] { return TsvRows(lines(), path.native(), columns, options); });
 }
 
-/// What separates the fields: a semicolon where spreadsheets write it, in countries whose numbers have commas.
+/// What separates the fields: a semicolon where spreadsheets write it, in countries whose numbers have commas. The
+/// first record tells, by what of it stands outside quotes.
 GRAFT_INLINE char csv_separator(const std::filesystem::path& path, const DatasetOptions& options) {
-  std::string first;
+  bool is_quoted = false, any = false;
+  std::size_t bytes = 0;
   try {
     LineReader lines(path, options.row_bytes);
-    while (first.empty() && lines.next(first)) continue;
+    for (std::string line; bytes <= options.row_bytes && lines.next(line); bytes += line.size()) {
+      for (const char c : line) {
+        if (c == '"') is_quoted = !is_quoted;
+        if (c == ',' && !is_quoted) return ',';
+        any |= c == ';' && !is_quoted;
+      }
+      if (!line.empty() && !is_quoted) break;
+    }
   } catch (const FormatError&) {
     return ',';  // the reader says what is wrong
   }
-  return first.find(',') == first.npos && first.find(';') != first.npos ? ';' : ',';
+  return any ? ';' : ',';
 }
 
 GRAFT_INLINE DatasetFormat format_of(const std::filesystem::path& path) {
@@ -381,8 +390,9 @@ GRAFT_INLINE bool DatasetReader::next(DatasetRow& row) {
     throw FormatError(message(path_, ": has more rows than the limit of ", options_.rows));
   }
   if (rows_ > 0) return false;
-  throw FormatError(message(path_, ": holds no rows",
-                            skipped_ > 0 ? message(" but ", skipped_, " bad ones; the first: ", faults_[0]) : ""));
+  throw FormatError(message(
+      path_, ": holds no rows",
+      skipped_ > 0 ? message(" but ", skipped_, " bad ones; the first: ", faults_[0]) : "; is it the right file?"));
 }
 
 GRAFT_INLINE Dataset read_dataset(const std::filesystem::path& path, const std::vector<std::string>& columns,

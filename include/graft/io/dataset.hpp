@@ -22,7 +22,7 @@ class RowSource;
 enum class DatasetFormat {
   jsonl,  ///< a JSON object a line: .jsonl, .ndjson
   csv,    ///< RFC 4180: commas; a field in quotes may hold commas, line ends and doubled quotes: .csv. Semicolons where
-          ///< the first line has no comma
+          ///< the first row has no comma outside quotes
   tsv,    ///< tabs; quotes are plain characters, no field holds a tab or a line end: .tsv. Unless the whole file is
           ///< quoted as CSV is: then it is read so
   text,   ///< a line is a row of one column, "text": .txt

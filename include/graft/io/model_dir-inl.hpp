@@ -88,7 +88,8 @@ GRAFT_INLINE std::string no_weights(const std::filesystem::path& directory) {
 
 GRAFT_INLINE ModelDir::ModelDir(std::filesystem::path path, const SafetensorsLimits& limits) : path_(std::move(path)) {
   if (!path_exists(path_)) {
-    throw FileError(message("the model's directory ", quoted(path_.native(), 4096), " is not there"));
+    throw FileError(message("the model's directory ", quoted(path_.native(), 4096),
+                            " is not there; give its path, graft downloads no model"));
   }
   if (!directory_exists(path_)) {
     throw FileError(message(quoted(path_.native(), 4096), " is a file; name the directory that holds config.json"));
@@ -127,8 +128,10 @@ GRAFT_INLINE void ModelDir::open_shards(const SafetensorsLimits& limits) {
     }
     detail::compare_shard(shards_.emplace_back(path_ / shard, limits), shard, tensors, map.json(), faults);
   }
-  if (!absent.empty()) throw FileError(message(where, ": names shards that are not there:", detail::listed(absent)));
-  if (!faults.empty()) throw FormatError(message(where, ": disagrees with the shards:", detail::listed(faults)));
+  if (!absent.empty())
+    throw FileError(message(where, ": names shards that are not there; copy them too:", detail::listed(absent)));
+  if (!faults.empty())
+    throw FormatError(message(where, ": disagrees with the shards; copy all of one version:", detail::listed(faults)));
   collect_tensors();
   check_total_size(fields);
 }
@@ -251,7 +254,13 @@ GRAFT_INLINE void write_model_dir(const std::filesystem::path& destination, cons
   OutputDirectory directory(destination, options.replace);
   write_file(directory.path() / "config.json", json_text(config));
   detail::write_weights(directory.path(), tensors, bytes_of, options.shard_bytes);
-  detail::copy_files(options.files, directory.path());
+  std::vector<std::filesystem::path> files = options.files;
+  std::erase_if(files, [&](const auto& file) { return options.texts.contains(file.filename().string()); });
+  detail::copy_files(files, directory.path());
+  for (const auto& [name, text] : options.texts) {
+    if (path_exists(directory.path() / name)) throw OptionError(message("two files would be named ", quoted(name)));
+    write_file(directory.path() / name, text);
+  }
   directory.commit();
 }
 

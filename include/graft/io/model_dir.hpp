@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -67,6 +68,7 @@ class ModelDir {
 struct ModelDirOptions {
   std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into files of at most this (or one tensor)
   std::vector<std::filesystem::path> files = {};  ///< copied into the directory under their own names
+  std::map<std::string, std::string> texts = {};  ///< by name: content of more files, in place of any of that name
   bool replace = false;                           ///< whether one that graft wrote there may be replaced
 };
 
@@ -81,6 +83,13 @@ void write_model_dir(const std::filesystem::path& destination, const Json& confi
 void write_model_dir(const std::filesystem::path& destination, const Json& config, std::span<const TensorInfo> tensors,
                      const std::function<std::span<const std::byte>(std::size_t)>& bytes_of,
                      const ModelDirOptions& options = {});
+
+namespace detail {
+
+/// Copies files into a directory under their own names. Throws OptionError if one of that name is there.
+void copy_files(const std::vector<std::filesystem::path>& files, const std::filesystem::path& directory);
+
+}  // namespace detail
 
 /// The tokenizer's files in a model's directory, for ModelDirOptions::files: those that are there of tokenizer.json,
 /// tokenizer_config.json, vocab.txt and their like.

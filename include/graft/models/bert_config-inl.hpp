@@ -10,6 +10,7 @@
 #include "graft/layers/activation.hpp"
 #include "graft/models/bert_config.hpp"
 #include "graft/models/detail/encoder_fields.hpp"
+#include "graft/models/detail/label_fields.hpp"
 
 namespace graft {
 namespace detail {
@@ -33,54 +34,6 @@ GRAFT_INLINE void refuse_unsupported_bert(const JsonFields& fields) {
     fields.fail("pruned_heads", "empty; graft does not prune heads");
 }
 
-/// The labels in the order of their ids, from id2label, label2id or num_labels, which must not contradict each other.
-GRAFT_INLINE std::vector<std::string> read_labels(const JsonFields& fields) {
-  const std::int64_t count = fields.integer("num_labels", 1, max_config_size, 0);
-  std::vector<std::string> labels;
-  if (fields.has("id2label")) {
-    const JsonFields names = fields.object("id2label");
-    if (names.json().empty()) fields.fail("id2label", "an object with at least one label");
-    for (std::size_t id = 0; id < names.json().size(); ++id) {
-      if (!names.has(std::to_string(id)))
-        throw FormatError(message(names.where(), ": no label ", id, " among ", names.json().size(),
-                                  "; the ids must be 0, 1, 2, ..."));
-      labels.push_back(names.text(std::to_string(id)));
-    }
-  } else if (fields.has("label2id")) {
-    const JsonFields ids = fields.object("label2id");
-    const auto size = static_cast<std::int64_t>(ids.json().size());
-    if (size == 0) fields.fail("label2id", "an object with at least one label");
-    labels.resize(ids.json().size());
-    std::vector<bool> taken(labels.size());
-    for (const auto& [label, value] : ids.json().items()) {
-      const auto id = static_cast<std::size_t>(ids.integer(label, 0, size - 1));
-      if (taken[id])
-        throw FormatError(message(ids.where(), ": id ", id, " has two labels, one of them ", quoted(label)));
-      taken[id] = true;
-      labels[id] = label;
-    }
-  } else {
-    for (std::int64_t id = 0; id < (count ? count : 2); ++id) labels.push_back("LABEL_" + std::to_string(id));
-  }
-  if (count != 0 && count != static_cast<std::int64_t>(labels.size()))
-    throw FormatError(message(fields.where(), ": \"num_labels\" is ", count, ", but ", labels.size(),
-                              " labels are named; take one of the two out"));
-  if (fields.has("id2label") && fields.has("label2id")) {
-    const JsonFields ids = fields.object("label2id");
-    for (const auto& [label, value] : ids.json().items()) {
-      const std::int64_t id = ids.integer(label, 0, static_cast<std::int64_t>(labels.size()) - 1);
-      if (labels[static_cast<std::size_t>(id)] != label)
-        throw FormatError(message(ids.where(), ": ", quoted(label), " is ", id, ", but \"id2label\" calls that ",
-                                  quoted(labels[static_cast<std::size_t>(id)])));
-    }
-  }
-  for (auto label = labels.begin(); label != labels.end(); ++label) {
-    if (std::find(labels.begin(), label, *label) != label)
-      throw FormatError(message(fields.where(), ": label ", quoted(*label), " has two ids"));
-  }
-  return labels;
-}
-
 /// What is wrong with the numbers of `config`, or nothing.
 GRAFT_INLINE std::string fault_of(const BertConfig& config) {
   if (!is_one_of(bert_families, config.model_type))
@@ -98,12 +51,7 @@ GRAFT_INLINE std::string fault_of(const BertConfig& config) {
   if (config.max_tokens() < 1)
     return message("max_position_embeddings is ", config.max_position_embeddings,
                    ", which leaves no room for RoBERTa's positions; they start at ", *config.pad_token_id + 1);
-  if (config.labels.empty() || config.num_labels() > max_config_size)
-    return message(config.labels.size(), " labels; choose 1 to ", max_config_size);
-  std::vector<std::string> labels = config.labels;
-  std::ranges::sort(labels);
-  if (const auto twice = std::ranges::adjacent_find(labels); twice != labels.end())
-    return message("label ", quoted(*twice), " has two ids");
+  if (const std::string fault = labels_fault(config.labels); !fault.empty()) return fault;
   if (config.problem_type && !is_one_of(problem_types, *config.problem_type))
     return message("problem_type is ", quoted(*config.problem_type), "; choose ", alternatives(problem_types, false));
   return {};
@@ -157,12 +105,7 @@ GRAFT_INLINE Json BertConfig::to_json(const std::string& architecture, const std
   json["classifier_dropout"] = classifier_dropout ? Json(*classifier_dropout) : Json();
   json["pad_token_id"] = pad_token_id ? Json(*pad_token_id) : Json();
   json["tie_word_embeddings"] = tie_word_embeddings;
-  json["id2label"] = Json::object();
-  json["label2id"] = Json::object();
-  for (std::size_t id = 0; id < labels.size(); ++id) {
-    json["id2label"][std::to_string(id)] = labels[id];
-    json["label2id"][labels[id]] = id;
-  }
+  detail::write_labels(labels, json);
   json["problem_type"] = problem_type ? Json(*problem_type) : Json();
   return json;
 }

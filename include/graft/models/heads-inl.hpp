@@ -9,10 +9,11 @@
 
 namespace graft {
 
-GRAFT_INLINE RobertaClassificationHeadImpl::RobertaClassificationHeadImpl(const BertConfig& config)
-    : dropout_(config.head_dropout()) {
-  dense_ = register_module("dense", Linear(config.hidden_size, config.hidden_size));
-  out_proj_ = register_module("out_proj", Linear(config.hidden_size, config.num_labels()));
+GRAFT_INLINE RobertaClassificationHeadImpl::RobertaClassificationHeadImpl(std::int64_t hidden, std::int64_t labels,
+                                                                          double dropout)
+    : dropout_(dropout) {
+  dense_ = register_module("dense", Linear(hidden, hidden));
+  out_proj_ = register_module("out_proj", Linear(hidden, labels));
 }
 
 GRAFT_INLINE torch::Tensor RobertaClassificationHeadImpl::forward(const torch::Tensor& first) {
@@ -31,7 +32,8 @@ GRAFT_INLINE BertForSequenceClassificationImpl::BertForSequenceClassificationImp
   config_.labels = std::move(labels);
   encoder_ = register_module(config_.base_name(), std::move(encoder));
   if (config_.is_roberta()) {
-    roberta_classifier_ = register_module("classifier", RobertaClassificationHead(config_));
+    roberta_classifier_ = register_module(
+        "classifier", RobertaClassificationHead(config_.hidden_size, config_.num_labels(), config_.head_dropout()));
     initialize_normal(*roberta_classifier_, config_.initializer_range);
   } else {
     classifier_ = register_module("classifier", Linear(config_.hidden_size, config_.num_labels()));

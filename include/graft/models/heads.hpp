@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,11 +14,11 @@
 
 namespace graft {
 
-/// RoBERTa's head for whole sequences:  out_proj(dropout(tanh(dense(dropout(x)))))
+/// RoBERTa's and MPNet's head for whole sequences:  out_proj(dropout(tanh(dense(dropout(x)))))
 /// First tokens [N, D] -> logits [N, C]. Children: `dense`, `out_proj`.
 class RobertaClassificationHeadImpl : public torch::nn::Module {
  public:
-  explicit RobertaClassificationHeadImpl(const BertConfig& config);
+  RobertaClassificationHeadImpl(std::int64_t hidden, std::int64_t labels, double dropout);
   torch::Tensor forward(const torch::Tensor& first);
 
  private:

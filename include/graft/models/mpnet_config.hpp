@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +18,9 @@ namespace graft {
 /// takes it.
 struct MpnetConfig : EncoderConfig {
   static constexpr std::int64_t padding = 1;  ///< a token's id and its position; neither row is ever trained
+
+  std::vector<std::string> labels{"LABEL_0", "LABEL_1"};  ///< what a classifier's outputs mean, in their order
+  std::string labels_fault{};  ///< what is wrong with the labels of a config.json, if anything: as in BertConfig
 
   MpnetConfig() {
     vocab_size = 30527;
@@ -35,6 +39,10 @@ struct MpnetConfig : EncoderConfig {
   /// to 2^22 positions.
   void check() const;
 
+  /// Throws FormatError if there is a labels_fault.
+  void require_labels() const;
+
+  std::int64_t num_labels() const { return static_cast<std::int64_t>(labels.size()); }
   /// Longest text that the position table serves.
   std::int64_t max_tokens() const { return max_position_embeddings - padding - 1; }
 

@@ -18,8 +18,6 @@
 
 namespace graft::detail {
 
-/// The tensors of a model without what its adapters hold.
-
 GRAFT_INLINE NamedTensors tensors_to_save(const torch::nn::Module& model) {
   std::set<std::string> adapters;
   std::string unmerged;
@@ -86,12 +84,13 @@ GRAFT_INLINE void save_weights(const std::filesystem::path& directory, const tor
   require_tied_as_saved(model);
   NamedTensors tensors = tensors_to_save(model);
   const Json json = config(common_dtype(tensors));
-  ModelDirOptions files{.shard_bytes = options.shard_bytes, .replace = options.replace};
+  ModelDirOptions files{.shard_bytes = options.shard_bytes, .texts = options.texts, .replace = options.replace};
   if (!options.tokenizer_from.empty()) {
     files.files = tokenizer_files(options.tokenizer_from);
     if (files.files.empty()) {
-      throw OptionError(message(quoted(options.tokenizer_from.string()),
-                                " has no tokenizer file, such as tokenizer.json or vocab.txt"));
+      throw OptionError(
+          message(quoted(options.tokenizer_from.string()),
+                  " has no tokenizer file, such as tokenizer.json or vocab.txt; name the model's own directory"));
     }
   }
   std::vector<TensorInfo> infos;

@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "graft/core/json.hpp"
 #include "graft/core/mode.hpp"
 #include "graft/models/family.hpp"
+#include "graft/tensor/state.hpp"
 
 namespace torch::nn {
 class Module;
@@ -17,12 +19,16 @@ namespace graft {
 
 /// How a model's directory is written.
 struct SavePretrainedOptions {
-  std::filesystem::path tokenizer_from{};     ///< a model directory whose tokenizer files are copied along; empty: none
-  bool replace = false;                       ///< whether one that graft wrote there may be replaced
-  std::uint64_t shard_bytes = 5'000'000'000;  ///< weights above this are cut into several files
+  std::filesystem::path tokenizer_from{};  ///< a model directory whose tokenizer files are copied along; empty: none
+  std::map<std::string, std::string> texts{};  ///< by name: content of more files, in place of the tokenizer's
+  bool replace = false;                        ///< whether one that graft wrote there may be replaced
+  std::uint64_t shard_bytes = 5'000'000'000;   ///< weights above this are cut into several files
 };
 
 namespace detail {
+
+/// The tensors of a model without what its adapters hold. Throws StateError if adapters are active and not merged.
+NamedTensors tensors_to_save(const torch::nn::Module& model);
 
 /// `config` gives the configuration for what it calls the type of the weights. Throws as save_pretrained() does.
 void save_weights(const std::filesystem::path& directory, const torch::nn::Module& model, const WeightNames& names,

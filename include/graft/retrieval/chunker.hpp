@@ -27,9 +27,9 @@ struct ChunkerOptions {
 /// paragraphs if that leaves the passage at least half full, else between sentences, else words, else characters.
 ///
 /// The passages stand in the order of the text. Every byte that is not white space lies in one; at the ends of a
-/// passage is no white space. A passage is longer than `size` only where one character is. A heading that would leave
-/// less than half of `size` for the text is dropped from its passages. Threads: cut() may run on many at once if the
-/// length function may.
+/// passage is no white space. A passage is longer than `size` only where one character, with the marks on it and its
+/// heading, is. A heading longer than half of `size` is dropped from its passages. Threads: cut() may run on many at
+/// once if the length function may.
 class Chunker {
  public:
   /// `name` says what `length` counts ("tokens of all-MiniLM-L6-v2"), for name().

@@ -57,6 +57,7 @@ GRAFT_INLINE CopyReport copy_store(Store& from, Store& to, const CopyOptions& op
     report.passages += ids.size();
     if (options.progress) options.progress(report);
   }
+  for (const auto& [name, text] : source->notes()) target->set_note(name, text);
   target->commit();
   return report;
 }

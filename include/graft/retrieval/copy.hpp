@@ -26,13 +26,13 @@ struct CopyOptions {
   std::function<bool()> stop = {};                       ///< asked before each batch; true ends the copy
 };
 
-/// Copies all that `from` holds into `to`: documents, metadata, passages as they were cut, vectors of every model. It
-/// works in either direction between any two kinds of store, and nothing is cut or embedded again.
+/// Copies all that `from` holds into `to`: documents, metadata, passages as they were cut, vectors of every model,
+/// notes. It works in either direction between any two kinds of store, and nothing is cut or embedded again.
 ///
 /// `from` is read on one snapshot, and all of it appears in `to` with one commit: if anything is thrown, or the copy is
-/// stopped, `to` stays as it was. Documents that `to` has under the same uri are replaced, others stay. Ids are given
-/// anew by `to`, in the same order. Throws what the stores throw; OptionError if `to` has a model with another width or
-/// metric, or does not take a document.
+/// stopped, `to` stays as it was. Documents and notes that `to` has under the same name are replaced, others stay. Ids
+/// are given anew by `to`, in the same order. Throws what the stores throw; OptionError if `to` has a model with
+/// another width or metric, or does not take a document.
 CopyReport copy_store(Store& from, Store& to, const CopyOptions& options = {});
 
 namespace detail {

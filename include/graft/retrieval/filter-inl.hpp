@@ -260,50 +260,57 @@ GRAFT_INLINE std::string filter_text(const FilterValue& value) {
   return out;
 }
 
+/// A field, a sign and values with commas between.
+GRAFT_INLINE std::string comparison_text(std::string_view field, std::string_view sign,
+                                         const std::vector<FilterValue>& values) {
+  bool plain = !is_keyword(field);
+  for (const char c : field) plain = plain && is_word_byte(c);
+  std::string out = (plain ? std::string(field) : filter_quoted(field)).append(sign);
+  for (std::size_t i = 0; i < values.size(); ++i) out.append(i > 0 ? ", " : "").append(filter_text(values[i]));
+  return out;
+}
+
 }  // namespace detail
 
 GRAFT_INLINE Filter Filter::parse(std::string_view text) { return detail::FilterParser(text).parse(); }
 
 GRAFT_INLINE std::string Filter::text() const {
-  bool plain = !detail::is_keyword(field_);
-  for (const char c : field_) plain = plain && detail::is_word_byte(c);
-  const std::string name = plain ? field_ : detail::filter_quoted(field_);
+  // No parentheses but those that must be: the text of what was parsed is no deeper than what was parsed.
+  const auto part_text = [&](const Filter& part) {
+    const bool bare = part.parts_.size() <= 1 || (kind_ == Kind::any && part.kind_ == Kind::all);
+    return bare ? part.text() : '(' + part.text() + ')';
+  };
   const auto joined_by = [&](std::string_view word) {
     std::string out;
-    for (const Filter& part : parts_) {
-      const bool simple = part.parts_.empty();
-      if (!out.empty()) out += word;
-      if (!simple) out += '(';
-      out += part.text();
-      if (!simple) out += ')';
-    }
+    for (const Filter& part : parts_) out.append(out.empty() ? "" : word).append(part_text(part));
     return out;
   };
   switch (kind_) {
     case Kind::equal:
-      return name + " = " + detail::filter_text(values_[0]);
+      return detail::comparison_text(field_, " = ", values_);
     case Kind::less:
-      return name + " < " + detail::filter_text(values_[0]);
+      return detail::comparison_text(field_, " < ", values_);
     case Kind::at_most:
-      return name + " <= " + detail::filter_text(values_[0]);
+      return detail::comparison_text(field_, " <= ", values_);
     case Kind::greater:
-      return name + " > " + detail::filter_text(values_[0]);
+      return detail::comparison_text(field_, " > ", values_);
     case Kind::at_least:
-      return name + " >= " + detail::filter_text(values_[0]);
+      return detail::comparison_text(field_, " >= ", values_);
     case Kind::exists:
-      return name + " exists";
+      return detail::comparison_text(field_, " exists", values_);
     case Kind::all:
       return joined_by(" and ");
     case Kind::any:
       return joined_by(" or ");
-    case Kind::negation:
-      return "not (" + parts_[0].text() + ")";
     case Kind::one_of:
+      return detail::comparison_text(field_, " in (", values_) + ')';
+    case Kind::negation:
       break;
   }
-  std::string out = name + " in (";
-  for (std::size_t i = 0; i < values_.size(); ++i) out += (i ? ", " : "") + detail::filter_text(values_[i]);
-  return out + ")";
+  const Filter& part = parts_[0];
+  if (part.kind_ == Kind::equal) return detail::comparison_text(part.field_, " != ", part.values_);
+  if (part.kind_ == Kind::one_of) return detail::comparison_text(part.field_, " not in (", part.values_) + ')';
+  return "not " + part_text(part);
 }
 
 }  // namespace graft

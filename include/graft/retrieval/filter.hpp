@@ -50,7 +50,7 @@ class Filter {
   const std::vector<FilterValue>& values() const { return values_; }  ///< of a comparison: one; of one_of: any number
   const std::vector<Filter>& parts() const { return parts_; }  ///< of all and any: two and more; of negation: one
 
-  /// Text that parse() turns into an equal filter.
+  /// Text that parse() turns into an equal filter, if that is within its limits: that of what was parsed always is.
   std::string text() const;
 
   bool operator==(const Filter&) const = default;

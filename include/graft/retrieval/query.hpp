@@ -21,13 +21,18 @@ using RerankFunction =
 /// A question. With a text it searches words, with a vector vectors, with both it joins the two rankings.
 struct Query {
   std::string text = {};
-  std::vector<float> vector = {};  ///< [width], made by the model of the retriever's space
+  std::vector<float> vector = {};  ///< [width], made by the model of the retriever's space, or by `encoder`
+
+  /// Fingerprint of what made the vector: QueryMap::fingerprint(), for one. The store must know it
+  /// (query_encoders.hpp). Empty: the model of the retriever's space.
+  std::string encoder = {};
   std::optional<Filter> filter = {};
   std::size_t top = 10;     ///< hits wanted
   std::size_t depth = 100;  ///< candidates taken from each ranking; at least `top` are
 
   double vector_weight = 1.0;  ///< in the reciprocal rank fusion of both rankings, 0 or more
   double word_weight = 1.0;
+  double rank_constant = 60.0;  ///< k of that fusion, 0 or more: the smaller, the more the first places count
 
   std::optional<double> least_similarity = {};  ///< leaves out candidates whose vector is less near
   RerankFunction rerank = {};  ///< gives the first `rerank_depth` candidates their scores; others fall out

@@ -10,6 +10,7 @@
 
 #include "graft/core/error.hpp"
 #include "graft/retrieval/fusion.hpp"
+#include "graft/retrieval/query_encoders.hpp"
 #include "graft/retrieval/retriever.hpp"
 
 namespace graft {
@@ -38,6 +39,8 @@ GRAFT_INLINE void check_query(const Query& query, const std::optional<VectorSpac
     throw OptionError("least_similarity is set in a query without a vector");
   if (query.neighbours < 0) throw OptionError(message("neighbours is ", query.neighbours, "; choose 0 or more"));
   if (query.rerank && query.rerank_depth == 0) throw OptionError("rerank_depth is 0; choose 1 or more");
+  if (!query.encoder.empty() && query.vector.empty())
+    throw OptionError("encoder is set in a query without a vector; give the vector that it made");
   for (const double weight : {query.vector_weight, query.word_weight})
     if (!(weight >= 0) || !std::isfinite(weight))
       throw OptionError(message("a weight of the fusion is ", weight, "; choose 0 or more"));
@@ -51,6 +54,21 @@ GRAFT_INLINE double cosine(std::span<const float> a, std::span<const float> b) {
     bb += static_cast<double>(b[i]) * b[i];
   }
   return aa > 0 && bb > 0 ? ab / std::sqrt(aa * bb) : 0;
+}
+
+/// Throws OptionError if the vector of `query` was made by something that the store does not know for `space`.
+GRAFT_INLINE void check_encoder(Snapshot& snapshot, const std::string& store, const VectorSpace& space,
+                                const Query& query) {
+  if (query.encoder.empty() || query.encoder == space.model) return;
+  std::string known;
+  for (const QueryEncoder& encoder : query_encoders(snapshot, space)) {
+    if (encoder.fingerprint == query.encoder) return;
+    if (!encoder.fingerprint.empty()) known += message(known.empty() ? "" : ", ", quoted(encoder.fingerprint));
+  }
+  throw OptionError(message(store, ": does not know ", quoted(query.encoder),
+                            " as an encoder of questions for vectors ", "of model ", quoted(space.model), ", but ",
+                            known.empty() ? "none" : known,
+                            "; train one on this store, or let this one be used with put_query_encoder()"));
 }
 
 /// How many hits each document has, against the number it may have; 0: any.
@@ -269,7 +287,8 @@ GRAFT_INLINE std::vector<Retriever::Candidate> Retriever::candidates(Snapshot& s
 
   std::vector<Scored> ranked = query.vector.empty() ? words : near;
   if (!query.vector.empty() && !query.text.empty())
-    ranked = reciprocal_rank_fusion(std::vector<RankedList>{{near, query.vector_weight}, {words, query.word_weight}});
+    ranked = reciprocal_rank_fusion(std::vector<RankedList>{{near, query.vector_weight}, {words, query.word_weight}},
+                                    query.rank_constant);
   std::unordered_map<PassageId, double> similarity, word_score;
   for (const Scored& entry : near) similarity.emplace(entry.id, entry.score);
   for (const Scored& entry : words) word_score.emplace(entry.id, entry.score);
@@ -284,6 +303,7 @@ GRAFT_INLINE std::vector<Retriever::Candidate> Retriever::candidates(Snapshot& s
 }
 
 GRAFT_INLINE std::vector<Hit> Retriever::answer(Snapshot& snapshot, const Query& query) const {
+  if (options_.space) detail::check_encoder(snapshot, store_.name(), *options_.space, query);
   std::vector<Candidate> found = candidates(snapshot, query);
   const auto ids = [&] {
     std::vector<PassageId> out;

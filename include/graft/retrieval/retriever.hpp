@@ -42,7 +42,7 @@ class Retriever {
   ///   lambda cos(query, candidate) - (1 - lambda) max over those chosen of cos(chosen, candidate)
   /// (Carbonell and Goldstein, SIGIR 1998).
   /// Throws OptionError for a query with neither text nor vector, a vector of another width, not finite or zero under
-  /// cosine, or an option outside its range.
+  /// cosine, made by an encoder that the store does not know, or an option outside its range.
   std::vector<Hit> search(const Query& query);
 
   /// Which index is used, and why.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -99,6 +100,12 @@ class Snapshot {
   /// Vectors of these passages [ids.size(), width]. Throws OptionError for a passage that has none.
   virtual std::vector<float> vectors(const VectorSpace& space, std::span<const PassageId> ids) = 0;
 
+  /// A note by its name; nothing if there is none.
+  virtual std::optional<std::string> note(std::string_view name) = 0;
+
+  /// All notes by name.
+  virtual std::map<std::string, std::string> notes() = 0;
+
   /// Whether the store itself searches vectors, in an index of its own. If not, an index is made from vectors().
   virtual bool searches_vectors() const { return false; }
 
@@ -145,6 +152,14 @@ class Writer : public Snapshot {
   /// width.
   virtual void put_vectors(const VectorSpace& space, std::span<const PassageId> ids,
                            std::span<const float> vectors) = 0;
+
+  /// Keeps a small text beside the documents: a setting, what was learned about them. Replaces the note of that name.
+  /// Throws OptionError for a name that is empty or above 4,096 bytes, a text above 1 MiB, or either with bytes that
+  /// are not UTF-8 or NUL.
+  virtual void set_note(std::string_view name, std::string_view text) = 0;
+
+  /// False if there was none.
+  virtual bool remove_note(std::string_view name) = 0;
 
   /// Makes the changes durable: once it returns they survive a kill and a power cut. Nothing can be called after it.
   /// Throws FileError (a full disk, ...) with the store as it was.

@@ -35,4 +35,13 @@ GRAFT_INLINE PackedBatch pack(std::span<const std::vector<std::int32_t>> ids,
   return batch;
 }
 
+GRAFT_INLINE PackedBatch sequences(const PackedBatch& batch, std::int64_t begin, std::int64_t end) {
+  if (begin < 0 || begin > end || end > batch.sequences() || batch.limit > 0)
+    throw ShapeError(message("sequences ", begin, " to ", end, " are wanted of a batch of ", batch.sequences()));
+  const auto* offsets = batch.offsets.const_data_ptr<std::int64_t>();
+  const std::int64_t first = offsets[begin], count = offsets[end] - first;
+  return {batch.ids.narrow(0, first, count), batch.type_ids.narrow(0, first, count),
+          batch.positions.narrow(0, first, count), batch.offsets.narrow(0, begin, end - begin + 1) - first, 0};
+}
+
 }  // namespace graft

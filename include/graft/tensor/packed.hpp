@@ -44,6 +44,10 @@ struct PackedBatch {
 PackedBatch pack(std::span<const std::vector<std::int32_t>> ids,
                  std::span<const std::vector<std::int32_t>> type_ids = {});
 
+/// Sequences [begin, end) of a batch without a limit, as a batch that shares its memory. Throws ShapeError unless
+/// 0 <= begin <= end <= N.
+PackedBatch sequences(const PackedBatch& batch, std::int64_t begin, std::int64_t end);
+
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

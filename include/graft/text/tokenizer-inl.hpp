@@ -84,24 +84,30 @@ GRAFT_INLINE Encoding assembled(const Stages& stages, std::span<const Token> fir
   return out;
 }
 
-GRAFT_INLINE Encoding encoded(const Stages& stages, std::string_view first, std::optional<std::string_view> second,
-                              const EncodeOptions& options, Scratch& scratch) {
-  const TextOptions text_options{options.special_tokens_in_text, options.strict_utf8};
-  stages.tokenize(first, text_options, scratch, scratch.first);
+/// The encoding of tokens that are there, and of a second text, if there is one.
+GRAFT_INLINE Encoding encoded_beside(const Stages& stages, const std::vector<Token>& first,
+                                     std::optional<std::string_view> second, const EncodeOptions& options,
+                                     Scratch& scratch) {
   std::optional<std::size_t> second_size;
   if (second) {
-    stages.tokenize(*second, text_options, scratch, scratch.second);
+    stages.tokenize(*second, {options.special_tokens_in_text, options.strict_utf8}, scratch, scratch.second);
     second_size = scratch.second.size();
   } else {
     scratch.second.clear();
   }
   const bool pair = second.has_value();
   const std::size_t special = options.add_special_tokens ? stages.post_processor.special_tokens(pair) : 0;
-  const auto [first_kept, second_kept] = truncated(scratch.first.size(), second_size, special, options);
-  Encoding encoding = assembled(stages, kept(scratch.first, first_kept, options.direction),
+  const auto [first_kept, second_kept] = truncated(first.size(), second_size, special, options);
+  Encoding encoding = assembled(stages, kept(first, first_kept, options.direction),
                                 kept(scratch.second, second_kept, options.direction), pair, options.add_special_tokens);
-  encoding.cut = scratch.first.size() - first_kept + scratch.second.size() - second_kept;
+  encoding.cut = first.size() - first_kept + scratch.second.size() - second_kept;
   return encoding;
+}
+
+GRAFT_INLINE Encoding encoded(const Stages& stages, std::string_view first, std::optional<std::string_view> second,
+                              const EncodeOptions& options, Scratch& scratch) {
+  stages.tokenize(first, {options.special_tokens_in_text, options.strict_utf8}, scratch, scratch.first);
+  return encoded_beside(stages, scratch.first, second, options, scratch);
 }
 
 /// Runs work(begin, end, scratch) over [0, count) in chunks, on `threads` threads of which the caller's is one.
@@ -136,9 +142,9 @@ void in_chunks(std::size_t count, std::size_t chunk, unsigned threads, const Wor
   if (error) std::rethrow_exception(error);
 }
 
-template <class Text>
-std::vector<Encoding> encoded_batch(const Stages& stages, std::span<const Text> texts, const EncodeOptions& options,
-                                    unsigned threads) {
+/// encode(text, scratch) of each text, spread over threads.
+template <class Text, class Encode>
+std::vector<Encoding> encoded_batch(std::span<const Text> texts, unsigned threads, const Encode& encode) {
   // About a millisecond of work a chunk, so that starting a thread pays and the last chunks end together.
   constexpr std::size_t chunk_bytes = 16 << 10;
   std::size_t bytes = 0;
@@ -149,7 +155,7 @@ std::vector<Encoding> encoded_batch(const Stages& stages, std::span<const Text> 
   threads = static_cast<unsigned>(std::min<std::size_t>({threads, chunks, std::max<std::size_t>(1, texts.size())}));
   std::vector<Encoding> out(texts.size());
   in_chunks(texts.size(), chunk, threads, [&](std::size_t begin, std::size_t end, Scratch& scratch) {
-    for (std::size_t i = begin; i < end; ++i) out[i] = encoded(stages, texts[i], std::nullopt, options, scratch);
+    for (std::size_t i = begin; i < end; ++i) out[i] = encode(texts[i], scratch);
   });
   return out;
 }
@@ -173,12 +179,26 @@ GRAFT_INLINE Encoding Tokenizer::encode(std::string_view first, std::string_view
 
 GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string> texts,
                                                            const EncodeOptions& options, unsigned threads) const {
-  return detail::encoded_batch(*stages_, texts, options, threads);
+  return detail::encoded_batch(texts, threads, [&](std::string_view text, detail::Scratch& scratch) {
+    return detail::encoded(*stages_, text, std::nullopt, options, scratch);
+  });
 }
 
 GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_batch(std::span<const std::string_view> texts,
                                                            const EncodeOptions& options, unsigned threads) const {
-  return detail::encoded_batch(*stages_, texts, options, threads);
+  return detail::encoded_batch(texts, threads, [&](std::string_view text, detail::Scratch& scratch) {
+    return detail::encoded(*stages_, text, std::nullopt, options, scratch);
+  });
+}
+
+GRAFT_INLINE std::vector<Encoding> Tokenizer::encode_pairs(std::string_view first, std::span<const std::string> seconds,
+                                                           const EncodeOptions& options, unsigned threads) const {
+  std::vector<Token> tokens;
+  detail::Scratch once;
+  stages_->tokenize(first, {options.special_tokens_in_text, options.strict_utf8}, once, tokens);
+  return detail::encoded_batch(seconds, threads, [&](std::string_view second, detail::Scratch& scratch) {
+    return detail::encoded_beside(*stages_, tokens, second, options, scratch);
+  });
 }
 
 GRAFT_INLINE std::vector<std::int32_t> Tokenizer::encode_prompt(std::span<const PromptPart> parts) const {

@@ -92,6 +92,10 @@ class Tokenizer {
   std::vector<Encoding> encode_batch(std::span<const std::string_view> texts, const EncodeOptions& options = {},
                                      unsigned threads = 0) const;
 
+  /// encode(first, second) of each of `seconds`, likewise; `first` is looked at once.
+  std::vector<Encoding> encode_pairs(std::string_view first, std::span<const std::string> seconds,
+                                     const EncodeOptions& options = {}, unsigned threads = 0) const;
+
   /// The ids of a prompt, those of a text that reads the same but whose parts are what they are said to be: whatever
   /// stands in a part that is not special is text. Nothing is added. Throws FormatError, naming them, for special
   /// tokens that the vocabulary lacks.

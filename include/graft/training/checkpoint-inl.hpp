@@ -31,8 +31,7 @@ GRAFT_INLINE void set_aside(const std::filesystem::path& path) {
     std::filesystem::path place = path;
     place += message("-damaged-", number);
     if (path_exists(place)) continue;
-    std::filesystem::rename(path, place);
-    return;
+    return rename_path(path, place, "set aside", path);
   }
 }
 
@@ -97,9 +96,7 @@ GRAFT_INLINE Checkpoint load_checkpoint(const std::filesystem::path& path) {
   return checkpoint;
 }
 
-GRAFT_INLINE void remove_checkpoint(const std::filesystem::path& path) {
-  if (is_own_output(path)) std::filesystem::remove_all(path);
-}
+GRAFT_INLINE void remove_checkpoint(const std::filesystem::path& path) { remove_output(path); }
 
 GRAFT_INLINE std::filesystem::path checkpoint_path(const std::filesystem::path& directory, std::int64_t step) {
   char name[32];
@@ -109,9 +106,9 @@ GRAFT_INLINE std::filesystem::path checkpoint_path(const std::filesystem::path& 
 
 GRAFT_INLINE std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& directory) {
   std::vector<std::int64_t> steps;
-  std::error_code none;
-  for (const auto& entry : std::filesystem::directory_iterator(directory, none)) {
-    const std::string name = entry.path().filename().string();
+  if (!path_exists(directory)) return steps;
+  for (const std::filesystem::path& path : list_directory(directory)) {
+    const std::string name = path.filename().string();
     std::int64_t step = 0;
     if (!name.starts_with("step-")) continue;
     const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);

@@ -47,10 +47,11 @@ struct FoundCheckpoint {
 };
 
 /// The newest sound checkpoint in `directory`, by the step in its name; nothing if there is none at all.
-/// Throws FormatError if there are checkpoints and none is sound: never a silent start from nothing.
+/// Throws FormatError if there are checkpoints and none is sound, FileError if the directory cannot be read: never a
+/// silent start from nothing.
 std::optional<FoundCheckpoint> find_checkpoint(const std::filesystem::path& directory);
 
-/// The steps of the checkpoints in `directory`, sound or not, rising.
+/// The steps of the checkpoints in `directory`, sound or not, rising; none if it is not there. Throws FileError.
 std::vector<std::int64_t> checkpoint_steps(const std::filesystem::path& directory);
 
 }  // namespace graft

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
+#include "graft/core/trimmed.hpp"
 #include "graft/io/dataset.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/text/tokenizer.hpp"
@@ -52,11 +53,6 @@ GRAFT_INLINE LabelFindings look_at_labels(const std::vector<LabelledText>& rows)
     findings.faults.push_back("there are no rows");
     return findings;
   }
-  const auto trimmed = [](std::string_view text) {
-    constexpr std::string_view blanks = " \t\r\n\v\f";
-    const std::size_t first = text.find_first_not_of(blanks);
-    return first == text.npos ? std::string_view() : text.substr(first, text.find_last_not_of(blanks) - first + 1);
-  };
   const auto lower = [](std::string text) {
     for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     return text;
@@ -122,7 +118,7 @@ GRAFT_INLINE LabelledTexts::LabelledTexts(const std::vector<LabelledText>& rows,
     const auto found = std::find(labels_.begin(), labels_.end(), row.label);
     if (found == labels_.end())
       throw FormatError(message(row.where, row.where.empty() ? "" : ": ", "label ", quoted(row.label),
-                                " does not occur in the training data"));
+                                " does not occur in the training data; correct it, or train on rows of it"));
     classes_.push_back(found - labels_.begin());
     texts.push_back(row.text);
     fingerprint_ = hex(graft::fingerprint(fingerprint_ + row.text + '\t' + row.label));
@@ -163,25 +159,6 @@ GRAFT_INLINE ConfusionMatrix judge(torch::nn::Module& module,
                {best.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(best.numel())});
   }
   return matrix;
-}
-
-GRAFT_INLINE torch::Tensor first_logits(torch::nn::Module& module,
-                                        const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
-                                        const LabelledTexts& texts, std::int64_t count) {
-  const torch::NoGradGuard no_grad;
-  const detail::ModeScope modes(module);
-  module.eval();
-  std::vector<std::int64_t> rows(static_cast<std::size_t>(std::min(texts.size(), count)));
-  std::iota(rows.begin(), rows.end(), 0);
-  return logits_of(texts.batch(rows).tokens).to(torch::kCPU, torch::kFloat64);
-}
-
-GRAFT_INLINE void check_read_back(const torch::Tensor& trained, const torch::Tensor& saved, const std::string& where) {
-  const double scale = trained.abs().max().item<double>();
-  const double off = (trained - saved).abs().max().item<double>();
-  if (off <= 1e-3 * scale) return;  // false for NaN
-  throw StateError(message(where, ": read back, it answers otherwise than what was trained: logits differ by ", off,
-                           ", the largest is ", scale, "; do not use it"));
 }
 
 }  // namespace graft

@@ -11,6 +11,7 @@
 #include "graft/core/mode.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/training/metrics.hpp"
+#include "graft/training/read_back.hpp"
 
 namespace graft {
 
@@ -80,21 +81,7 @@ class LabelledTexts {
 ConfusionMatrix judge(torch::nn::Module& module, const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
                       const LabelledTexts& texts, std::int64_t batch_size = 64);
 
-/// The logits of the first `count` texts, or of all if there are fewer: [rows, classes], float64 on the CPU. As
-/// judge().
-torch::Tensor first_logits(torch::nn::Module& module, const std::function<torch::Tensor(const PackedBatch&)>& logits_of,
-                           const LabelledTexts& texts, std::int64_t count = 64);
-
-/// Throws StateError, with both numbers, unless what was saved in `where` answers as what was trained: logits within
-/// 1e-3 of the largest, all finite.
-void check_read_back(const torch::Tensor& trained, const torch::Tensor& saved, const std::string& where);
-
 /// The same for a model's holder: model(batch) are the logits.
-template <class Model>
-torch::Tensor first_logits(Model& model, const LabelledTexts& texts, std::int64_t count = 64) {
-  return first_logits(
-      *model, [&](const PackedBatch& batch) { return model(batch); }, texts, count);
-}
 template <class Model>
 ConfusionMatrix judge(Model& model, const LabelledTexts& texts, std::int64_t batch_size = 64) {
   return judge(

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cerrno>
+
 #include <nlohmann/json.hpp>
 
-#include "graft/core/error.hpp"
+#include "graft/core/file.hpp"
 #include "graft/training/log.hpp"
 
 namespace graft {
@@ -18,12 +20,13 @@ GRAFT_INLINE std::string log_line(const nlohmann::ordered_json& fields) {
 GRAFT_INLINE JsonlLog::JsonlLog(const std::filesystem::path& path, std::int64_t every)
     : path_(path.string()), every_(every), out_(path, std::ios::app) {
   if (every < 1) throw OptionError(message("a log of every ", every, " steps; it must be at least 1"));
-  if (!out_) throw FileError("cannot open the log " + quoted(path_));
+  if (!out_) detail::throw_system_error("open the log", path_);
 }
 
 GRAFT_INLINE void JsonlLog::write(const std::string& line) {
+  errno = 0;
   out_ << line << std::endl;
-  if (!out_) throw FileError("cannot write to the log " + quoted(path_));
+  if (!out_) detail::throw_system_error("write to the log", path_, errno != 0 ? errno : EIO);
 }
 
 GRAFT_INLINE void JsonlLog::on_begin(const RunPlan& plan) {

@@ -13,7 +13,7 @@
 #include "rag/http/servers.hpp"
 #include "support/error_message.hpp"
 
-namespace graft::test {
+namespace graft::test::openai_generator_test {
 namespace {
 
 using std::chrono::milliseconds;
@@ -386,4 +386,4 @@ TEST_F(Llama, ReadsQuotedTextAsText) {
 }
 
 }  // namespace
-}  // namespace graft::test
+}  // namespace graft::test::openai_generator_test

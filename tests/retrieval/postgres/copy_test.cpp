@@ -30,6 +30,7 @@ void fill(Store& store) {
     if (i % 3 == 0) writer->put_vectors(kPart, ids, std::span(vectors).first(4));
   }
   writer->remove("d4");
+  writer->set_note("joined", "how");
   writer->commit();
 }
 
@@ -73,6 +74,8 @@ TEST_F(CopyStore, GoesToTheServerAndBackUnchanged) {
   EXPECT_EQ(calls, 3u);
   EXPECT_EQ(content(*there), content(from));
   EXPECT_EQ(there->read()->spaces(), from.read()->spaces());
+  EXPECT_EQ(there->read()->notes(), from.read()->notes());
+  EXPECT_EQ(there->read()->note("joined"), "how");
   there->check();
   copy_store(*there, back);
   EXPECT_EQ(content(back), content(from));

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "graft/retrieval/postgres/address.hpp"
 #include "graft/retrieval/postgres_store.hpp"
 #include "retrieval/add.hpp"
 #include "retrieval/postgres/cut_line.hpp"
@@ -90,6 +91,18 @@ TEST(PostgresStore, AServerThatIsDownIsAnErrorUntilItIsUpAgain) {
   server.start();
   EXPECT_EQ(store->read()->size().documents, 1u);
   EXPECT_NO_THROW(store->write()->commit());
+}
+
+TEST(PostgresStore, TheServersTroublesAreCalledWhatTheyAre) {
+  const auto with = [](const char* state) {
+    return [state] { detail::throw_postgres_error("store", true, state, "reason"); };
+  };
+  test::expect_error<FileError>(with("53100"), "store: the server's disk is full; nothing was changed, make room");
+  test::expect_error<FileError>(with("53300"), "store: the server has no room left (reason); try again later");
+  test::expect_error<FileError>(with("25006"), "store: the database is read-only (reason); connect to the primary");
+  test::expect_error<FileError>(with("58030"), "store: the server's disk failed (reason)");
+  test::expect_error<FormatError>(with("XX001"), "store: is damaged (reason); restore a copy that is whole");
+  test::expect_error<FileError>(with("08006"), "store: the connection was lost (reason)");
 }
 
 TEST(PostgresStore, NoMessageHoldsAPassword) {

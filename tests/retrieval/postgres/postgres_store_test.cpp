@@ -45,7 +45,7 @@ TEST(PostgresStore, RefusesASchemaThatIsNoStore) {
   const std::pair<std::function<void(const std::string&)>, const char*> table[] = {
       {foreign("CREATE TABLE notes(text text)"), "holds \"notes\", which is no store's; name another schema"},
       {foreign("CREATE TABLE store(text text)"), "holds a table \"store\" of another program"},
-      {altered("UPDATE store SET version = 99"), "has schema version 99, this version of graft knows 1 to 2"},
+      {altered("UPDATE store SET version = 99"), "has schema version 99, this version of graft knows 1 to 3"},
       {altered("DELETE FROM store"), "has lost its generation number"},
       {altered("DROP TABLE attributes"), "the tables are not those of a store"},
       {altered("ALTER TABLE documents ADD COLUMN x int"), "the tables are not those of a store"},
@@ -72,7 +72,8 @@ TEST(PostgresStore, AStoreOfVersionOneIsBroughtUpToDate) {
   connection.once("SELECT set_config('search_path', quote_ident($1) || ',public', false)",
                   detail::PostgresParameters(schema));
   connection.run(
-      "ALTER TABLE documents DROP source; UPDATE passages SET words = to_tsvector('words', 'old words'), length = 2; "
+      "DROP TABLE notes; ALTER TABLE documents DROP source; UPDATE passages SET words = to_tsvector('words', 'old "
+      "words'), length = 2; "
       "UPDATE store SET version = 1, words = 6");
   const auto store = open(schema);
   store->check();
@@ -84,6 +85,28 @@ TEST(PostgresStore, AStoreOfVersionOneIsBroughtUpToDate) {
   EXPECT_TRUE(writer->remove("d1"));
   writer->commit();
   store->check();
+}
+
+// What version 2 left: no notes.
+TEST(PostgresStore, AStoreOfVersionTwoIsBroughtUpToDate) {
+  const std::string schema = fresh_schema();
+  {
+    const auto store = open(schema);
+    auto writer = store->write();
+    add(*writer, "a", "some words");
+    writer->commit();
+  }
+  auto connection = administrator();
+  connection.once("SELECT set_config('search_path', quote_ident($1) || ',public', false)",
+                  detail::PostgresParameters(schema));
+  connection.run("DROP TABLE notes; UPDATE store SET version = 2");
+  const auto store = open(schema);
+  store->check();
+  auto writer = store->write();
+  EXPECT_EQ(writer->search_words("words", 9).size(), 1u);
+  writer->set_note("a", "one");
+  writer->commit();
+  EXPECT_EQ(open(schema)->read()->note("a"), "one");
 }
 
 TEST(PostgresStore, CheckFindsWhatDoesNotBelongTogether) {

@@ -107,7 +107,9 @@ GRAFT_INLINE torch::Tensor StoredLayer::merged(const torch::Tensor& weight) cons
   }
   sum = (turned ? sum.t() : sum.view(weight.sizes())).to(weight.scalar_type()).contiguous();
   if (!torch::isfinite(sum).all().item<bool>()) {
-    throw StateError(message("merging layer ", quoted(path), " gives values that are not finite"));
+    throw StateError(
+        message("merging layer ", quoted(path),
+                " gives values that are not finite; the adapter or the base is damaged, or its type too small"));
   }
   return sum;
 }
@@ -150,7 +152,8 @@ GRAFT_INLINE StoredAdapter::StoredAdapter(const std::filesystem::path& directory
     layer.B = parts[embedding ? peft_names::lora_embedding_B : peft_names::lora_B];
     layer.bias = parts[peft_names::lora_B_bias];
     layer.magnitude = parts[peft_names::magnitude];
-    const auto lacks = [&](const torch::Tensor& tensor, std::string_view part) {
+    // clang 14 captures a structured binding by name alone.
+    const auto lacks = [&, &path = path](const torch::Tensor& tensor, std::string_view part) {
       if (!tensor.defined()) faults.push_back(message("layer ", quoted(path), " has no ", part));
       return !tensor.defined();
     };

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
+#include "graft/core/trimmed.hpp"
 #include "graft/core/utf8.hpp"
 #include "graft/rag/detail/server_body.hpp"
 #include "graft/rag/detail/server_dialect.hpp"
@@ -41,9 +42,9 @@ class ChatStream : public ServerBody {
       throw FormatError(message(where_, ": sent more than ", most_bytes_, " bytes for one answer; raise answer_bytes"));
     if (form_ == Form::unknown) {
       body_ += bytes;
+      body_.erase(0, body_.find_first_not_of(kBlanks));  // a sign of life
       form_ = form_of(body_, false);
       if (form_ == Form::events) events_.add(std::exchange(body_, {}));
-      if (trimmed(body_).empty()) body_.clear();  // a sign of life
     } else if (form_ == Form::whole) {
       body_ += bytes;
     } else {
@@ -90,19 +91,13 @@ class ChatStream : public ServerBody {
 
  private:
   enum class Form { unknown, events, whole };
-  static constexpr std::string_view kDone = "[DONE]";
-
-  static std::string_view trimmed(std::string_view text) {
-    const std::size_t first = text.find_first_not_of(" \t\r\n");
-    if (first == text.npos) return {};
-    return text.substr(first, text.find_last_not_of(" \t\r\n") + 1 - first);
-  }
+  static constexpr std::string_view kDone = "[DONE]", kBlanks = " \t\r\n";
 
   bool ended() const { return done_ || completion.reason == CompletionEnd::stopped; }
 
   /// By what stands at the front, since gateways mislabel both forms.
   Form form_of(std::string_view start, bool all) const {
-    const std::string_view text = trimmed(start);
+    const std::string_view text = trimmed(start, kBlanks);
     if (text.starts_with('{')) return Form::whole;
     if (text.empty() && !all) return Form::unknown;
     std::string type = type_;
@@ -123,7 +118,7 @@ class ChatStream : public ServerBody {
   }
 
   void take(const ServerEvent& event, bool may_be_cut) {
-    const std::string_view data = trimmed(event.data);
+    const std::string_view data = trimmed(event.data, kBlanks);
     if (data == kDone) {
       done_ = complete_ = true;
     } else if (event.type == "error") {
@@ -150,9 +145,9 @@ class ChatStream : public ServerBody {
 
   /// A gateway may put the end of a stream behind an answer in one piece.
   std::string_view whole_text() const {
-    const std::string_view text = trimmed(body_);
+    const std::string_view text = trimmed(body_, kBlanks);
     const std::size_t last = text.ends_with(kDone) ? text.rfind("data:") : text.npos;
-    return trimmed(text.substr(0, last));
+    return trimmed(text.substr(0, last), kBlanks);
   }
 
   void take_whole() {

@@ -80,6 +80,17 @@ inline StoredMetadata check_document(const Document& document, std::span<const P
   return metadata;
 }
 
+/// Throws OptionError for a note that no store takes.
+inline void check_note(std::string_view name, std::string_view text) {
+  if (name.empty() || name.size() > 4096)
+    throw OptionError(message("the name of a note has ", name.size(), " bytes; choose one of 1 to 4096"));
+  check_text(message("the name of the note ", quoted(name, 60)), name);
+  if (text.size() > 1 << 20)
+    throw OptionError(
+        message("the note ", quoted(name, 60), " has ", text.size(), " bytes; at most ", 1 << 20, " are kept"));
+  check_text(message("the note ", quoted(name, 60)), text);
+}
+
 /// Throws OptionError for a question that is not UTF-8.
 inline void check_question(std::string_view question) {
   if (const std::size_t at = find_invalid_utf8(question); at != question.npos)

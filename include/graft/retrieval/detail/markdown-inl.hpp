@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <utility>
 
 #include "graft/core/error.hpp"
 #include "graft/retrieval/detail/markdown.hpp"
@@ -107,6 +108,19 @@ GRAFT_INLINE std::size_t heading_end(std::string_view text, const LineStarts& li
   return lines.end_of(begin);
 }
 
+/// Whether cmark counts a line to a block of code that is neither its opening fence nor its text.
+GRAFT_INLINE bool has_line_behind_code(cmark_node* code) {
+  const std::string_view text = cmark_node_get_literal(code);
+  return cmark_node_get_end_line(code) - cmark_node_get_start_line(code) > std::count(text.begin(), text.end(), '\n');
+}
+
+/// Whether the line [begin, end) may close a block of code.
+GRAFT_INLINE bool is_fence(std::string_view text, std::size_t begin, std::size_t end) {
+  std::string_view line = without_blanks(text.substr(begin, end - begin));
+  while (!line.empty() && std::string_view("> \t").find(line.front()) != line.npos) line.remove_prefix(1);
+  return line.size() >= 3 && line.find_first_not_of(line.front()) == line.npos && (line[0] == '`' || line[0] == '~');
+}
+
 /// Whether a line divides the head of a table from its body: | --- | :-: |
 GRAFT_INLINE bool is_delimiter_row(std::string_view line) {
   line = without_blanks(line);
@@ -149,16 +163,20 @@ GRAFT_INLINE MarkdownOutline markdown_outline(std::string_view text) {
     cmark_node* node = cmark_iter_get_node(iterator.get());
     const cmark_node_type type = cmark_node_get_type(node);
     const bool block = type == CMARK_NODE_HEADING || type == CMARK_NODE_PARAGRAPH || type == CMARK_NODE_CODE_BLOCK;
-    if (event != CMARK_EVENT_ENTER || !block) continue;
+    if (event != CMARK_EVENT_ENTER) continue;
     const std::size_t begin = lines.begin_of(static_cast<std::size_t>(cmark_node_get_start_line(node)));
-    std::size_t end = begin;
+    // cmark 0.30 gives code one line more where no fence ends it but the end of its list or quotation.
+    if (!out.lines.empty() && out.lines.back().begin < begin)
+      out.lines.back().end = std::min(out.lines.back().end, begin);
+    if (!block) continue;
+    std::size_t end = begin, last = begin;
     for (int line = cmark_node_get_start_line(node); line <= cmark_node_get_end_line(node); ++line)
-      end = lines.end_of(end);
+      last = std::exchange(end, lines.end_of(end));
     if (type == CMARK_NODE_HEADING)
       out.headings.push_back({begin, heading_end(body, lines, begin, end),
                               static_cast<std::size_t>(cmark_node_get_heading_level(node)), heading_title(node)});
     else if (type == CMARK_NODE_CODE_BLOCK)
-      out.lines.push_back({begin, end, false});
+      out.lines.push_back({begin, has_line_behind_code(node) && !is_fence(body, last, end) ? last : end, false});
     else
       add_table(body, lines, begin, end, out.lines);
     cmark_iter_reset(iterator.get(), node, CMARK_EVENT_EXIT);  // what is in a line is not looked at

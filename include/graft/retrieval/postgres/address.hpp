@@ -26,7 +26,7 @@ inline std::string postgres_reason(std::string_view text) {
 [[noreturn]] inline void throw_postgres_error(const std::string& name, bool alive, std::string_view state,
                                               const std::string& reason) {
   const auto is = [&](std::string_view start) { return state.substr(0, start.size()) == start; };
-  if (!alive || is("57P0"))
+  if (!alive || is("57P0") || is("08"))
     throw FileError(message(name, ": the connection was lost (", reason,
                             "); what was not committed is undone, call read() or write() again"));
   if (is("55P03"))
@@ -34,10 +34,17 @@ inline std::string postgres_reason(std::string_view text) {
   if (is("40"))
     throw StateError(message(name, ": another program has changed the store's tables (", reason, "); try again"));
   if (is("25P02")) throw StateError(message(name, ": has ended by an earlier error; call read() or write() again"));
-  if (is("25006")) throw FileError(message(name, ": takes no changes (", reason, "); connect to the primary server"));
+  if (is("25006"))
+    throw FileError(message(name, ": the database is read-only (", reason,
+                            "); connect to the primary server, or set default_transaction_read_only to off"));
   if (is("42501")) throw FileError(message(name, ": ", reason, "; ask the owner of the database for the right"));
   if (is("53100"))
     throw FileError(message(name, ": the server's disk is full; nothing was changed, make room and try again"));
+  if (is("58") || is("F0"))
+    throw FileError(message(name, ": the server's disk failed (", reason, "); nothing was changed, see its log"));
+  if (is("XX001") || is("XX002"))
+    throw FormatError(message(name, ": is damaged (", reason, "); restore a copy that is whole"));
+  if (is("53")) throw FileError(message(name, ": the server has no room left (", reason, "); try again later"));
   if (is("57014")) throw FileError(message(name, ": ", reason, "; nothing was changed"));
   if (is("54")) throw OptionError(message(name, ": ", reason, "; this is more than PostgreSQL takes"));
   if (is("42P01") || is("42703") || is("42704") || is("3F000"))

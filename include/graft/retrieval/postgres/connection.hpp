@@ -166,7 +166,8 @@ class PostgresConnection {
   PostgresConnection(const PostgresAddress& address, const std::string& part) : connection_(address.connect()) {
     if (!connection_) throw std::bad_alloc();
     if (PQstatus(get()) != CONNECTION_OK)
-      throw FileError(message(address.name(), ": cannot be connected to: ", postgres_reason(PQerrorMessage(get()))));
+      throw FileError(message(address.name(), ": cannot be connected to: ", postgres_reason(PQerrorMessage(get())),
+                              "; check host, port, database, user and password"));
     name_ = address.name_of(get()) + ", " + part;
     PQsetNoticeProcessor(
         get(), [](void*, const char*) {}, nullptr);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -201,6 +202,20 @@ class PostgresReading : public Interface, protected PostgresSession {
         read_vector(rows.bytes(row, 0), part[row], space, out.data() + (i + row) * width);
       }
     }
+    return out;
+  }
+
+  std::optional<std::string> note(std::string_view name) override {
+    if (!is_postgres_text(name)) return std::nullopt;
+    const PostgresRows rows = db().rows("SELECT text FROM notes WHERE name = $1", name);
+    if (rows.empty()) return std::nullopt;
+    return rows.text(0, 0);
+  }
+
+  std::map<std::string, std::string> notes() override {
+    std::map<std::string, std::string> out;
+    const PostgresRows rows = db().rows("SELECT name, text FROM notes");
+    for (std::size_t row = 0; row < rows.size(); ++row) out.emplace(rows.text(row, 0), rows.text(row, 1));
     return out;
   }
 

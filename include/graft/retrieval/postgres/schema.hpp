@@ -78,6 +78,9 @@ ALTER TEXT SEARCH CONFIGURATION words ADD MAPPING FOR
     R"(
 ALTER TABLE documents ADD source text COLLATE "C" NOT NULL DEFAULT '';
 UPDATE documents SET source = uri;
+)",
+    R"(
+CREATE TABLE notes(name text COLLATE "C" NOT NULL, text text NOT NULL, EXCLUDE USING hash (name WITH =));
 )"};
 
 /// Every column of a store's own tables.
@@ -86,7 +89,8 @@ inline constexpr std::string_view kPostgresColumns =
     "attributes.text bytea, documents.cutting text, documents.hash text, documents.id bigint, "
     "documents.metadata json, documents.modified bigint, documents.source text, documents.text bytea, "
     "documents.uri text, "
-    "history.generation bigint, history.stamp text, passages.document bigint, passages.first bigint, "
+    "history.generation bigint, history.stamp text, notes.name text, notes.text text, passages.document bigint, "
+    "passages.first bigint, "
     "passages.heading text, passages.id bigint, passages.last bigint, passages.length bigint, passages.place bigint, "
     "passages.words tsvector, spaces.id bigint, spaces.metric text, spaces.model text, spaces.width bigint, "
     "store.generation bigint, store.next_document bigint, store.next_passage bigint, store.next_space bigint, "

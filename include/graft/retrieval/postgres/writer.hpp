@@ -134,6 +134,21 @@ class PostgresWriter : public PostgresReading<Writer> {
     });
   }
 
+  void set_note(std::string_view name, std::string_view text) override {
+    check_note(name, text);
+    change([&] {
+      db().rows("DELETE FROM notes WHERE name = $1", name);
+      db().rows("INSERT INTO notes(name, text) VALUES ($1, $2)", name, text);
+    });
+  }
+
+  bool remove_note(std::string_view name) override {
+    check_open();
+    if (!note(name)) return false;
+    change([&] { db().rows("DELETE FROM notes WHERE name = $1", name); });
+    return true;
+  }
+
   void commit() override {
     check_open();
     if (!changed_) return db().run("COMMIT");

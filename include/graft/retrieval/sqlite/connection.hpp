@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
+#include "graft/retrieval/sqlite/failure.hpp"
 
 namespace graft::detail {
 
@@ -30,7 +31,7 @@ using SqliteHandle = std::unique_ptr<Handle, CloseSqlite>;
 class SqliteConnection {
  public:
   SqliteConnection(const std::filesystem::path& path, bool create, std::chrono::milliseconds wait)
-      : path_(path), wait_(wait) {
+      : path_(path), create_(create), wait_(wait) {
     const int flags =
         SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | (create ? SQLITE_OPEN_CREATE : 0);
     sqlite3* raw = nullptr;
@@ -89,40 +90,13 @@ class SqliteConnection {
 
   /// Throws the error of graft that belongs to a result code of SQLite.
   void check(int code, std::string_view what) const {
-    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE) fail(code, what);
-  }
-
-  [[noreturn]] void fail(int code, std::string_view what) const {
-    const std::string reason = database_ ? sqlite3_errmsg(get()) : sqlite3_errstr(code);
-    switch (code & 0xff) {
-      case SQLITE_NOMEM:
-        throw std::bad_alloc();
-      case SQLITE_BUSY:
-      case SQLITE_LOCKED:
-        throw StateError(message(quoted(name()), ": another writer has held the store for ", wait_.count(),
-                                 " ms; try again, or raise the option \"wait\""));
-      case SQLITE_NOTADB:
-        throw FormatError(message(quoted(name()), ": is not an SQLite file; give the path of a store"));
-      case SQLITE_CORRUPT:
-        throw FormatError(
-            message(quoted(name()), ": is damaged or cut short (", reason, "); take a copy that is whole"));
-      case SQLITE_FULL:
-        throw FileError(message(quoted(name()), ": the disk is full; nothing was changed, make room and try again"));
-      case SQLITE_READONLY:
-        throw FileError(message(quoted(name()), ": cannot be written (", reason,
-                                "); check the permissions of the file and "
-                                "of its directory"));
-      case SQLITE_CANTOPEN:
-        throw FileError(message(quoted(name()), ": ", what, " (", reason, "); check the path and its permissions"));
-      case SQLITE_TOOBIG:
-        throw OptionError(message(quoted(name()), ": a text is too long for SQLite; split it"));
-      default:
-        throw FileError(message(quoted(name()), ": ", what, " (", reason, ")"));
-    }
+    if (code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE)
+      throw_sqlite(path_, database_.get(), code, create_, what, wait_);
   }
 
  private:
   std::filesystem::path path_;
+  bool create_;
   std::chrono::milliseconds wait_;
   SqliteHandle<sqlite3> database_;
   std::unordered_map<std::string, SqliteHandle<sqlite3_stmt>> statements_;  // closed before the database

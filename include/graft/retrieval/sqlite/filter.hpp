@@ -1,6 +1,9 @@
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graft/retrieval/detail/metadata.hpp"
@@ -24,15 +27,33 @@ struct FilterSql {
   }
 };
 
+/// How many filters lie within each other, this one included.
+inline std::size_t depth_of(const Filter& filter) {
+  std::size_t depth = 0;
+  for (const Filter& part : filter.parts()) depth = std::max(depth, depth_of(part));
+  return depth + 1;
+}
+
 inline void add_filter(const Filter& filter, FilterSql& out);
 
+/// SQLite's parser has places for a hundred things that are begun, and an expression may be a thousand high. So the
+/// deepest part comes first, where a level takes one place, and parts come in groups.
 inline void add_parts(const Filter& filter, const char* word, FilterSql& out) {
-  out.condition += '(';
-  for (std::size_t i = 0; i < filter.parts().size(); ++i) {
-    if (i > 0) out.condition += word;
-    add_filter(filter.parts()[i], out);
+  constexpr std::size_t group = 100;
+  std::vector<std::pair<std::size_t, const Filter*>> parts;
+  for (const Filter& part : filter.parts()) parts.emplace_back(depth_of(part), &part);
+  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  const bool is_grouped = parts.size() > group, is_any = filter.kind() == Filter::Kind::any;
+  if (is_grouped) out.condition += '(';
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const Filter& part = *parts[i].second;
+    if (i > 0) out.condition += is_grouped && i % group == 0 ? message(')', word, '(') : word;
+    const bool binds = part.parts().size() <= 1 || (is_any && part.kind() == Filter::Kind::all);
+    if (!binds) out.condition += '(';
+    add_filter(part, out);
+    if (!binds) out.condition += ')';
   }
-  out.condition += ')';
+  if (is_grouped) out.condition += ')';
 }
 
 inline void add_comparison(const Filter& filter, const char* sign, FilterSql& out) {
@@ -45,21 +66,24 @@ inline void add_comparison(const Filter& filter, const char* sign, FilterSql& ou
 }
 
 inline void add_one_of(const Filter& filter, FilterSql& out) {
-  out.condition += "document IN (SELECT document FROM attributes WHERE key = ? AND (0";
-  out.parameters.emplace_back(filter.field());
+  std::string values;
   for (const int kind : {0, 1, 2}) {
     std::size_t count = 0;
     for (const FilterValue& value : filter.values()) {
       if (value_kind(value) != kind) continue;
-      out.condition += count++ == 0 ? " OR (kind = ? AND value IN (?" : ",?";
-      if (count == 1) out.parameters.emplace_back(static_cast<std::int64_t>(kind));
+      values += count++ > 0 ? ",?" : values.empty() ? "value IN (?" : " OR value IN (?";
       out.parameters.push_back(value);
     }
-    if (count > 0) out.condition += "))";
+    if (count == 0) continue;
+    values += ") AND kind = ?";
+    out.parameters.emplace_back(static_cast<std::int64_t>(kind));
   }
-  out.condition += "))";
+  out.condition +=
+      message("document IN (SELECT document FROM attributes WHERE (", values.empty() ? "0" : values, ") AND key = ?)");
+  out.parameters.emplace_back(filter.field());
 }
 
+/// A condition that holds together but for AND and OR between its parts.
 inline void add_filter(const Filter& filter, FilterSql& out) {
   switch (filter.kind()) {
     case Filter::Kind::equal:
@@ -79,18 +103,22 @@ inline void add_filter(const Filter& filter, FilterSql& out) {
     case Filter::Kind::any:
       return add_parts(filter, " OR ", out);
     case Filter::Kind::negation:
-      out.condition += "NOT ";
-      return add_parts(filter, "", out);
+      out.condition += '(';
+      add_filter(filter.parts()[0], out);
+      out.condition += ")=0";
+      return;
     case Filter::Kind::exists:
       out.condition += "document IN (SELECT document FROM attributes WHERE key = ?)";
       out.parameters.emplace_back(filter.field());
   }
 }
 
-/// Throws OptionError for a filter that SQLite does not take: above 30000 fields and values, or 300 parts in a row.
+/// Throws OptionError for more than 30000 fields and values.
 inline FilterSql filter_sql(const Filter& filter) {
   FilterSql out;
+  out.condition = '(';
   add_filter(filter, out);
+  out.condition += ')';
   if (out.parameters.size() > 30000)
     throw OptionError(message("a filter has ", out.parameters.size(), " fields and values; a store takes 30000"));
   return out;

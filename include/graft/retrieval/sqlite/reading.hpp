@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -183,6 +184,19 @@ class SqliteReading : public Interface, protected SqliteSession {
           throw FormatError(
               message(db().name(), ": number ", c, " of the vector of passage ", ids[i], " is not finite"));
     }
+    return out;
+  }
+
+  std::optional<std::string> note(std::string_view name) override {
+    SqliteRows rows(db(), "SELECT text FROM notes WHERE name = ?1", name);
+    if (!rows.next()) return std::nullopt;
+    return rows.text(0);
+  }
+
+  std::map<std::string, std::string> notes() override {
+    std::map<std::string, std::string> out;
+    SqliteRows rows(db(), "SELECT name, text FROM notes");
+    while (rows.next()) out.emplace(rows.text(0), rows.text(1));
     return out;
   }
 };

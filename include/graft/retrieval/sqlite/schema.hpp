@@ -69,6 +69,11 @@ CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='porter ascii')
 CREATE TABLE sources(
   document INTEGER PRIMARY KEY,
   source TEXT NOT NULL);
+)",
+    R"(
+CREATE TABLE notes(
+  name TEXT PRIMARY KEY,
+  text TEXT NOT NULL) WITHOUT ROWID;
 )"};
 
 inline std::int64_t pragma(SqliteConnection& connection, const char* sql) {

@@ -43,7 +43,9 @@ inline void index_words(SqliteConnection& db) {
   DocumentId open = 0;
   SqliteRows rows(db, "SELECT id, document, first, last, heading FROM passages ORDER BY document, place");
   while (rows.next()) {
-    Passage passage{.id = rows.integer(0), .document = rows.integer(1)};
+    Passage passage{};
+    passage.id = rows.integer(0);
+    passage.document = rows.integer(1);
     passage.range = stored_range(db.name(), passage.id, rows.integer(2), rows.integer(3), rows.text(4));
     if (open != passage.document) {
       open = passage.document;

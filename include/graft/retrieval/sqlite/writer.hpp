@@ -118,6 +118,18 @@ class SqliteWriter : public SqliteReading<Writer> {
     });
   }
 
+  void set_note(std::string_view name, std::string_view text) override {
+    check_note(name, text);
+    change([&] { SqliteRows(db(), "INSERT OR REPLACE INTO notes(name, text) VALUES(?1, ?2)", name, text).run(); });
+  }
+
+  bool remove_note(std::string_view name) override {
+    check_open();
+    if (!note(name)) return false;
+    change([&] { SqliteRows(db(), "DELETE FROM notes WHERE name = ?1", name).run(); });
+    return true;
+  }
+
   void commit() override {
     check_open();
     if (changed_) {

@@ -14,7 +14,7 @@
 namespace graft::detail {
 
 /// A digest of named parts, large ones on all threads.
-class Fingerprint {
+class Digest {
  public:
   void add(std::string_view name, std::string_view text) {
     hash_.add(std::to_string(name.size()) + " " + std::to_string(text.size()) + "\n");

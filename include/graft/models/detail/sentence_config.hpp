@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "graft/core/json.hpp"
+#include "graft/models/detail/text_limits.hpp"
 #include "graft/retrieval/document.hpp"
 
 namespace graft::detail {
@@ -41,6 +42,7 @@ struct SentenceConfig {
   std::optional<std::int64_t> pooled_width = {};  ///< width of one mode
   bool pool_prompt = true;                        ///< whether the prompt's tokens are pooled too
   std::vector<Layer> layers = {};
+  std::vector<std::filesystem::path> files = {};  ///< that say how encoder, pooling and layers are used
   std::map<std::string, std::string> prompts = {};
   Metric metric = Metric::cosine;
   std::optional<std::int64_t> truncated_width = {};  ///< how many numbers of a vector are kept
@@ -80,9 +82,11 @@ class SentenceConfigReader {
     read_modules();
     read_encoder_type();
     read_encoder_use();
-    read_tokenizer_limit();
+    config_.tokenizer_max_tokens = tokenizer_limit(config_.encoder);
     read_pooling();
     read_texts();
+    config_.files.push_back(pooling_ / "config.json");
+    for (const auto& layer : config_.layers) config_.files.push_back(layer.directory / "config.json");
     return std::move(config_);
   }
 
@@ -143,6 +147,7 @@ class SentenceConfigReader {
       if (!std::filesystem::exists(path)) continue;
       const Json json = read_json(path);
       read_encoder_use(JsonFields(json, path.native()));
+      config_.files.push_back(path);
       return;
     }
   }
@@ -169,17 +174,6 @@ class SentenceConfigReader {
     static const Json plain = {{"text", {{"method", "forward"}, {"method_output_name", "last_hidden_state"}}}};
     if (fields.has("modality_config") && fields.value("modality_config") != plain)
       fields.fail("modality_config", plain.dump() + ", which is all that graft has");
-  }
-
-  void read_tokenizer_limit() {
-    const std::filesystem::path path = config_.encoder / "tokenizer_config.json";
-    if (!std::filesystem::exists(path)) return;
-    const Json json = read_json(path);
-    const JsonFields fields(json, path.native());
-    if (!fields.has("model_max_length")) return;
-    // A huge number there means that there is no limit.
-    const double limit = fields.number("model_max_length", 1, 1e300);
-    if (limit <= 2147483648.0) config_.tokenizer_max_tokens = static_cast<std::size_t>(limit);
   }
 
   void read_pooling() {

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
 #include <torch/types.h>
 
 #include <nlohmann/json.hpp>
@@ -15,7 +17,7 @@
 #include "graft/core/json.hpp"
 #include "graft/io/safetensors.hpp"
 #include "graft/layers/pooling.hpp"
-#include "graft/rag/detail/sentence_config.hpp"
+#include "graft/models/detail/sentence_config.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/tensor/state.hpp"
 
@@ -53,12 +55,22 @@ inline torch::Tensor pooled_by(std::span<const PoolingMode> modes, torch::Tensor
   return parts.size() == 1 ? parts.front() : torch::cat(parts, 1);
 }
 
-/// Dense, LayerNorm or Normalize on vectors [N, in] -> [N, out].
-class SentenceLayer {
+/// Weights under their names, without values: they are read from a file.
+class WeightsImpl : public torch::nn::Module {
+ public:
+  explicit WeightsImpl(torch::IntArrayRef weight, std::int64_t bias = 0) {
+    this->weight = register_parameter("weight", torch::empty(weight));
+    if (bias > 0) this->bias = register_parameter("bias", torch::empty({bias}));
+  }
+  torch::Tensor weight, bias;
+};
+TORCH_MODULE(Weights);
+
+/// Dense, LayerNorm or Normalize on vectors [N, in] -> [N, out]. Children: `linear` and maybe `residual`, or `norm`.
+class SentenceLayerImpl : public torch::nn::Module {
  public:
   /// Reads the module's config.json and weights. `in` is the width of what comes before it.
-  SentenceLayer(const SentenceConfig::Layer& layer, std::int64_t in, torch::Device device, torch::ScalarType dtype)
-      : directory_(layer.directory), width_(in) {
+  SentenceLayerImpl(const SentenceConfig::Layer& layer, std::int64_t in) : directory_(layer.directory), width_(in) {
     const std::filesystem::path path = directory_ / "config.json";
     if (layer.kind == "Normalize") {
       if (!std::filesystem::exists(path)) return;  // older versions wrote none
@@ -72,33 +84,27 @@ class SentenceLayer {
     const JsonFields fields(json, path.native());
     layer.kind == "Dense" ? read_dense(fields) : read_norm(fields);
     read_weights();
-    for (torch::Tensor* tensor : {&weight_, &bias_, &residual_})
-      if (tensor->defined()) *tensor = tensor->to(device, dtype);
   }
 
   std::int64_t width() const { return width_; }
-
-  /// Weights as the file has them.
-  const NamedTensors& tensors() const { return tensors_; }
+  const std::filesystem::path& directory() const { return directory_; }
 
   /// What the config says that changes the vectors, for a fingerprint.
   const std::string& text() const { return text_; }
 
-  torch::Tensor forward(const torch::Tensor& x) const {
-    if (kind_ == Kind::normalize) return x / x.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
-    if (kind_ == Kind::norm) return torch::layer_norm(x, {width_}, weight_, bias_);
-    torch::Tensor y = torch::linear(x, weight_, bias_);
+  torch::Tensor forward(const torch::Tensor& x) {
+    if (norm_) return torch::layer_norm(x, {width_}, norm_->weight, norm_->bias);
+    if (!linear_) return x / x.norm(2, {-1}, /*keepdim=*/true).clamp_min(1e-12);
+    torch::Tensor y = torch::linear(x, linear_->weight, linear_->bias);
     if (activation_ != nullptr) y = activation_(y);
     if (!adds_input_) return y;
-    return y + (residual_.defined() ? torch::linear(x, residual_) : x);
+    return y + (residual_ ? torch::linear(x, residual_->weight) : x);
   }
 
  private:
-  enum class Kind { normalize, dense, norm };
   using Activation = torch::Tensor (*)(const torch::Tensor&);
 
   void read_dense(const JsonFields& fields) {
-    kind_ = Kind::dense;
     refuse_others(fields, std::array<std::string_view, 7>{"in_features", "out_features", "bias", "activation_function",
                                                           "module_input_name", "module_output_name", "use_residual"});
     check_places(fields);
@@ -107,21 +113,19 @@ class SentenceLayer {
     const std::int64_t out = fields.integer("out_features", 1, 1 << 16);
     const std::string activation = fields.text("activation_function", "torch.nn.modules.activation.Tanh");
     activation_ = activation_of(fields, activation);
-    weight_ = torch::empty({out, width_});
-    tensors_.emplace_back("linear.weight", weight_);
-    if (fields.boolean("bias", true)) tensors_.emplace_back("linear.bias", bias_ = torch::empty({out}));
+    linear_ =
+        register_module("linear", Weights(torch::IntArrayRef{out, width_}, fields.boolean("bias", true) ? out : 0));
     adds_input_ = fields.boolean("use_residual", false);
-    if (adds_input_ && out != width_) tensors_.emplace_back("residual.weight", residual_ = torch::empty({out, width_}));
+    if (adds_input_ && out != width_) residual_ = register_module("residual", Weights(torch::IntArrayRef{out, width_}));
     text_ = message("dense ", activation, adds_input_ ? " residual" : "");
     width_ = out;
   }
 
   void read_norm(const JsonFields& fields) {
-    kind_ = Kind::norm;
     refuse_others(fields, std::array<std::string_view, 1>{"dimension"});
     if (fields.integer("dimension", 1, 1 << 20) != width_)
       fields.fail("dimension", std::to_string(width_) + ", the width of what comes before");
-    tensors_ = {{"norm.weight", weight_ = torch::empty({width_})}, {"norm.bias", bias_ = torch::empty({width_})}};
+    norm_ = register_module("norm", Weights(torch::IntArrayRef{width_}, width_));
     text_ = "layer_norm";
   }
 
@@ -147,17 +151,16 @@ class SentenceLayer {
     if (!std::filesystem::exists(path) && std::filesystem::exists(directory_ / "pytorch_model.bin"))
       throw FormatError(message((directory_ / "pytorch_model.bin").native(),
                                 ": is a pickle file, which can run code and is never read; convert it to safetensors"));
-    load_tensors(tensors_, SafetensorsFile(path));
+    load_state(*this, SafetensorsFile(path));
   }
 
   std::filesystem::path directory_;
-  Kind kind_ = Kind::normalize;
   std::int64_t width_;
   std::string text_ = "normalize";
-  NamedTensors tensors_;
-  torch::Tensor weight_, bias_, residual_;
+  Weights linear_{nullptr}, residual_{nullptr}, norm_{nullptr};
   Activation activation_ = nullptr;
   bool adds_input_ = false;
 };
+TORCH_MODULE(SentenceLayer);
 
 }  // namespace graft::detail
