@@ -30,6 +30,7 @@
 #include "graft/adapters/targets.hpp"
 #include "graft/core/checked.hpp"
 #include "graft/core/console.hpp"
+#include "graft/core/crc32c.hpp"
 #include "graft/core/error.hpp"
 #include "graft/core/file.hpp"
 #include "graft/core/hash.hpp"

@@ -181,8 +181,8 @@ TEST(GgufAdapter, HalfPrecisionHalvesTheFile) {
 TEST(GgufAdapter, WhatAFileHasNoRoomForIsNamed) {
   const TemporaryDirectory directory;
   const std::filesystem::path path = directory / "a.gguf";
-  CausalLM dora = base("llama"), ia3 = base("llama"), biased = base("llama"), words = base("llama"), tokens = base("llama"),
-           heads = base("llama"), trained = base("llama"), plain = base("llama");
+  CausalLM dora = base("llama"), ia3 = base("llama"), biased = base("llama"), words = base("llama"),
+           tokens = base("llama"), heads = base("llama"), trained = base("llama"), plain = base("llama");
   attach(*dora, DoraOptions({.rank = 2}), {.layers = {"q_proj"}});
   attach(*ia3, Ia3Options(), {.layers = {"k_proj"}});
   attach(*biased, {.rank = 2, .bias = true}, {.layers = {"v_proj"}});
@@ -207,7 +207,9 @@ TEST(GgufAdapter, WhatAFileHasNoRoomForIsNamed) {
       {[&] { save_gguf_adapter(path, plain, "other"); }, "\"other\""},
       {[&] { save_gguf_adapter(path, plain, "default", {.type = GgufType::Q8_0}); },
        "a GGUF adapter of type Q8_0; choose F32 or F16"},
-      {[&] { save_gguf_adapter(path, plain, "default", {.metadata = {{"adapter.type", "x"}}}); },
+      {[&] {
+         save_gguf_adapter(path, plain, "default", {.metadata = {{"adapter.type", "x"}}});
+       },
        "key \"adapter.type\" of a GGUF adapter has its own value"},
       {[&] { save_gguf_adapter(directory.path(), plain); }, "OptionError"},
   };
@@ -259,11 +261,16 @@ TEST(GgufAdapter, WhatDoesNotFitIsNamedAndTheModelStaysAsItWas) {
       {sound, {good[0], tensor(q + ".lora_b", {24, 2})}, "has A [2, 24] and B [24, 2], but takes [2, 24] and [32, 2]"},
       {sound, {tensor(q + ".lora_a", {40, 24}), tensor(q + ".lora_b", {32, 40})}, "rank is 40"},
       {sound, {good[0], good[1], tensor("blk.0.attn_q.weight", {2})}, "tensor \"blk.0.attn_q.weight\" is of no layer"},
-      {sound, {tensor("blk.7.attn_q.weight.lora_a", {2, 24})}, "the model has no layer \"model.layers.7.self_attn.q_proj\""},
+      {sound,
+       {tensor("blk.7.attn_q.weight.lora_a", {2, 24})},
+       "the model has no layer \"model.layers.7.self_attn.q_proj\""},
       {sound, {tensor("blk.0.ssm_in.weight.lora_a", {2, 24})}, "tensor \"blk.0.ssm_in.weight.lora_a\" is of no layer"},
-      {sound, {tensor("token_embd.weight.lora_a", {30, 2}), tensor("token_embd.weight.lora_b", {24, 2})},
+      {sound,
+       {tensor("token_embd.weight.lora_a", {30, 2}), tensor("token_embd.weight.lora_b", {24, 2})},
        "layer \"model.embed_tokens\" is no linear layer"},
-      {sound, {tensor("blk.0.attn_norm.weight.lora_a", {2, 24})}, "the model has no layer \"model.layers.0.input_layernorm\""},
+      {sound,
+       {tensor("blk.0.attn_norm.weight.lora_a", {2, 24})},
+       "the model has no layer \"model.layers.0.input_layernorm\""},
   };
   CausalLM model = base("llama");
   const torch::Tensor plain = logits(model);

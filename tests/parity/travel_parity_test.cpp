@@ -114,8 +114,8 @@ TEST(GgufAdapterTravels, LlamaCppWritesWhatGraftWrites) {
   const TemporaryDirectory directory;
   save_gguf_adapter(directory / "adapter.gguf", taught.model, "default", {.title = "parrot", .task = "ahoy"});
   write_file(directory / "request.json", Json({{"prompts", taught.ids}, {"tokens", tokens}}).dump());
-  run_python("llama_adapter.py", {smollm2, (directory / "adapter.gguf").string(),
-                                  (directory / "request.json").string(), (directory / "answers.json").string()});
+  run_python("llama_adapter.py", {smollm2, (directory / "adapter.gguf").string(), (directory / "request.json").string(),
+                                  (directory / "answers.json").string()});
   const Json answers = read_json(directory / "answers.json");
   ASSERT_EQ(answers["adapters"].size(), 1u);
   EXPECT_EQ(answers["adapters"][0]["task_name"], "ahoy");

@@ -24,7 +24,7 @@ constexpr int normal = 1, unknown = 2, control = 3, user_defined = 4, byte = 6;
 /// A vocabulary of SentencePiece's kind, with `more` keys.
 std::string sentencepiece(const Keys& more, bool scored = true) {
   Keys tokens{"<unk>", "<s>", "</s>", "▁", "a", "b", "ab", "▁ab", "<tag>", "\xC3\xA9", "ab", "  "};
-  std::vector<std::int32_t> types{unknown, control, control, normal, normal, normal,
+  std::vector<std::int32_t> types{unknown, control, control,      normal, normal, normal,
                                   normal,  normal,  user_defined, normal, normal, normal};
   std::vector<float> scores{0, 0, 0, -5, -6, -7, -2, -1, 0, -8, -3, -4};
   for (int i = 0; i < 256; ++i) {
@@ -47,7 +47,7 @@ std::string byte_level(const std::string& pre, const Keys& more) {
   Keys tokens{"<begin>", "<end>"};
   std::vector<std::int32_t> types{control, control};
   for (int i = 0; i < 256; ++i) {
-    tokens.push_back(detail::byte_symbol(static_cast<unsigned char>(i)));
+    tokens.push_back(detail::ByteAlphabet::instance().spelled(std::string(1, static_cast<char>(i))));
     types.push_back(normal);
   }
   for (const char* token : {"ab", "\u0120ab", "12", "''", "<tag>"}) {
@@ -101,8 +101,8 @@ struct Both {
 TEST(GgufTokenizerFiles, HaveTheIdsOfTheirSentencePieceVocabulary) {
   Both(sentencepiece({})).expect_equal("plain");
   Both(sentencepiece({boolean_key("tokenizer.ggml.add_space_prefix", false)})).expect_equal("without prefix");
-  Both(sentencepiece({boolean_key("tokenizer.ggml.add_bos_token", false),
-                      boolean_key("tokenizer.ggml.add_eos_token", true)}))
+  Both(sentencepiece(
+           {boolean_key("tokenizer.ggml.add_bos_token", false), boolean_key("tokenizer.ggml.add_eos_token", true)}))
       .expect_equal("end alone");
   Both(sentencepiece({strings_key("tokenizer.ggml.merges", {"a b", "\u2581 ab"})}, false)).expect_equal("merges");
   Both(sentencepiece({string_key("general.architecture", "gemma3")})).expect_equal("gemma");
@@ -119,12 +119,11 @@ TEST(GgufTokenizerFiles, HaveTheIdsOfEveryPreTokenizerThatGraftKnows) {
 }
 
 TEST(GgufTokenizerFiles, SayWhatIsSpecialAndHowToChat) {
-  const Both both(byte_level("smollm", {integer_key("tokenizer.ggml.eot_token_id", 258),
-                                        integer_key("tokenizer.ggml.padding_token_id", 1),
-                                        integer_key("tokenizer.ggml.unknown_token_id", 0),
-                                        string_key("general.architecture", "llama"),
-                                        integer_key("llama.context_length", 512),
-                                        string_key("tokenizer.chat_template", "{{ bos_token }} \u00E9\n")}));
+  const Both both(byte_level(
+      "smollm",
+      {integer_key("tokenizer.ggml.eot_token_id", 258), integer_key("tokenizer.ggml.padding_token_id", 1),
+       integer_key("tokenizer.ggml.unknown_token_id", 0), string_key("general.architecture", "llama"),
+       integer_key("llama.context_length", 512), string_key("tokenizer.chat_template", "{{ bos_token }} \u00E9\n")}));
   const Json config = read_json(both.directory / "tokenizer_config.json");
   EXPECT_EQ(config, Json::parse(R"({"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false,
       "bos_token": "<begin>", "eos_token": "<end>", "unk_token": "<begin>", "pad_token": "<end>", "model_max_length": 512,
@@ -132,8 +131,8 @@ TEST(GgufTokenizerFiles, SayWhatIsSpecialAndHowToChat) {
   EXPECT_EQ(read_json(both.directory / "generation_config.json"),
             Json::parse(R"({"bos_token_id": 0, "eos_token_id": [1, 258], "pad_token_id": 1})"));
   both.expect_equal("with more keys");
-  const Both least(file_of({string_key("tokenizer.ggml.model", "gpt2"), strings_key("tokenizer.ggml.tokens", {"a", "b"}),
-                            strings_key("tokenizer.ggml.merges", {})},
+  const Both least(file_of({string_key("tokenizer.ggml.model", "gpt2"),
+                            strings_key("tokenizer.ggml.tokens", {"a", "b"}), strings_key("tokenizer.ggml.merges", {})},
                            {}));
   EXPECT_EQ(read_json(least.directory / "generation_config.json"), Json::object());
 }

@@ -57,9 +57,6 @@ class Sha256 {
 /// The digest of `bytes` as 64 hexadecimal digits.
 std::string sha256(std::string_view bytes);
 
-/// CRC-32C (Castagnoli's polynomial), as iSCSI has it: RFC 3720, section 12.1.
-std::uint32_t crc32c(std::string_view bytes);
-
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

@@ -19,14 +19,14 @@ using GgufValue = std::variant<bool, std::uint32_t, float, std::string, std::vec
 
 /// A tensor to write.
 struct GgufTensorBytes {
-  std::string name;                      ///< of 1 to 63 bytes: llama.cpp takes no longer one
+  std::string name;  ///< of 1 to 63 bytes: llama.cpp takes no longer one
   GgufType type = GgufType::F32;
   std::vector<std::int64_t> shape = {};  ///< row-major, as in GgufTensor; at most 4 sizes
   std::span<const std::byte> bytes = {};
 };
 
-/// Writes a GGUF file, version 3, little-endian, that GgufFile and llama.cpp read: the keys by name, then the tensors in
-/// their order, each at a multiple of 32 bytes. It appears whole or not at all.
+/// Writes a GGUF file, version 3, little-endian, that GgufFile and llama.cpp read: the keys by name, then the tensors
+/// in their order, each at a multiple of 32 bytes. It appears whole or not at all.
 ///
 /// Throws OptionError, before anything is written, for an empty key, the key general.alignment, which the writer keeps
 /// for itself, a name that is empty, too long, has control characters or is there twice, more than 4 sizes or one below

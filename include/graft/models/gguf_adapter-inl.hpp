@@ -56,7 +56,8 @@ GRAFT_INLINE std::string gguf_fault(const Adaptable& layer, const LayerAdapter& 
 
 GRAFT_INLINE void refuse_for_gguf(const std::string& name, const std::vector<std::string>& faults) {
   if (faults.empty()) return;
-  std::string text = message("adapter ", quoted(name), " cannot be a GGUF file, which holds LoRA of linear layers alone; "
+  std::string text = message("adapter ", quoted(name),
+                             " cannot be a GGUF file, which holds LoRA of linear layers alone; "
                              "merge it into the model instead:");
   for (const std::string& fault : faults) text += "\n  " + fault;
   throw OptionError(text);
@@ -83,8 +84,8 @@ GRAFT_INLINE std::vector<GgufAdapterLayer> gguf_adapter_layers(CausalLMImpl& mod
       B = torch::cat({B, -adapter.start_B}, 1);
     }
     base.add(path, layer->base_weight());
-    layers.push_back({stem, A, turned_rows(B, stem, model.config(), true),
-                      adapter.scale() * static_cast<double>(A.size(0))});
+    layers.push_back(
+        {stem, A, turned_rows(B, stem, model.config(), true), adapter.scale() * static_cast<double>(A.size(0))});
   }
   if (HeadCopies::of(model, name)) faults.push_back("it has modules in full (modules_to_save)");
   const auto factors = factor_tensors(model);

@@ -13,10 +13,10 @@ namespace graft {
 
 /// What a GGUF adapter file says beside its weights.
 struct GgufAdapterOptions {
-  GgufType type = GgufType::F32;  ///< of the weights, F32 or F16
-  std::string title = {};         ///< general.name
-  std::string task = {};          ///< adapter.lora.task_name, which llama.cpp's server lists
-  std::string prompt_prefix = {}; ///< adapter.lora.prompt_prefix, likewise: what the task's prompts begin with
+  GgufType type = GgufType::F32;   ///< of the weights, F32 or F16
+  std::string title = {};          ///< general.name
+  std::string task = {};           ///< adapter.lora.task_name, which llama.cpp's server lists
+  std::string prompt_prefix = {};  ///< adapter.lora.prompt_prefix, likewise: what the task's prompts begin with
   std::map<std::string, std::string> metadata = {};  ///< more keys, with text
 };
 
@@ -35,8 +35,8 @@ void save_gguf_adapter(const std::filesystem::path& path, CausalLM model, const 
 
 /// What load_gguf_adapter() put on the model.
 struct LoadedGgufAdapter {
-  std::vector<std::string> layers;     ///< with an adapter now
-  double alpha = 0;                    ///< of the file; 0: each layer's update counts as it is
+  std::vector<std::string> layers;         ///< with an adapter now
+  double alpha = 0;                        ///< of the file; 0: each layer's update counts as it is
   std::string title, task, prompt_prefix;  ///< see GgufAdapterOptions; empty: the file does not say
   std::string other_base = {};  ///< a warning that the adapter was trained on another base; empty if not known to be
 };

@@ -45,7 +45,8 @@ GRAFT_INLINE Json byte_level_json(const GgufVocabulary& file) {
                     {"pattern", Json::object({{"Regex", expression}})},
                     {"behavior", "Isolated"},
                     {"invert", false}});
-  const Json bytes = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
+  const Json bytes = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
   cuts.push_back(bytes);
   Json model = model_json(read.vocabulary, std::move(read.merges));
   model["ignore_merges"] = read.kind->whole_words;
@@ -116,9 +117,9 @@ GRAFT_INLINE Json template_json(const GgufVocabulary& file, const Template& arou
 
 GRAFT_INLINE Json tokenizer_config_json(const GgufVocabulary& file) {
   Json config = {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
-  for (const auto& [field, name] : {std::pair("bos_token", "bos"), std::pair("eos_token", "eos"),
-                                    std::pair("unk_token", "unknown"), std::pair("pad_token", "padding"),
-                                    std::pair("mask_token", "mask")})
+  for (const auto& [field, name] :
+       {std::pair("bos_token", "bos"), std::pair("eos_token", "eos"), std::pair("unk_token", "unknown"),
+        std::pair("pad_token", "padding"), std::pair("mask_token", "mask")})
     if (const auto id = file.token_id(name)) config[field] = file.entries[static_cast<std::size_t>(*id)].token;
   if (file.data.has("tokenizer.chat_template")) {
     const std::string_view text = file.data.text("tokenizer.chat_template");

@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <chrono>
 
+#include "graft/core/crc32c.hpp"
 #include "graft/core/error.hpp"
 #include "graft/core/file.hpp"
-#include "graft/core/hash.hpp"
 #include "graft/training/tensorboard_log.hpp"
 
 namespace graft {
@@ -59,9 +59,7 @@ class ProtoMessage {
 };
 
 /// TFRecord's: a sum that is stored beside what it is of must not look like the sum of a record that holds sums.
-GRAFT_INLINE std::uint32_t masked_crc32c(std::string_view bytes) {
-  return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
-}
+GRAFT_INLINE std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xa282ead8u; }
 
 /// An Event with its time, in seconds since 1970.
 GRAFT_INLINE ProtoMessage new_event() {
