@@ -11,6 +11,7 @@
 void LanguageModelOptions::add_to(CLI::App& command) {
   auto* local = command.add_option("--generator", generator,
                                    "language model to run here: a GGUF file or a Hugging Face directory");
+  command.add_option("--adapter", adapter, "a LoRA adapter of that model: a PEFT directory")->needs(local);
   command.add_option("--chat-format", chat_format, "its format, where its vocabulary does not tell: llama2, ...");
   command.add_option("--server", server, "or the address of a server of chat completions: http://host:port")
       ->excludes(local);
@@ -34,7 +35,8 @@ graft::CompletionOptions LanguageModelOptions::completion() const {
 std::unique_ptr<graft::Generator> LanguageModelOptions::open() const {
   if (!generator.empty())
     return std::make_unique<graft::LocalGenerator>(
-        generator, graft::LocalGeneratorOptions{.chat_format = chat_format, .most_context = context});
+        generator,
+        graft::LocalGeneratorOptions{.chat_format = chat_format, .most_context = context, .adapter = adapter});
   if (server.empty())
     throw graft::OptionError("no language model is named; give a file with --generator, or an address with --server");
 #ifdef RAG_WITH_HTTP

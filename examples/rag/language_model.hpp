@@ -16,7 +16,7 @@ struct CompletionOptions;
 }  // namespace graft
 
 struct LanguageModelOptions {
-  std::string generator, chat_format;
+  std::string generator, adapter, chat_format;
   std::string server, server_model, key_variable;
   std::size_t context = 4096;
   std::size_t answer_tokens = 512;

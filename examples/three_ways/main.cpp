@@ -70,6 +70,7 @@ graft::Json report_of(const ThreeWaysOptions& options, const Facts& facts) {
       {"about", graft::message(facts.train.size(), " questions with answers were trained on for ", options.epochs,
                                " epochs in batches of ", options.batch_size, ", in full with learning rate ",
                                options.full_lr, ", LoRA of rank ", options.rank, " with ", options.lora_lr,
+                               options.adapter.empty() ? "" : " (the adapter of LoRA alone was there already)",
                                ". Passages before a question: ", options.top, ". ", processor(), ", ", options.threads,
                                " threads, ", today(), ", graft " GRAFT_VERSION ".")},
       {"ways", graft::Json::array()}};
@@ -86,7 +87,7 @@ graft::Json report_of(const ThreeWaysOptions& options, const Facts& facts) {
 /// Throws unless all that will be written may be.
 void check_outputs(const ThreeWaysOptions& options) {
   for (const auto& input :
-       {options.train, options.documents, options.questions, std::filesystem::path(options.model)}) {
+       {options.train, options.documents, options.questions, std::filesystem::path(options.model), options.adapter}) {
     for (const char* name : {"three_ways.json", "three_ways.html"})
       graft::check_output_apart(options.out / name, {input});
   }
@@ -165,6 +166,8 @@ int main(int argc, char** argv) {
   app.add_option("--targets", options.targets, "LoRA's layers by name, or all-linear")
       ->delimiter(',')
       ->capture_default_str();
+  app.add_option("--adapter", options.adapter,
+                 "a PEFT directory that is asked as the way LoRA; nothing is trained for it");
   app.add_option("--top", options.top, "passages before a question")->check(whole_number(1))->capture_default_str();
   app.add_option("--answer-tokens", options.answer_tokens, "tokens of the longest answer")
       ->check(whole_number(1))

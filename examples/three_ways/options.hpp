@@ -20,6 +20,7 @@ struct ThreeWaysOptions {
   std::int64_t rank = 16;
   double alpha = 32.0;
   std::vector<std::string> targets = {"all-linear"};
+  std::filesystem::path adapter;  // in the place of the one that LoRA alone would train; empty: it is trained
 
   std::size_t top = 1;  // passages in a prompt
   std::size_t answer_tokens = 32;

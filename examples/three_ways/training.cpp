@@ -29,9 +29,7 @@ bool train_answers(const std::string& title, graft::CausalLM& model, const graft
 
 void save_full(const std::filesystem::path& directory, const graft::CausalLM& model, const std::string& original,
                bool overwrite) {
-  graft::SavePretrainedOptions options{.replace = overwrite};
-  if (std::filesystem::is_directory(original)) options.tokenizer_from = original;
-  graft::save_pretrained(directory, model, options);
+  graft::save_pretrained(directory, model, {.tokenizer_from = original, .replace = overwrite});
 }
 
 void save_lora(const std::filesystem::path& directory, graft::CausalLM& model, const std::string& original,

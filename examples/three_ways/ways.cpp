@@ -47,7 +47,7 @@ class Way {
     prepare();
     graft::Json report = {{"way", key_},
                           {"trained_parameters", trained_},
-                          {"stored_bytes", key_ == "base" ? 0 : graft::bytes_on_disk(options_.out / key_)},
+                          {"stored_bytes", stored_bytes()},
                           {"prepare_seconds", prepare_seconds_},
                           {"add_seconds", add_seconds_ ? graft::Json(*add_seconds_) : graft::Json()},
                           {"peak_bytes", peak_bytes_},
@@ -68,8 +68,13 @@ class Way {
   using Clock = std::chrono::steady_clock;
 
   bool trains_lora() const { return key_ == "lora" || key_ == "both"; }
+  bool is_given() const { return key_ == "lora" && !options_.adapter.empty(); }
   bool retrieves() const { return key_ == "retrieval" || key_ == "both"; }
   std::filesystem::path place(const char* part) const { return options_.out / key_ / part; }
+  std::int64_t stored_bytes() const {
+    if (key_ == "base") return 0;
+    return static_cast<std::int64_t>(graft::bytes_on_disk(is_given() ? options_.adapter : options_.out / key_));
+  }
   graft::Tokenizer tokenizer() const { return graft::Tokenizer::load(options_.model); }
 
   graft::CausalLM base_model() const {
@@ -100,7 +105,10 @@ class Way {
       library_ = std::make_unique<Library>(place("documents.db"), options_.encoder);
       library_->add(facts_.documents, /*later=*/false);
     }
-    if (key_ == "full" || trains_lora()) train();
+    if (is_given())
+      take_adapter();
+    else if (key_ == "full" || trains_lora())
+      train();
     prepare_seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
     peak_bytes_ = graft::peak_memory_bytes();
     if (library_) {
@@ -112,6 +120,14 @@ class Way {
     model_->eval();
     if (examples_) check_saved();              // after what is measured: it holds two models
     if (trains_lora()) graft::merge(*model_);  // the model then answers at the plain one's speed
+  }
+
+  /// The adapter that the user has.
+  void take_adapter() {
+    load_model();
+    const graft::LoadedAdapter loaded = graft::load_adapter(options_.adapter, *model_);
+    if (!loaded.other_base.empty()) throw graft::OptionError(loaded.other_base);
+    trained_ = graft::count_parameters(*model_).all.trained;
   }
 
   void train() {
@@ -189,6 +205,7 @@ class Way {
 void check_ways(const ThreeWaysOptions& options) {
   format_of(graft::Tokenizer::load(options.model), options);
   graft::Embedder embedder(options.encoder);
+  if (!options.adapter.empty()) graft::AdapterDir{options.adapter};
   for (const WayName& way : way_names) {
     graft::OutputDirectory(options.out / way.key / "model", options.overwrite);
     graft::OutputDirectory(options.out / way.key / "adapter", options.overwrite);

@@ -4,6 +4,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "graft/adapters/attach.hpp"
+#include "graft/adapters/peft/save.hpp"
+#include "graft/models/gguf.hpp"
 #include "graft/retrieval/pairs.hpp"
 #include "rag_program.hpp"
 
@@ -88,6 +91,36 @@ TEST_F(Rag, AsksARealLanguageModel) {
   const ProgramResult summary = run_program(program + " summarise --json --store " + path("my.db") + server);
   ASSERT_EQ(summary.exit_code, 0) << summary.output;
   EXPECT_TRUE(says(summary, "\"calls\": 1")) << summary.output;
+}
+
+TEST_F(Rag, AsksWithAnAdapter) {
+  ASSERT_EQ(index(path("notes")).exit_code, 0);
+  const std::string file = GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                    question = "'how do I resize a picture?'";
+  graft::CausalLM language_model = graft::load_gguf(file).model;
+  graft::attach(*language_model, {.rank = 4, .alpha = 8.0}, {.layers = {"q_proj", "v_proj"}});
+  {
+    const torch::NoGradGuard no_grad;
+    for (torch::Tensor& parameter : language_model->parameters())
+      if (parameter.requires_grad()) parameter.normal_(0.0, 0.1);
+  }
+  graft::save_adapter(directory_ / "adapter", *language_model, "default", {.task_type = "CAUSAL_LM"});
+  const std::string store = " --store " + path("my.db") + " --answer-tokens 24 --json --generator " + file;
+  const std::string adapter = " --adapter " + path("adapter");
+  const ProgramResult plain = run("ask " + question + store), adapted = run("ask " + question + store + adapter);
+  ASSERT_EQ(plain.exit_code, 0) << plain.output;
+  ASSERT_EQ(adapted.exit_code, 0) << adapted.output;
+  const graft::Json one = graft::parse_json(plain.output, "plain"), two = graft::parse_json(adapted.output, "adapted");
+  EXPECT_EQ(one["prompt"], two["prompt"]);
+  EXPECT_NE(one["answer"], two["answer"]);
+  const ProgramResult summary = run_program(program + " summarise" + store + adapter);
+  EXPECT_EQ(summary.exit_code, 0) << summary.output;
+  const ProgramResult missing = run("ask " + question + store + " --adapter " + path("nowhere"));
+  EXPECT_NE(missing.exit_code, 0);
+  EXPECT_TRUE(says(missing, "nowhere")) << missing.output;
+  const ProgramResult alone = run("ask " + question + " --store " + path("my.db") + adapter);
+  EXPECT_NE(alone.exit_code, 0);
+  EXPECT_TRUE(says(alone, "--adapter requires --generator")) << alone.output;
 }
 
 TEST_F(Rag, WritesQuestionsThatFindTheirPassages) {

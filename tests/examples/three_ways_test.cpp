@@ -128,6 +128,16 @@ TEST_F(ThreeWays, AreTaughtAskedAndReported) {
   EXPECT_TRUE(std::filesystem::exists(directory_ / "out/full/model/config.json"));
   EXPECT_TRUE(std::filesystem::exists(directory_ / "out/lora/adapter/adapter_config.json"));
   check_page(directory_ / "out/three_ways.html", 2);
+
+  std::filesystem::rename(directory_ / "out/lora/adapter", directory_ / "kept");
+  const ProgramResult again =
+      run("--adapter kept --overwrite --epochs 1 --batch-size 2 --answer-tokens 12 --threads 2");
+  ASSERT_EQ(again.exit_code, 0) << again.output;
+  EXPECT_EQ(again.output.find("saved in out/lora"), std::string::npos) << again.output;
+  const Json second = parse_json(read_file(directory_ / "out/three_ways.json", 1 << 20), "report").at("ways").at(2);
+  EXPECT_EQ(second.at("trained_parameters"), 4884480);
+  EXPECT_EQ(second.at("answers").at(0).at("answer"), way(2).at("answers").at(0).at("answer"));
+  EXPECT_GT(second.at("stored_bytes"), 4 * 4884480);
 }
 
 TEST_F(ThreeWays, PageTakesWhateverAModelSays) {
@@ -173,6 +183,7 @@ TEST_F(ThreeWays, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
   write_facts();
   EXPECT_NE(run("", "nowhere.gguf").output.find("nowhere.gguf"), std::string::npos);
   EXPECT_NE(run("--rank 0").output.find("--rank: is 0; give a whole number from 1 on"), std::string::npos);
+  EXPECT_NE(run("--adapter nowhere").output.find("nowhere"), std::string::npos);
   EXPECT_EQ(run("--epochs 0").exit_code, 105) << "CLI11's code for a value out of range";
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iostream>
 
+#include "graft/adapters/attach.hpp"
+#include "graft/adapters/peft/save.hpp"
 #include "graft/core/output.hpp"
 #include "graft/generation/generate.hpp"
 #include "graft/models/gguf.hpp"
@@ -114,6 +116,61 @@ TEST(LocalGenerator, AnswersFromDocuments) {
   // shorter than alone.
   EXPECT_LE(*answer.completion.prompt_tokens, answer.prompt.tokens);
   EXPECT_GT(*answer.completion.prompt_tokens + 40, answer.prompt.tokens);
+}
+
+/// An adapter for the model, large enough to change what it writes.
+void write_adapter(const std::filesystem::path& directory, CausalLM model, const AdapterInfo& info) {
+  torch::manual_seed(4);
+  attach(*model, {.rank = 4, .alpha = 8.0}, {.layers = {"q_proj", "v_proj"}});
+  {
+    const torch::NoGradGuard no_grad;
+    for (torch::Tensor& parameter : model->parameters())
+      if (parameter.requires_grad()) parameter.normal_(0.0, 0.1);
+  }
+  save_adapter(directory, *model, "default", info);
+}
+
+TEST(LocalGenerator, WritesWithAnAdapterHoweverTheWeightsAreHeld) {
+  const TemporaryDirectory directory;
+  CausalLM model = load_gguf(kModel).model;
+  write_adapter(directory / "adapter", model, {.task_type = "CAUSAL_LM"});
+  LocalGenerator plain = smollm2(), trained("trained", model, Loaded::instance().tokenizer),
+                 loaded(kModel, {.linear_dtype = torch::kFloat32, .adapter = directory / "adapter"}),
+                 rounded(kModel, {.adapter = directory / "adapter"});
+  const CompletionOptions options{.max_tokens = 16};
+  const std::string wanted = trained.generate(kMessages, options).text;
+  EXPECT_NE(wanted, plain.generate(kMessages, options).text);
+  EXPECT_EQ(loaded.generate(kMessages, options).text, wanted);
+  // Weights in bfloat16 are no other base; what they write may differ after a while.
+  EXPECT_NE(rounded.generate(kMessages, options).text, plain.generate(kMessages, options).text);
+}
+
+TEST(LocalGenerator, AnAdapterThatIsNotTheModelsIsNamed) {
+  const TemporaryDirectory directory;
+  CausalLM model = load_gguf(kModel).model;
+  write_adapter(directory / "classifies", model, {.task_type = "SEQ_CLS"});
+  detach(*model, "default");
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& [path, layer] : adaptable_layers(*model)) layer->main_weight().mul_(1.5);
+  }
+  write_adapter(directory / "other", model, {});
+  std::filesystem::create_directory(directory / "empty");
+  const auto error = [&](const std::string& adapter, const LocalGeneratorOptions& options = {}) {
+    LocalGeneratorOptions with = options;
+    with.adapter = directory / adapter;
+    return error_message([&] { LocalGenerator(kModel, with); });
+  };
+  for (const auto& options : {LocalGeneratorOptions{}, LocalGeneratorOptions{.linear_dtype = torch::kFloat32}}) {
+    const std::string other = error("other", options);
+    EXPECT_NE(other.find("OptionError: the adapter is not of the model \"" + kModel + "\""), std::string::npos)
+        << other;
+    EXPECT_NE(other.find("was trained on a base whose adapted weights have the fingerprint"), std::string::npos)
+        << other;
+  }
+  EXPECT_NE(error("classifies").find("is an adapter for SEQ_CLS, not for CAUSAL_LM"), std::string::npos);
+  EXPECT_NE(error("empty").find("adapter_config.json"), std::string::npos) << error("empty");
+  EXPECT_NE(error("nothing").find("nothing"), std::string::npos);
 }
 
 TEST(LocalGenerator, WhatCannotBeIsNamed) {

@@ -274,8 +274,9 @@ GRAFT_INLINE Plan plan(const ModelShape& model, const PlanOptions& options) {
                         (factors + starts) * options.factor_bytes;
   result.gradient_bytes = checked_mul(all.trained, options.gradient_bytes, "bytes of gradients");
   result.optimizer_bytes = checked_mul(all.trained, options.optimizer_bytes, "bytes of optimizer state");
-  result.file_bytes =
-      file.bytes(options.adapter ? R"({"format":"pt","graft.base":"0123456789abcdef"})" : R"({"format":"pt"})");
+  result.file_bytes = file.bytes(options.adapter ? R"({"format":"pt","graft.base":"0123456789abcdef",)"
+                                                   R"("graft.base.bfloat16":"0123456789abcdef"})"
+                                                 : R"({"format":"pt"})");
   return result;
 }
 

@@ -11,6 +11,7 @@
 
 #include "graft/models/detail/causal_config_fields.hpp"
 #include "graft/models/detail/config_fields.hpp"
+#include "graft/models/detail/gguf_names.hpp"
 #include "graft/models/gguf.hpp"
 
 namespace graft {
@@ -36,24 +37,6 @@ GRAFT_INLINE Llama3Stretch gguf_stretch(const GgufFile& file, const CausalConfig
   if (!torch::allclose(divisors, expected, /*rtol=*/1e-4, /*atol=*/0.0))
     fail("is not what Llama 3 stretches its turns by; graft has no other");
   return *stretched.llama3;
-}
-
-/// A GGUF file's name as Hugging Face has it; an unknown one as it is, so that it shows up as left over.
-GRAFT_INLINE std::string name_of_gguf(std::string_view name, const CausalFamily& family) {
-  const std::size_t dot = name.rfind('.');
-  if (dot == name.npos) return std::string(name);
-  std::string_view stem = name.substr(0, dot);
-  std::string prefix;
-  if (stem.starts_with("blk.")) {
-    stem.remove_prefix(4);
-    const std::string_view number = stem.substr(0, stem.find('.'));
-    stem.remove_prefix(std::min(stem.size(), number.size() + 1));
-    prefix = message(family.gguf_layer, number, ".");
-  }
-  if (stem == family.gguf_exception.in_file) return message(prefix, family.gguf_exception.ours, name.substr(dot));
-  for (const GgufName* known = family.gguf_names; !known->ours.empty(); ++known)
-    if (known->in_file == stem) return message(prefix, known->ours, name.substr(dot));
-  return std::string(name);
 }
 
 /// A GGUF file's tensors as Hugging Face's float32 files would have them.

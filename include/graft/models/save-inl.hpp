@@ -12,9 +12,11 @@
 
 #include "graft/adapters/adaptable.hpp"
 #include "graft/core/error.hpp"
+#include "graft/core/file.hpp"
 #include "graft/io/model_dir.hpp"
 #include "graft/models/save.hpp"
 #include "graft/tensor/state.hpp"
+#include "graft/text/gguf_tokenizer_files.hpp"
 
 namespace graft::detail {
 
@@ -85,7 +87,9 @@ GRAFT_INLINE void save_weights(const std::filesystem::path& directory, const tor
   NamedTensors tensors = tensors_to_save(model);
   const Json json = config(common_dtype(tensors));
   ModelDirOptions files{.shard_bytes = options.shard_bytes, .texts = options.texts, .replace = options.replace};
-  if (!options.tokenizer_from.empty()) {
+  if (options.tokenizer_from.extension() == ".gguf" && !directory_exists(options.tokenizer_from)) {
+    files.texts.merge(gguf_tokenizer_files(options.tokenizer_from));  // what the caller gives stays
+  } else if (!options.tokenizer_from.empty()) {
     files.files = tokenizer_files(options.tokenizer_from);
     if (files.files.empty()) {
       throw OptionError(

@@ -19,7 +19,9 @@ namespace graft {
 
 /// How a model's directory is written.
 struct SavePretrainedOptions {
-  std::filesystem::path tokenizer_from{};  ///< a model directory whose tokenizer files are copied along; empty: none
+  /// A model's directory, whose tokenizer files are copied along, or a GGUF file, whose tokenizer is written as
+  /// gguf_tokenizer_files() does; empty: none.
+  std::filesystem::path tokenizer_from{};
   std::map<std::string, std::string> texts{};  ///< by name: content of more files, in place of the tokenizer's
   bool replace = false;                        ///< whether one that graft wrote there may be replaced
   std::uint64_t shard_bytes = 5'000'000'000;   ///< weights above this are cut into several files
@@ -41,7 +43,7 @@ void save_weights(const std::filesystem::path& directory, const torch::nn::Modul
 ///
 /// Throws StateError if adapters are active that are not merged, since the directory has no place for them; OptionError
 /// if weights are of several types, if `tokenizer_from` has no tokenizer file, or if `directory` holds something that
-/// may not be replaced; FileError where the system refuses.
+/// may not be replaced; FileError where the system refuses; for a GGUF file as gguf_tokenizer_files() does.
 template <class Model>
 void save_pretrained(const std::filesystem::path& directory, const Model& model,
                      const SavePretrainedOptions& options = {}) {

@@ -28,6 +28,9 @@ struct LocalGeneratorOptions {
   std::optional<torch::ScalarType> linear_dtype{};
 
   torch::Device device = torch::kCPU;
+
+  /// A PEFT directory, as save_adapter() writes it, of the model; it works beside the weights. Empty: none.
+  std::filesystem::path adapter{};
 };
 
 /// A language model in this process.
@@ -40,10 +43,12 @@ class LocalGenerator : public Generator {
  public:
   /// Loads a Hugging Face directory, or a GGUF file, with its tokenizer. Throws as load_pretrained(), load_gguf() and
   /// Tokenizer::load() do; FormatError if tokenizer and model do not fit each other; OptionError for a chat format that
-  /// is unknown or cannot be told, or a context of none.
+  /// is unknown or cannot be told, or a context of none. For an adapter as load_adapter() does, and OptionError for one
+  /// of another task than CAUSAL_LM or, by its fingerprint, of another base.
   explicit LocalGenerator(const std::filesystem::path& path, const LocalGeneratorOptions& options = {});
 
-  /// The same with a model that is there already, in evaluation mode: one that was trained, for example.
+  /// The same with a model that is there already, in evaluation mode: one that was trained, for example. An adapter is
+  /// put on it, under the name "default".
   LocalGenerator(std::string name, CausalLM model, Tokenizer tokenizer, const LocalGeneratorOptions& options = {});
 
   std::string name() const override { return name_; }

@@ -119,7 +119,9 @@ GRAFT_INLINE void save_adapter(const std::filesystem::path& directory, torch::nn
   for (const auto& [key, tensor] : biases) tensors.emplace_back(detail::bias_key(key, adapted), tensor);
   const detail::StoredBytes stored(tensors);
   std::map<std::string, std::string> metadata = info.metadata;
-  metadata.emplace(detail::base_key, detail::base_of(module, paths).text());
+  const detail::BaseFingerprint base = detail::base_of(module, paths);
+  metadata.emplace(detail::base_key, base.text());
+  metadata.emplace(detail::rounded_base_key, base.rounded_text());
   if (info.data) metadata.emplace(detail::data_key, *info.data);
   write_adapter_dir(directory, config, stored.bytes, {.metadata = std::move(metadata), .replace = info.replace});
 }
@@ -143,6 +145,7 @@ GRAFT_INLINE LoadedAdapter load_adapter(const std::filesystem::path& directory, 
   }
   attachment.check(std::move(faults));
   const std::string fault = detail::base_of(module, targets).fault(files.metadata(), directory.string());
+  loaded.other_base = fault;
   if (!fault.empty()) loaded.warnings.push_back(fault);
   loaded.warnings.insert(loaded.warnings.end(), reader.warnings().begin(), reader.warnings().end());
 

@@ -26,7 +26,7 @@ struct AdapterInfo {
   bool fan_in_fan_out = false;  ///< whether the base's files store linear weights [in, out], as GPT-2's do
 
   std::optional<std::string> data = {};              ///< a fingerprint of what it was trained on, for "graft.data"
-  std::map<std::string, std::string> metadata = {};  ///< for the weights' file, beside "format", "graft.base" and data
+  std::map<std::string, std::string> metadata = {};  ///< for the weights' file, beside "format", "graft.base*" and data
   bool replace = false;                              ///< whether one that graft wrote there may be replaced
 };
 
@@ -55,6 +55,7 @@ struct LoadedAdapter {
   AdapterConfig config;              ///< as in the file
   std::map<std::string, std::string> metadata;  ///< of the weights' file
   std::vector<std::string> warnings;            ///< of AdapterDir, and that the adapter was trained on another base
+  std::string other_base = {};                  ///< the warning that says so; empty if it is not known to be so
 };
 
 /// Puts the adapter in `directory`, graft's or PEFT's, on a model, under `name`, and reads the heads, and the base's

@@ -145,71 +145,95 @@ inline std::vector<BpeMerge> merges_of_scores(const Vocabulary& vocabulary, cons
   return merges;
 }
 
-/// Byte-level BPE; the name of its pre-tokenizer says how text is cut. Returns whether a text begins with the begin
-/// token where the file does not say.
-inline bool set_byte_level(Stages& stages, const GgufVocabulary& file) {
-  const GgufPreTokenizer* kind = find_gguf_pre_tokenizer(file.data.text("tokenizer.ggml.pre", "gpt-2"));
-  if (!kind) {
-    std::string names;
-    for (const GgufPreTokenizer& each : gguf_pre_tokenizers()) {
-      names += message(names.empty() ? "" : ", ", each.names.front());
+/// Byte-level BPE, as the file has it; the name of its pre-tokenizer says how text is cut.
+struct GgufByteLevel {
+  explicit GgufByteLevel(const GgufVocabulary& file)
+      : kind(find_gguf_pre_tokenizer(file.data.text("tokenizer.ggml.pre", "gpt-2"))), vocabulary(file.vocabulary()) {
+    if (!kind) {
+      std::string names;
+      for (const GgufPreTokenizer& each : gguf_pre_tokenizers())
+        names += message(names.empty() ? "" : ", ", each.names.front());
+      file.data.fail("tokenizer.ggml.pre", message("one that graft knows: ", names, " or another name of these"));
     }
-    file.data.fail("tokenizer.ggml.pre", message("one that graft knows: ", names, " or another name of these"));
+    merges = file.data.has("tokenizer.ggml.merges")
+                 ? read_gguf_merges(file.data)
+                 : merges_of_scores(vocabulary, scores_of_order(file.spelled.size()));
   }
+
+  const GgufPreTokenizer* kind;
+  Vocabulary vocabulary;
+  std::vector<BpeMerge> merges;
+};
+
+/// SentencePiece's BPE, of Llama 2 and its kin and of Gemma, as the file has it.
+struct GgufSentencePiece {
+  explicit GgufSentencePiece(GgufVocabulary& file)
+      : prefix(file.data.boolean("tokenizer.ggml.add_space_prefix", true)) {
+    const bool merged = file.data.has("tokenizer.ggml.merges"), scored = file.data.has("tokenizer.ggml.scores");
+    std::vector<double> scores(file.spelled.size());
+    if (scored) {
+      scores = file.data.numbers("tokenizer.ggml.scores");
+      file.check_count("tokenizer.ggml.scores", scores.size());
+    }
+    const bool gemma = file.data.text("general.architecture", "").starts_with("gemma");
+    if (gemma) {
+      // Gemma's merges go by the order of its tokens, whatever the scores say; and the file writes the tokens of
+      // several spaces with spaces, the model with U+2581.
+      scores = scores_of_order(scores.size());
+      for (auto& entry : file.entries) {
+        std::string& token = entry.token;
+        if (token.size() < 2 || token.find_first_not_of(' ') != std::string::npos) continue;
+        const std::size_t spaces = token.size();
+        token.clear();
+        while (token.size() < spaces * Metaspace::sign.size()) token += Metaspace::sign;
+      }
+    }
+    vocabulary = file.vocabulary();
+    // Without scores, and without merges, every pair is as good as another, as in llama.cpp.
+    leftmost_first = !merged && !scored && !gemma;
+    if (const auto id = file.token_id("unknown")) unknown_token = *vocabulary.token(*id);
+    merges = merged ? read_gguf_merges(file.data) : merges_of_scores(vocabulary, scores);
+  }
+
+  bool prefix;  ///< a text begins as if a space stood before it
+  Vocabulary vocabulary;
+  std::vector<BpeMerge> merges;
+  bool leftmost_first = false;
+  std::optional<std::string> unknown_token;
+};
+
+/// Returns whether a text begins with the begin token where the file does not say.
+inline bool set_byte_level(Stages& stages, const GgufVocabulary& file) {
+  GgufByteLevel read(file);
   std::vector<std::unique_ptr<const Rewrite>> rewrites;
-  if (kind->nfc) rewrites.push_back(std::make_unique<NormalFormRewrite>(NormalFormKind::nfc));
+  if (read.kind->nfc) rewrites.push_back(std::make_unique<NormalFormRewrite>(NormalFormKind::nfc));
   stages.normalizer = std::make_unique<RewritingNormalizer>(std::move(rewrites));
-  stages.pre_tokenizer = pre_tokenizer_of(*kind);
-  Vocabulary vocabulary = file.vocabulary();
-  const std::vector<BpeMerge> merges = file.data.has("tokenizer.ggml.merges")
-                                           ? read_gguf_merges(file.data)
-                                           : merges_of_scores(vocabulary, scores_of_order(file.spelled.size()));
+  stages.pre_tokenizer = pre_tokenizer_of(*read.kind);
   stages.model = named(file.data.where(), [&] {
-    return std::make_unique<ByteBpe>(std::move(vocabulary), merges, ByteBpeOptions{.whole_words = kind->whole_words});
+    return std::make_unique<ByteBpe>(std::move(read.vocabulary), read.merges,
+                                     ByteBpeOptions{.whole_words = read.kind->whole_words});
   });
   stages.decoder = std::make_unique<StepDecoder>(std::make_unique<ByteLevelStep>());
-  return kind->begins;
+  return read.kind->begins;
 }
 
-/// SentencePiece's BPE, of Llama 2 and its kin and of Gemma.
 inline void set_sentencepiece(Stages& stages, GgufVocabulary& file) {
-  const bool prefix = file.data.boolean("tokenizer.ggml.add_space_prefix", true);
-  const bool merged = file.data.has("tokenizer.ggml.merges"), scored = file.data.has("tokenizer.ggml.scores");
-  std::vector<double> scores(file.spelled.size());
-  if (scored) {
-    scores = file.data.numbers("tokenizer.ggml.scores");
-    file.check_count("tokenizer.ggml.scores", scores.size());
-  }
-  const bool gemma = file.data.text("general.architecture", "").starts_with("gemma");
-  if (gemma) {
-    // Gemma's merges go by the order of its tokens, whatever the scores say; and the file writes the tokens of several
-    // spaces with spaces, the model with U+2581.
-    scores = scores_of_order(scores.size());
-    for (std::size_t i = 0; i < scores.size(); ++i) {
-      std::string& token = file.entries[i].token;
-      if (token.size() < 2 || token.find_first_not_of(' ') != std::string::npos) continue;
-      const std::size_t spaces = token.size();
-      token.clear();
-      while (token.size() < spaces * Metaspace::sign.size()) token += Metaspace::sign;
-    }
-  }
-  Vocabulary vocabulary = file.vocabulary();
-  // Without scores, and without merges, every pair is as good as another, as in llama.cpp.
-  CharacterBpeOptions options{
-      .fuse_unknown = true, .byte_fallback = true, .leftmost_first = !merged && !scored && !gemma};
-  if (const auto unknown = file.token_id("unknown")) options.unknown_token = *vocabulary.token(*unknown);
-  const std::vector<BpeMerge> merges = merged ? read_gguf_merges(file.data) : merges_of_scores(vocabulary, scores);
+  GgufSentencePiece read(file);
+  CharacterBpeOptions options{.unknown_token = read.unknown_token,
+                              .fuse_unknown = true,
+                              .byte_fallback = true,
+                              .leftmost_first = read.leftmost_first};
   stages.normalizer = std::make_unique<PlainNormalizer>();
-  stages.pre_tokenizer = std::make_unique<Metaspace>(std::string(Metaspace::sign),
-                                                     prefix ? MetaspacePrefix::first : MetaspacePrefix::never, false);
+  stages.pre_tokenizer = std::make_unique<Metaspace>(
+      std::string(Metaspace::sign), read.prefix ? MetaspacePrefix::first : MetaspacePrefix::never, false);
   stages.model = named(file.data.where(), [&] {
-    return std::make_unique<CharacterBpe>(std::move(vocabulary), merges, std::move(options));
+    return std::make_unique<CharacterBpe>(std::move(read.vocabulary), read.merges, std::move(options));
   });
   std::vector<std::unique_ptr<const DecoderStep>> steps;
   steps.push_back(replace_step(std::string(Metaspace::sign), " "));
   steps.push_back(std::make_unique<ByteFallbackStep>());
   steps.push_back(std::make_unique<FuseStep>());
-  if (prefix) steps.push_back(std::make_unique<StripStep>(" ", 1, 0));
+  if (read.prefix) steps.push_back(std::make_unique<StripStep>(" ", 1, 0));
   stages.decoder = std::make_unique<StepDecoder>(std::move(steps));
 }
 
