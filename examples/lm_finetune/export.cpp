@@ -8,6 +8,7 @@
 #include "graft/core/output.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/models/gguf_adapter.hpp"
+#include "graft/models/language_model.hpp"
 #include "graft/models/save.hpp"
 #include "graft/training/read_back.hpp"
 #include "language.hpp"
@@ -26,7 +27,7 @@ torch::Tensor probe(graft::CausalLM& model) {
 
 void write_gguf_adapter(const ExportOptions& options, graft::CausalLM& model) {
   graft::save_gguf_adapter(options.gguf, model);
-  graft::CausalLM again = graft::load_causal_lm(options.language.model).model;
+  graft::CausalLM again = graft::load_language_model(options.language.model).model;
   graft::load_gguf_adapter(options.gguf, again);
   graft::check_read_back(probe(model), probe(again), options.gguf);
   std::printf("written: %s; read back, it gives the same logits\n  llama-server --model MODEL.gguf --lora %s\n",
@@ -38,7 +39,7 @@ void write_merged(const ExportOptions& options, graft::CausalLM& model) {
   graft::merge(*model);
   graft::save_pretrained(options.merge, model,
                          {.tokenizer_from = options.language.model, .replace = options.overwrite});
-  graft::CausalLM again = graft::load_causal_lm(options.merge).model;
+  graft::CausalLM again = graft::load_language_model(options.merge).model;
   graft::check_read_back(before, probe(again), options.merge);
   std::printf("written: %s; read back, it gives the same logits\n", options.merge.c_str());
 }

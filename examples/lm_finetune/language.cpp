@@ -3,11 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "graft/adapters/peft/save.hpp"
 #include "graft/core/error.hpp"
 #include "graft/generation/generate.hpp"
-#include "graft/models/gguf.hpp"
-#include "graft/rag/local_generator.hpp"
+#include "graft/models/language_model.hpp"
 
 const graft::ChatFormat& Language::chat_format() const {
   if (!format)
@@ -40,8 +38,8 @@ Language load_language(const LanguageOptions& options, const graft::PretrainedOp
     } catch (const graft::OptionError&) {  // a base model: texts do without
     }
   }
-  Language out{graft::load_causal_lm(options.model, how).model, std::move(tokenizer), format, options.model};
-  if (!options.adapter.empty()) graft::load_text_adapter(options.adapter, out.model, options.model);
+  Language out{graft::load_language_model(options.model, how).model, std::move(tokenizer), format, options.model};
+  if (!options.adapter.empty()) graft::load_language_adapter(options.adapter, out.model, options.model);
   return out;
 }
 

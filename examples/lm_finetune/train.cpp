@@ -21,7 +21,6 @@
 #include "graft/core/report.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/generation/look_at_examples.hpp"
-#include "graft/models/gguf.hpp"
 #include "graft/models/save.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/training/checkpoint.hpp"
@@ -152,7 +151,7 @@ void prepare(const TrainOptions& options, Language& language, bool preferences) 
   if (options.method == Method::full) return;
   if (!options.language.adapter.empty()) {
     if (!preferences) return;
-    graft::load_adapter(options.language.adapter, *language.model, reference_name);
+    graft::load_language_adapter(options.language.adapter, language.model, options.language.model, reference_name);
     graft::choose(*language.model, "default");
     graft::train_only(*language.model, {"default"});
     return;

@@ -18,7 +18,7 @@
 #include "graft/adapters/peft/save.hpp"
 #include "graft/core/output.hpp"
 #include "graft/core/usage.hpp"
-#include "graft/models/gguf.hpp"
+#include "graft/models/language_model.hpp"
 #include "graft/models/load.hpp"
 #include "graft/rag/answer_score.hpp"
 #include "graft/rag/embedder.hpp"
@@ -78,8 +78,7 @@ class Way {
   graft::Tokenizer tokenizer() const { return graft::Tokenizer::load(options_.model); }
 
   graft::CausalLM base_model() const {
-    return std::filesystem::is_directory(options_.model) ? graft::load_pretrained<graft::CausalLM>(options_.model).model
-                                                         : graft::load_gguf(options_.model).model;
+    return graft::load_language_model(options_.model).model;
   }
 
   void load_model() {
@@ -125,8 +124,7 @@ class Way {
   /// The adapter that the user has.
   void take_adapter() {
     load_model();
-    const graft::LoadedAdapter loaded = graft::load_adapter(options_.adapter, *model_);
-    if (!loaded.other_base.empty()) throw graft::OptionError(loaded.other_base);
+    graft::load_language_adapter(options_.adapter, model_, options_.model);
     trained_ = graft::count_parameters(*model_).all.trained;
   }
 

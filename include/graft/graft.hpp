@@ -78,6 +78,7 @@
 #include "graft/models/gguf.hpp"
 #include "graft/models/gguf_adapter.hpp"
 #include "graft/models/heads.hpp"
+#include "graft/models/language_model.hpp"
 #include "graft/models/load.hpp"
 #include "graft/models/mpnet.hpp"
 #include "graft/models/mpnet_config.hpp"

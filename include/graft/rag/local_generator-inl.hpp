@@ -4,11 +4,9 @@
 #include <random>
 #include <utility>
 
-#include "graft/adapters/peft/save.hpp"
 #include "graft/core/error.hpp"
 #include "graft/generation/generate.hpp"
-#include "graft/models/gguf.hpp"
-#include "graft/models/load.hpp"
+#include "graft/models/language_model.hpp"
 #include "graft/rag/local_generator.hpp"
 
 namespace graft {
@@ -19,20 +17,7 @@ GRAFT_INLINE CausalLM load_causal(const std::filesystem::path& path, const Local
   PretrainedOptions pretrained{.dtype = options.dtype, .device = options.device, .linear_dtype = options.linear_dtype};
   if (!options.linear_dtype && options.dtype == torch::kFloat32 && options.device.is_cpu())
     pretrained.linear_dtype = torch::kBFloat16;
-  return std::filesystem::is_directory(path) ? load_pretrained<CausalLM>(path, pretrained).model
-                                             : load_gguf(path, pretrained).model;
-}
-
-/// Puts an adapter for texts on the model it was trained on. Throws OptionError if it is of another task or base.
-GRAFT_INLINE void put_on_its_base(const std::filesystem::path& directory, CausalLM& model, const std::string& base) {
-  const std::string task = AdapterDir(directory).config().task_type.value_or("CAUSAL_LM");
-  if (task != "CAUSAL_LM")
-    throw OptionError(message(quoted(directory.string()), " is an adapter for ", task,
-                              ", not for CAUSAL_LM; name one that was trained to write text"));
-  const LoadedAdapter loaded = load_adapter(directory, *model);
-  if (loaded.other_base.empty()) return;
-  detach(*model, "default");
-  throw OptionError(message("the adapter is not of the model ", quoted(base), ": ", loaded.other_base));
+  return load_language_model(path, pretrained).model;
 }
 
 GRAFT_INLINE CompletionEnd completion_end(GenerationEnd reason) {
@@ -66,7 +51,7 @@ GRAFT_INLINE LocalGenerator::LocalGenerator(std::string name, CausalLM model, To
     throw FormatError(message(name_, ": the tokenizer has ids up to ", tokenizer_.id_limit() - 1, ", the model ",
                               config.vocab_size, " word vectors; the two are not of one model"));
   if (options.most_context == 0) throw OptionError("most_context is 0; choose 1 or more");
-  if (!options.adapter.empty()) detail::put_on_its_base(options.adapter, model_, name_);
+  if (!options.adapter.empty()) load_language_adapter(options.adapter, model_, name_);
   context_tokens_ = std::min(options.most_context, static_cast<std::size_t>(config.max_position_embeddings));
 }
 
