@@ -28,9 +28,9 @@ struct Case {
 
 graft::BertConfig bert_config(const std::string& model) {
   if (model == "BERT-large") {
-    return {.hidden_size = 1024, .num_hidden_layers = 24, .num_attention_heads = 16, .intermediate_size = 4096};
+    return {{.hidden_size = 1024, .num_hidden_layers = 24, .num_attention_heads = 16, .intermediate_size = 4096}};
   }
-  if (model == "MiniLM") return {.hidden_size = 384, .num_hidden_layers = 6, .intermediate_size = 1536};
+  if (model == "MiniLM") return {{.hidden_size = 384, .num_hidden_layers = 6, .intermediate_size = 1536}};
   return {};
 }
 

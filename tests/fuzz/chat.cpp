@@ -8,7 +8,7 @@
 #include "fuzz/fuzz.hpp"
 #include "text/tokenizer_files.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::chat {
 
 namespace {
 
@@ -77,4 +77,4 @@ void fuzz(std::string_view input) {
   check(static_cast<std::size_t>(std::count(ids.begin(), ids.end(), *end)) == ends, "a message ends itself");
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::chat

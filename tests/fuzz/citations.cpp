@@ -2,7 +2,7 @@
 
 #include "fuzz/fuzz.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::citations {
 
 namespace {
 
@@ -74,4 +74,4 @@ void fuzz(std::string_view input) {
   only_marks_are_gone(input, answer.text, answer.unknown.size());
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::citations

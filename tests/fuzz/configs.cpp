@@ -8,7 +8,7 @@
 #include "graft/models/detail/sentence_config.hpp"
 #include "graft/rag/detail/cross_encoder_config.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::configs {
 
 namespace {
 
@@ -76,4 +76,4 @@ void fuzz(std::string_view input) {
   fuzz_model(config, input);
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::configs

@@ -2,7 +2,7 @@
 
 #include "fuzz/fuzz.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::dataset {
 
 namespace {
 
@@ -52,4 +52,4 @@ void fuzz(std::string_view input) {
     });
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::dataset

@@ -5,7 +5,7 @@
 #include "graft/core/utf8.hpp"
 #include "graft/text/detail/text_expression.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::expressions {
 
 namespace {
 
@@ -55,4 +55,4 @@ void fuzz(std::string_view input) {
   fuzz_text(expression, text);
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::expressions

@@ -8,7 +8,7 @@
 #include "fuzz/fuzz.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::filter {
 
 namespace {
 
@@ -51,4 +51,4 @@ void fuzz(std::string_view input) {
   check(all == matching(filter || !filter), "a document is neither or both of those found and those not: " + text);
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::filter

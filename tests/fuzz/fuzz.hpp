@@ -13,12 +13,11 @@
 #include "graft/core/error.hpp"
 #include "support/temporary_directory.hpp"
 
-/// What all fuzz targets share. A target includes this in its one source file and defines fuzz(): it reads `input` with
-/// one of graft's parsers and checks that what comes out means what it says. Errors of graft are answers; any other
-/// exception, like a check that fails, ends the program, and libFuzzer then writes the input to a file.
+/// What all fuzz targets share. A target includes this in its one source file and defines fuzz(input) in a namespace of
+/// its own, graft::fuzzing::<name>: it reads `input` with one of graft's parsers and checks that what comes out means
+/// what it says. Errors of graft are answers; any other exception, like a check that fails, ends the program, and
+/// libFuzzer then writes the input to a file.
 namespace graft::fuzzing {
-
-void fuzz(std::string_view input);
 
 /// Ends the program unless `holds`.
 inline void check(bool holds, std::string_view what) {
@@ -82,11 +81,3 @@ inline std::filesystem::path file_of(std::string_view bytes, const char* name = 
 }
 
 }  // namespace graft::fuzzing
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  try {
-    graft::fuzzing::fuzz({reinterpret_cast<const char*>(data), size});
-  } catch (const graft::Error&) {
-  }
-  return 0;
-}

@@ -5,8 +5,10 @@
 #include "fuzz/encode.hpp"
 #include "fuzz/fuzz.hpp"
 
+namespace graft::fuzzing::gguf {
+
 /// A GGUF file: all that it says can be asked for, and its vocabulary encodes a text.
-void graft::fuzzing::fuzz(std::string_view input) {
+void fuzz(std::string_view input) {
   const std::filesystem::path path = file_of(input, "input.gguf");
   const GgufFile file(path);
   const GgufMetadata& metadata = file.metadata();
@@ -28,3 +30,5 @@ void graft::fuzzing::fuzz(std::string_view input) {
   }
   check_encoding(Tokenizer::load(path), "Hello, w\u00F6rld  \u4F60\u597D <s>\n123");
 }
+
+}  // namespace graft::fuzzing::gguf

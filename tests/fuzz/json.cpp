@@ -4,8 +4,10 @@
 
 #include "fuzz/fuzz.hpp"
 
+namespace graft::fuzzing::json {
+
 /// A JSON text: what it says survives being written and read again.
-void graft::fuzzing::fuzz(std::string_view input) {
+void fuzz(std::string_view input) {
   const Json json = parse_json(input, "input");
   must("what was read cannot be written", [&] {
     check(parse_json(json.dump(), "dump") == json, "a value is another one after dump() and parse_json()");
@@ -25,3 +27,5 @@ void graft::fuzzing::fuzz(std::string_view input) {
     outcome([&] { return fields.object(name).where() + fields.text(name); });
   }
 }
+
+}  // namespace graft::fuzzing::json

@@ -4,7 +4,7 @@
 #include "graft/retrieval/chunker.hpp"
 #include "graft/retrieval/detail/scripts.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::markdown {
 
 namespace {
 
@@ -68,4 +68,4 @@ void fuzz(std::string_view input) {
   check(is_blank(input.substr(end)), "the end of the text lies in no passage");
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::markdown

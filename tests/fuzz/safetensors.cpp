@@ -4,7 +4,7 @@
 
 #include "fuzz/fuzz.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::safetensors {
 
 namespace {
 
@@ -41,4 +41,4 @@ void fuzz(std::string_view input) {
   }
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::safetensors

@@ -3,7 +3,7 @@
 #include "fuzz/fuzz.hpp"
 #include "graft/rag/detail/chat_stream.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::sse {
 
 namespace {
 
@@ -54,4 +54,4 @@ void fuzz(std::string_view input) {
     check(other == whole, "an answer means something else in pieces:\n" + other + "\n-- in one:\n" + whole);
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::sse

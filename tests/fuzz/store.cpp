@@ -6,7 +6,7 @@
 #include "fuzz/sound_store.hpp"
 #include "graft/retrieval/sqlite_store.hpp"
 
-namespace graft::fuzzing {
+namespace graft::fuzzing::store {
 
 namespace {
 
@@ -71,4 +71,4 @@ void fuzz(std::string_view input) {
   });
 }
 
-}  // namespace graft::fuzzing
+}  // namespace graft::fuzzing::store
