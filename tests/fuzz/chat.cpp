@@ -12,7 +12,7 @@ namespace graft::fuzzing::chat {
 
 namespace {
 
-constexpr std::array families{"chatml", "smollm2", "qwen2", "qwen2.5", "llama2", "llama3", "gemma"};
+constexpr std::array families{"chatml", "smollm2", "qwen2", "qwen2.5", "llama2", "llama3", "llama3.1", "gemma"};
 
 /// Words, bytes and the marks of all formats.
 const Tokenizer& tokenizer() {

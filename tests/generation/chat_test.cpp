@@ -58,7 +58,7 @@ TEST(ChatFormat, BreaksLlama2sMarksInQuotedText) {
 TEST(ChatFormat, SaysWhatItCannotWrite) {
   EXPECT_EQ(error_message([] { ChatFormat::of_family("vicuna"); }),
             "OptionError: no chat format is called \"vicuna\"; choose one of chatml, smollm2, qwen2, qwen2.5, llama2, "
-            "llama3, gemma");
+            "llama3, llama3.1, gemma");
   EXPECT_EQ(error_message([] { prompt("chatml", {}); }),
             "OptionError: a conversation without messages; give at least one");
   EXPECT_EQ(error_message([] {

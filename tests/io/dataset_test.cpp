@@ -105,6 +105,15 @@ TEST(ReadDataset, ColumnsGoByNumberToo) {
   EXPECT_EQ(rows({"a.data", "1 2\n", {"0"}, {.format = DatasetFormat::text}}), (Strings{"1|1 2"}));
 }
 
+TEST(ReadDataset, HeaderNamesAllColumns) {
+  const TemporaryDirectory directory;
+  std::ofstream(directory / "a.csv") << "x,\"y, z\",x\n1,2,3\n";
+  std::ofstream(directory / "a.jsonl") << "{\"x\": 1}\n";
+  EXPECT_EQ(DatasetReader(directory / "a.csv", {}).header(), (Strings{"x", "y, z", "x"}));
+  EXPECT_EQ(DatasetReader(directory / "a.csv", {"0"}, {.header = false}).header(), Strings());
+  EXPECT_EQ(DatasetReader(directory / "a.jsonl", {"x"}).header(), Strings());
+}
+
 TEST(ReadDataset, ReadsTheReviews) {
   const Dataset reviews = read_dataset(GRAFT_DEPS "/reviews/movieReviewSnippets_GroundTruth.txt", {"0", "1", "2"},
                                        {.format = DatasetFormat::tsv, .header = false});

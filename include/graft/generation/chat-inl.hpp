@@ -4,9 +4,8 @@
 #include <utility>
 
 #include "graft/core/error.hpp"
-#include "graft/core/utf8.hpp"
 #include "graft/generation/chat.hpp"
-#include "graft/text/unicode.hpp"
+#include "graft/generation/detail/chat_text.hpp"
 
 namespace graft {
 
@@ -32,25 +31,6 @@ class PromptWriter {
   std::vector<PromptPart>& parts_;
 };
 
-GRAFT_INLINE std::string_view role_name(ChatRole role) {
-  return role == ChatRole::system ? "system" : role == ChatRole::user ? "user" : "assistant";
-}
-
-/// Without the white space at both ends that Python's strip() takes, as templates do.
-GRAFT_INLINE std::string stripped(std::string_view text) {
-  const auto space = [](char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); };
-  std::size_t begin = text.size(), end = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const Utf8Step step = decode_utf8(text, at);
-    if (!space(step.code_point)) {
-      begin = std::min(begin, at);
-      end = at + step.length;
-    }
-    at += step.length;
-  }
-  return begin < end ? std::string(text.substr(begin, end - begin)) : std::string();
-}
-
 GRAFT_INLINE void write_chatml(std::span<const ChatMessage> messages, std::string_view system, bool answer,
                                std::vector<PromptPart>& parts) {
   PromptWriter out(parts);
@@ -62,15 +42,21 @@ GRAFT_INLINE void write_chatml(std::span<const ChatMessage> messages, std::strin
   if (answer) out.special("<|im_start|>").text("assistant\n");
 }
 
-GRAFT_INLINE void write_llama3(std::span<const ChatMessage> messages, std::string_view, bool answer,
+/// `preface` begins the system message, which is there if it is.
+GRAFT_INLINE void write_llama3(std::span<const ChatMessage> messages, std::string_view preface, bool answer,
                                std::vector<PromptPart>& parts) {
   PromptWriter out(parts);
   const auto begin = [&](ChatRole role) {
     out.special("<|start_header_id|>").text(role_name(role)).special("<|end_header_id|>").text("\n\n");
   };
   out.special("<|begin_of_text|>");
+  if (!preface.empty() && messages.front().role != ChatRole::system) {
+    begin(ChatRole::system);
+    out.text(preface).special("<|eot_id|>");
+  }
   for (const ChatMessage& message : messages) {
     begin(message.role);
+    if (message.role == ChatRole::system) out.text(preface);
     out.text(stripped(message.text())).special("<|eot_id|>");
   }
   if (answer) begin(ChatRole::assistant);
@@ -151,6 +137,8 @@ GRAFT_INLINE ChatFormat ChatFormat::of_family(std::string_view name) {
        detail::write_chatml},
       {"llama2", "</s>", "", detail::write_llama2},
       {"llama3", "<|eot_id|>", "", detail::write_llama3},
+      {"llama3.1", "<|eot_id|>", "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n",
+       detail::write_llama3},
       {"gemma", "<end_of_turn>", "", detail::write_gemma},
   };
   std::string known;

@@ -40,8 +40,10 @@ struct ChatMessage {
 /// space behind their first character.
 class ChatFormat {
  public:
-  /// By the family's name: chatml (Qwen 3 and many others), smollm2, qwen2, qwen2.5 (these three with their system
-  /// message where none is given), llama2, llama3, gemma. Throws OptionError, naming them, for another.
+  /// By the family's name: chatml (Qwen3-Instruct-2507 and many others), smollm2, qwen2, qwen2.5 (these three with
+  /// their system message where none is given), llama2, llama3, llama3.1 (with the dates that its template names where
+  /// it is given none), gemma. Each writes what the template of its models does; the hybrid models of Qwen 3 write
+  /// empty thoughts before a last answer besides. Throws OptionError, naming them, for another.
   static ChatFormat of_family(std::string_view name);
 
   /// By the special tokens of a model's vocabulary: <|im_start|> chatml, <|start_header_id|> llama3, <start_of_turn>
@@ -69,7 +71,7 @@ class ChatFormat {
   ChatFormat(std::string_view family, std::string_view end_token, std::string_view system, Write write)
       : family_(family), end_token_(end_token), system_(system), write_(write) {}
 
-  std::string_view family_, end_token_, system_;  // the latter: the message where none is given
+  std::string_view family_, end_token_, system_;  // the latter: the message where none is given, or how it begins
   Write write_;
 };
 

@@ -1,66 +1,63 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "graft/core/error.hpp"
 #include "graft/generation/chat_examples.hpp"
+#include "graft/generation/detail/labelled_chat.hpp"
 
 namespace graft {
 
 namespace detail {
 
-/// Labels of a conversation's ids: of each message of the assistant's what stands behind its prompt, up to the token
-/// that ends it.
-GRAFT_INLINE std::vector<std::int64_t> chat_labels(std::span<const ChatMessage> messages,
-                                                   std::span<const std::int32_t> ids, const ChatFormat& format,
-                                                   const Tokenizer& tokenizer) {
-  std::vector<std::int64_t> labels(ids.size(), -100);
-  const auto end_token = tokenizer.id(format.end_token());
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (messages[i].role != ChatRole::assistant) continue;
-    const std::vector<std::int32_t> prompt = format.encode(tokenizer, messages.first(i));
-    const std::vector<std::int32_t> told = format.encode(tokenizer, messages.first(i + 1), /*answer=*/false);
-    // A text at the border of prompt and answer may make a token of both, which is then learned.
-    const auto begin = std::mismatch(prompt.begin(), prompt.end(), ids.begin(), ids.end()).second;
-    auto end = ids.begin() + static_cast<std::ptrdiff_t>(std::min(told.size(), ids.size()));
-    while (end_token && end > begin && *(end - 1) != *end_token) --end;
-    for (auto id = begin; id < end; ++id) labels[static_cast<std::size_t>(id - ids.begin())] = *id;
-  }
-  return labels;
+/// The labels of one conversation, of which the messages before `prompt` are only answered to.
+GRAFT_INLINE std::vector<std::int64_t> learned_labels(const LabelledChat& chat, Learn learn, std::size_t prompt) {
+  if (learn == Learn::all) return {chat.ids.begin(), chat.ids.end()};
+  if (chat.answers.empty() || chat.answers.back().message < prompt)
+    throw OptionError("the assistant says nothing in it, so that nothing can be learned; remove it");
+  return chat.labels([&](const LabelledChat::Answer& answer) {
+    return answer.message >= prompt && (learn == Learn::answers || &answer == &chat.answers.back());
+  });
 }
 
 }  // namespace detail
 
-GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>> conversations,
-                                        const ChatFormat& format, const Tokenizer& tokenizer, std::size_t max_tokens) {
-  if (conversations.empty()) throw OptionError("there is no conversation to learn from; give at least one");
-  for (std::size_t i = 0; i < conversations.size(); ++i) {
-    try {
-      std::vector<std::int32_t> ids = format.encode(tokenizer, conversations[i], /*answer=*/false);
-      std::vector<std::int64_t> labels = detail::chat_labels(conversations[i], ids, format, tokenizer);
-      if (ids.size() > max_tokens) {
-        ids.resize(max_tokens);
-        labels.resize(max_tokens);
-        ++cut_;
-      }
-      if (std::count(labels.begin(), labels.end(), -100) == static_cast<std::ptrdiff_t>(labels.size()))
-        throw OptionError("nothing of it is learned; the assistant must speak in it, before max_tokens");
-      ids_.push_back(std::move(ids));
-      labels_.push_back(std::move(labels));
-    } catch (const OptionError& error) {
-      throw OptionError(message("conversation ", i, ": ", error.what()));
-    }
-  }
+GRAFT_INLINE ChatExamples::ChatExamples(std::span<const Conversation> conversations,
+                                        const std::optional<ChatFormat>& format, const Tokenizer& tokenizer,
+                                        const ChatExamplesOptions& options) {
+  encode(conversations, format, tokenizer, options);
 }
 
-GRAFT_INLINE ChatExamples::Batch ChatExamples::batch(std::span<const std::int64_t> rows) const {
-  std::vector<std::vector<std::int32_t>> ids;
-  std::vector<std::int64_t> labels;
-  for (const std::int64_t row : rows) {
-    ids.push_back(ids_.at(row));
-    labels.insert(labels.end(), labels_.at(row).begin(), labels_.at(row).end());
+GRAFT_INLINE ChatExamples::ChatExamples(std::span<const std::vector<ChatMessage>> conversations,
+                                        const ChatFormat& format, const Tokenizer& tokenizer, std::size_t max_tokens) {
+  std::vector<Conversation> named;
+  for (const std::vector<ChatMessage>& messages : conversations) named.push_back({messages});
+  encode(named, format, tokenizer, {.max_tokens = max_tokens});
+}
+
+GRAFT_INLINE void ChatExamples::encode(std::span<const Conversation> conversations,
+                                       const std::optional<ChatFormat>& format, const Tokenizer& tokenizer,
+                                       const ChatExamplesOptions& options) {
+  if (conversations.empty()) throw OptionError("there is no conversation to learn from; give at least one");
+  struct Encoded {
+    std::vector<std::int32_t> ids;
+    std::vector<std::int64_t> labels;
+  };
+  std::vector<Encoded> encoded(conversations.size());
+  detail::for_each_row(
+      conversations.size(), [&](std::size_t i) { return detail::row_name(conversations[i].where, "conversation", i); },
+      [&](std::size_t i) {
+        detail::LabelledChat chat = detail::labelled_chat(format, tokenizer, conversations[i].messages, options.end);
+        encoded[i].labels = detail::learned_labels(chat, options.learn, conversations[i].prompt);
+        encoded[i].ids = std::move(chat.ids);
+      });
+  for (std::size_t i = 0; i < encoded.size(); ++i) add_cut(encoded[i].ids, encoded[i].labels, i, options.max_tokens);
+  if (size() == 0) {
+    throw OptionError(message("nothing is learned of any of ", conversations.size(), " conversations: no answer ",
+                              "begins within ", options.max_tokens, " tokens; choose a larger max_tokens"));
   }
-  return {pack(ids), torch::tensor(labels)};
+  make_fingerprint();
 }
 
 }  // namespace graft

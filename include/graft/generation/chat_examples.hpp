@@ -2,21 +2,35 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
-#include <torch/types.h>
-
 #include "graft/core/mode.hpp"
 #include "graft/generation/chat.hpp"
-#include "graft/tensor/packed.hpp"
+#include "graft/generation/conversations.hpp"
+#include "graft/generation/learned_tokens.hpp"
 #include "graft/text/tokenizer.hpp"
 
 namespace graft {
 
-/// Conversations to learn from, encoded: data for a Trainer. Only what the assistant says is learned, with the token
-/// that ends it; everything else is what it answers to. This is supervised fine-tuning as transformers' chat trainers
-/// do it with the loss on the assistant alone.
+/// Which tokens of a conversation are learned.
+enum class Learn {
+  all,      ///< every token, prompts and marks of the format too
+  answers,  ///< what the assistant says and what ends it; not where the row's prompt says it
+  last,     ///< only the assistant's last message
+};
+
+struct ChatExamplesOptions {
+  Learn learn = Learn::answers;
+  std::size_t max_tokens = SIZE_MAX;     ///< of a conversation: the rest is cut off
+  std::optional<std::int32_t> end = {};  ///< without a chat format: the token behind an answer
+};
+
+/// Conversations to learn from, encoded. Learned is what the assistant says, up to where the next message would begin:
+/// its text, the token that ends it and, where the format has one, the line end behind that. All else is what it
+/// answers to. Ids and labels are those of TRL's SFTTrainer: with completion_only_loss for rows that keep their prompt
+/// apart, and with assistant_only_loss and a template that marks answers so (Gemma's, Llama 3's) for all others.
 ///
 ///     const ChatExamples data(conversations, ChatFormat::of_family("chatml"), tokenizer);
 ///     trainer.train(data, [&](const ChatExamples::Batch& batch) {
@@ -24,34 +38,26 @@ namespace graft {
 ///       return cross_entropy(learned.logits, learned.targets);
 ///     });
 ///
-/// Threads: immutable.
-class ChatExamples {
+/// Without a chat format a row is one message of the user's and one of the assistant's, which go as they stand: the
+/// tokenizer's own special tokens, both messages as one text, and `end`. That is what TRL makes of prompts and
+/// completions that are texts, and what a model without a chat format is trained on.
+/// A conversation longer than max_tokens loses its end, and is left out where nothing is learned of the rest, as TRL
+/// does; both are counted. Encoding runs on LibTorch's threads.
+class ChatExamples : public LearnedTokens {
  public:
-  struct Batch {
-    PackedBatch tokens;
-    torch::Tensor labels;  ///< [T] int64: the id where it is learned, else -100
-  };
+  /// Throws OptionError, with the conversation's file and line or its number, if there are none, as
+  /// ChatFormat::encode() does, if the assistant does not speak in one, without a format if one is not a message and
+  /// an answer, or if nothing of any is learned within max_tokens.
+  ChatExamples(std::span<const Conversation> conversations, const std::optional<ChatFormat>& format,
+               const Tokenizer& tokenizer, const ChatExamplesOptions& options = {});
 
-  /// A conversation longer than `max_tokens` is cut there. Throws OptionError, with the number of the conversation, if
-  /// there are none, as ChatFormat::encode() does, or if nothing of one is learned: no assistant speaks in it, or only
-  /// beyond max_tokens.
+  /// The same for conversations as lists of messages.
   ChatExamples(std::span<const std::vector<ChatMessage>> conversations, const ChatFormat& format,
                const Tokenizer& tokenizer, std::size_t max_tokens = SIZE_MAX);
 
-  std::int64_t size() const { return static_cast<std::int64_t>(ids_.size()); }
-  std::int64_t length(std::int64_t row) const { return static_cast<std::int64_t>(ids_.at(row).size()); }
-  std::int64_t cut() const { return cut_; }  ///< how many were longer than max_tokens
-
-  /// The ids of a conversation, and the label of each.
-  const std::vector<std::int32_t>& ids(std::int64_t row) const { return ids_.at(row); }
-  const std::vector<std::int64_t>& labels(std::int64_t row) const { return labels_.at(row); }
-
-  Batch batch(std::span<const std::int64_t> rows) const;
-
  private:
-  std::vector<std::vector<std::int32_t>> ids_;
-  std::vector<std::vector<std::int64_t>> labels_;
-  std::int64_t cut_ = 0;
+  void encode(std::span<const Conversation> conversations, const std::optional<ChatFormat>& format,
+              const Tokenizer& tokenizer, const ChatExamplesOptions& options);
 };
 
 }  // namespace graft

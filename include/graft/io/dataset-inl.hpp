@@ -21,6 +21,11 @@ class RowSource {
 
   /// The next row, false at the end. Throws FormatError for a bad row; the next call goes on behind it.
   virtual bool next(DatasetRow& row) = 0;
+
+  const std::vector<std::string>& header() const { return header_; }
+
+ protected:
+  std::vector<std::string> header_;
 };
 
 /// `there` as a list for a message: "a", "b" and 3 more.
@@ -133,8 +138,11 @@ class DelimitedRows : public RowSource {
     if (!record(first)) throw FormatError(message(path, ": holds no rows; is it the right file?"));
     width_ = first.size();
     for (const std::string& column : columns) columns_.push_back(position(path, first, column));
-    if (options_.header) return;
-    held_ = std::move(first);
+    if (options_.header) {
+      header_ = std::move(first);
+    } else {
+      held_ = std::move(first);
+    }
   }
 
   /// One record that is not blank, its first line in first_line_; false at the end.
@@ -394,6 +402,8 @@ GRAFT_INLINE bool DatasetReader::next(DatasetRow& row) {
       path_, ": holds no rows",
       skipped_ > 0 ? message(" but ", skipped_, " bad ones; the first: ", faults_[0]) : "; is it the right file?"));
 }
+
+GRAFT_INLINE const std::vector<std::string>& DatasetReader::header() const { return source_->header(); }
 
 GRAFT_INLINE Dataset read_dataset(const std::filesystem::path& path, const std::vector<std::string>& columns,
                                   const DatasetOptions& options) {

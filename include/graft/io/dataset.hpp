@@ -66,6 +66,9 @@ class DatasetReader {
   /// than the limit, and at the end of a file without a single good row.
   bool next(DatasetRow& row);
 
+  /// All columns that the header of CSV or TSV names, in its order; of other formats and without a header, none.
+  const std::vector<std::string>& header() const;
+
   /// Bad rows so far, and what was wrong with the first twenty.
   std::uint64_t skipped() const { return skipped_; }
   const std::vector<std::string>& faults() const { return faults_; }
