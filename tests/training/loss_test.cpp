@@ -42,6 +42,18 @@ TEST(CrossEntropy, EqualsItsDefinition) {
   EXPECT_EQ(other.count, 4.0);
 }
 
+TEST(NegativeLogLikelihood, IsTheCrossEntropyOfTheLogits) {
+  torch::manual_seed(2);
+  const auto logits = torch::randn({5, 7}, torch::kDouble);
+  const auto targets = torch::tensor({0, 6, 3, 3, 1}, torch::kLong);
+  const auto known = torch::log_softmax(logits, 1).gather(1, targets.unsqueeze(1)).squeeze(1);
+  const Loss loss = negative_log_likelihood(known);
+  EXPECT_NEAR(loss.sum.item<double>(), cross_entropy(logits, targets).sum.item<double>(), 1e-13);
+  EXPECT_EQ(loss.count, 5.0);
+  EXPECT_EQ(error_message([&] { negative_log_likelihood(logits); }),
+            "ShapeError: log-probabilities are [5, 7]; give one for each token, [M]");
+}
+
 TEST(Count, IsANumberOrATensorThatHoldsOne) {
   const Count number = 3, tensor = torch::tensor(4);
   EXPECT_FALSE(number.is_tensor());

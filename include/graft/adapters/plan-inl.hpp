@@ -287,8 +287,12 @@ GRAFT_INLINE std::string Plan::summary() const {
       << std::fixed << std::setprecision(4) << 100.0 * all.share() << " %)\n"
       << "weights     " << detail::human_bytes(weight_bytes) << '\n'
       << "gradients   " << detail::human_bytes(gradient_bytes) << '\n'
-      << "optimizer   " << detail::human_bytes(optimizer_bytes) << '\n'
-      << "saved file  " << detail::human_bytes(file_bytes) << '\n';
+      << "optimizer   " << detail::human_bytes(optimizer_bytes) << '\n';
+  if (activation_bytes > 0) {
+    out << "activations " << detail::human_bytes(activation_bytes) << '\n'
+        << "peak        " << detail::human_bytes(bytes()) << '\n';
+  }
+  out << "saved file  " << detail::human_bytes(file_bytes) << '\n';
   return out.str();
 }
 

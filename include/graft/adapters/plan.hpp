@@ -85,18 +85,23 @@ struct PlanOptions {
   std::int64_t factor_bytes = 4;     ///< an element of the adapter
 };
 
-/// What a training run needs, beside activations. Bytes are exact for what is named; an allocator may round up.
+/// What a training run needs. Bytes are exact for what is named, but for activations and the program; an allocator may
+/// round up.
 struct Plan {
   ParameterReport parameters;
   TargetReport targets;  ///< empty when trained in full
   std::int64_t weight_bytes = 0;
   std::int64_t gradient_bytes = 0;
   std::int64_t optimizer_bytes = 0;
-  std::int64_t file_bytes = 0;  ///< of the saved weights, with the file's header
+  std::int64_t activation_bytes = 0;  ///< at a step's peak, beyond what is above; 0 from shapes alone, see plan_step()
+  std::int64_t program_bytes = 0;     ///< of the process before there is a model; likewise
+  std::int64_t file_bytes = 0;        ///< of the saved weights, with the file's header
 
-  std::int64_t bytes() const { return weight_bytes + gradient_bytes + optimizer_bytes; }
+  std::int64_t bytes() const {
+    return weight_bytes + gradient_bytes + optimizer_bytes + activation_bytes + program_bytes;
+  }
 
-  /// One line each: parameters, weights, gradients, optimizer, saved file.
+  /// One line each: parameters, weights, gradients, optimizer, activations and peak where they are known, saved file.
   std::string summary() const;
 };
 

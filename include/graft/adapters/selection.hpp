@@ -2,6 +2,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +38,17 @@ class AdapterSelection {
   /// while merged.
   AdapterSelection(torch::nn::Module& module, const torch::Tensor& offsets, const std::vector<std::string>& names);
 
+  /// What is in force on this thread, to be put in force again elsewhere; nothing outside every scope.
+  static std::optional<AdapterSelection> in_force() {
+    const detail::SelectedLayers* selected = detail::SelectedLayers::current();
+    if (!selected) return std::nullopt;
+    return AdapterSelection(std::const_pointer_cast<detail::SelectedLayers>(selected->shared_from_this()));
+  }
+
  private:
   friend class AdapterScope;
+  explicit AdapterSelection(std::shared_ptr<detail::SelectedLayers> selected) : selected_(std::move(selected)) {}
+
   std::shared_ptr<detail::SelectedLayers> selected_;
 };
 
@@ -46,8 +56,11 @@ class AdapterSelection {
 /// one counts. Backward passes need no scope.
 class AdapterScope {
  public:
-  explicit AdapterScope(const AdapterSelection& selection)
-      : selected_(selection.selected_), outer_(detail::SelectedLayers::current()) {
+  explicit AdapterScope(const AdapterSelection& selection) : AdapterScope(std::optional(selection)) {}
+
+  /// Without a selection, as outside every scope.
+  explicit AdapterScope(const std::optional<AdapterSelection>& selection)
+      : selected_(selection ? selection->selected_ : nullptr), outer_(detail::SelectedLayers::current()) {
     detail::SelectedLayers::current() = selected_.get();
   }
   ~AdapterScope() { detail::SelectedLayers::current() = outer_; }

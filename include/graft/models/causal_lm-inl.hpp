@@ -6,13 +6,16 @@
 
 #include <torch/nn/modules/normalization.h>
 
+#include "graft/adapters/selection.hpp"
 #include "graft/layers/add_norm.hpp"
 #include "graft/layers/init.hpp"
 #include "graft/models/causal_lm.hpp"
 #include "graft/models/detail/check_ids.hpp"
+#include "graft/ops/activation_checkpoint.hpp"
 #include "graft/ops/dropout.hpp"
 #include "graft/ops/layer_norm.hpp"
 #include "graft/ops/linear.hpp"
+#include "graft/ops/token_log_probabilities.hpp"
 
 namespace graft {
 namespace detail {
@@ -55,10 +58,13 @@ GRAFT_INLINE void check_causal_batch(const PackedBatch& batch, const CausalConfi
   check_in_table(batch.ids, config.vocab_size, "token id");
 }
 
-/// Where predictions with a label stand, and the labels: both [M] int64.
-GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedBatch& batch,
-                                                                   const torch::Tensor& labels,
-                                                                   std::int64_t vocabulary) {
+struct LabelledRows {
+  torch::Tensor rows, targets;  // [M] int64: where predictions with a label stand, and the labels
+  torch::Tensor offsets;        // [N + 1] int64 on the CPU: where those of each sequence end
+};
+
+GRAFT_INLINE LabelledRows labelled_rows(const PackedBatch& batch, const torch::Tensor& labels,
+                                        std::int64_t vocabulary) {
   require_no_limit(batch, "a causal language model");
   if (labels.dim() != 1 || labels.size(0) != batch.tokens() || labels.scalar_type() != torch::kInt64)
     throw ShapeError(message("labels are ", labels.sizes(), " of type ", c10::toString(labels.scalar_type()), " for ",
@@ -66,7 +72,7 @@ GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedB
   const torch::Tensor on_cpu = labels.to(torch::kCPU).contiguous();
   const auto* label = on_cpu.const_data_ptr<std::int64_t>();
   const auto* ends = batch.offsets.const_data_ptr<std::int64_t>();
-  std::vector<std::int64_t> rows, targets;
+  std::vector<std::int64_t> rows, targets, offsets{0};
   for (std::int64_t n = 0; n < batch.sequences(); ++n) {
     for (std::int64_t t = ends[n]; t < ends[n + 1]; ++t) {
       if (label[t] == -100) continue;
@@ -77,9 +83,25 @@ GRAFT_INLINE std::pair<torch::Tensor, torch::Tensor> labelled_rows(const PackedB
       rows.push_back(t - 1);
       targets.push_back(label[t]);
     }
+    offsets.push_back(static_cast<std::int64_t>(rows.size()));
   }
   const torch::Device device = labels.device();
-  return {torch::tensor(rows, torch::kInt64).to(device), torch::tensor(targets, torch::kInt64).to(device)};
+  return {torch::tensor(rows, torch::kInt64).to(device), torch::tensor(targets, torch::kInt64).to(device),
+          torch::tensor(offsets, torch::kInt64)};
+}
+
+/// layer(hidden), keeping for backward all that it needs, or `hidden` alone.
+template <class Layer>
+torch::Tensor run_layer(const std::shared_ptr<torch::nn::Module>& module, const torch::Tensor& hidden,
+                        const DecoderInput& input, bool checkpoints) {
+  auto* layer = module->as<Layer>();
+  if (!checkpoints || input.cache || !torch::GradMode::is_enabled()) return layer->forward(hidden, input);
+  return checkpointed(
+      [module, layer, input, selection = AdapterSelection::in_force()](const torch::Tensor& x) {
+        const AdapterScope scope(selection);
+        return layer->forward(x, input);
+      },
+      hidden);
 }
 
 }  // namespace detail
@@ -152,7 +174,8 @@ GRAFT_INLINE torch::Tensor LlamaDecoder::forward(const torch::Tensor& ids, const
   input.window_angles = config_.local_rope == config_.rope
                             ? input.angles
                             : rotary_angles(positions, config_.head_dim, config_.local_rope, hidden.scalar_type());
-  for (const auto& layer : *layers_) hidden = layer->as<LlamaLayerImpl>()->forward(hidden, input);
+  for (const auto& layer : *layers_)
+    hidden = detail::run_layer<LlamaLayerImpl>(layer, hidden, input, checkpoints_layers());
   return norm_(hidden);
 }
 
@@ -169,7 +192,7 @@ GRAFT_INLINE torch::Tensor Gpt2Decoder::forward(const torch::Tensor& ids, const 
   const torch::Tensor words = wte_(ids).to(ln_f_->weight.scalar_type());
   torch::Tensor hidden = dropout(words + wpe_(positions), is_training() ? dropout_ : 0.0);
   const DecoderInput input{.offsets = offsets, .cache = cache};
-  for (const auto& layer : *h_) hidden = layer->as<Gpt2LayerImpl>()->forward(hidden, input);
+  for (const auto& layer : *h_) hidden = detail::run_layer<Gpt2LayerImpl>(layer, hidden, input, checkpoints_layers());
   return detail::apply(*ln_f_, hidden);
 }
 
@@ -200,8 +223,20 @@ GRAFT_INLINE torch::Tensor CausalLMImpl::logits(const torch::Tensor& hidden) {
 }
 
 GRAFT_INLINE TokenPredictions CausalLMImpl::predictions(const PackedBatch& batch, const torch::Tensor& labels) {
-  const auto [rows, targets] = detail::labelled_rows(batch, labels, config_.vocab_size);
-  return {logits(hidden(batch).index_select(0, rows)), targets};
+  const detail::LabelledRows labelled = detail::labelled_rows(batch, labels, config_.vocab_size);
+  return {logits(hidden(batch).index_select(0, labelled.rows)), labelled.targets};
+}
+
+GRAFT_INLINE TokenLogProbabilities CausalLMImpl::log_probabilities(const PackedBatch& batch,
+                                                                   const torch::Tensor& labels) {
+  const detail::LabelledRows labelled = detail::labelled_rows(batch, labels, config_.vocab_size);
+  const torch::Tensor judged = hidden(batch).index_select(0, labelled.rows);
+  const LanguageHead head = [this, selection = AdapterSelection::in_force()](const torch::Tensor& part) {
+    const AdapterScope scope(selection);
+    return logits(part);
+  };
+  return {token_log_probabilities(judged, labelled.targets, head, rows_of_logits(config_.vocab_size)),
+          labelled.offsets};
 }
 
 GRAFT_INLINE torch::Tensor CausalLMImpl::next(const PackedBatch& batch, KvCache& cache) {

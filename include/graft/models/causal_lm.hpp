@@ -66,10 +66,17 @@ TORCH_MODULE(Gpt2Layer);
 /// A model's layers between token ids and the last hidden states. The families differ in their children's names.
 class CausalDecoder : public torch::nn::Module {
  public:
+  /// Whether each layer keeps its input alone for backward; see CausalLMImpl::checkpoint_layers().
+  void checkpoint_layers(bool on) { checkpoints_ = on; }
+  bool checkpoints_layers() const { return checkpoints_; }
+
   /// ids, positions [T] int64 -> [T, D], after the last norm, in the type of the norms' weights.
   virtual torch::Tensor forward(const torch::Tensor& ids, const torch::Tensor& positions, const torch::Tensor& offsets,
                                 KvCache* cache) = 0;
   virtual const Embedding& words() const = 0;  ///< its weight is [V, D]
+
+ private:
+  bool checkpoints_ = false;
 };
 
 /// Children: `embed_tokens`, `layers`, `norm`.
@@ -108,6 +115,12 @@ struct TokenPredictions {
   torch::Tensor targets;  ///< [M] int64
 };
 
+/// How likely a model holds tokens that have a label, in the order of the batch.
+struct TokenLogProbabilities {
+  torch::Tensor values;   ///< [M] natural logarithms, differentiable; float32 for models of 16 bits too
+  torch::Tensor offsets;  ///< [N + 1] int64 on the CPU: sequence n has those from offsets[n] to offsets[n + 1] - 1
+};
+
 /// A causal language model on packed tokens: Llama, Qwen 2 and 3, Gemma 3 (text), GPT-2, with the modules and
 /// parameters of transformers' classes under the same names. graft's linear layers hold [out, in]; GPT-2's files do
 /// not, and are turned as they are read and written.
@@ -140,6 +153,18 @@ class CausalLMImpl : public torch::nn::Module, public TiedOutput {
   /// sequence never counts. Logits are made of nothing else. Throws ShapeError if labels and batch differ in length,
   /// OptionError for a label that is neither -100 nor an id.
   TokenPredictions predictions(const PackedBatch& batch, const torch::Tensor& labels);
+
+  /// The logarithm of the probability of each token that has a label, as predictions() understands labels, without the
+  /// logits of more than a few of them at a time (token_log_probabilities()): what negative_log_likelihood() and the
+  /// losses of preferences judge. Throws as predictions() does.
+  TokenLogProbabilities log_probabilities(const PackedBatch& batch, const torch::Tensor& labels);
+
+  /// From now on each layer keeps nothing for backward but its input [T, D], and is computed once more when the
+  /// gradient comes: see checkpointed(). Gradients stay bit for bit the same, dropout's too; a step takes one forward
+  /// pass of the layers more. Adapters chosen by a scope are those of the forward pass. Off at first; without
+  /// gradients, and with a cache, it changes nothing.
+  void checkpoint_layers(bool on) { decoder_->checkpoint_layers(on); }
+  bool checkpoints_layers() const { return decoder_->checkpoints_layers(); }
 
   /// Runs new tokens of a cache's sequences, whose positions count on from what the cache holds, and keeps them there:
   /// the logits of what follows the last new token of each sequence that has any, [M, V], in their order. Takes no

@@ -13,4 +13,12 @@ GRAFT_INLINE bool keep_freed_memory() {
 #endif
 }
 
+GRAFT_INLINE bool give_back_freed_memory() {
+#if defined(__GLIBC__)
+  return mallopt(M_MMAP_THRESHOLD, 256 << 10) == 1;  // set, it no longer grows with the blocks that are freed
+#else
+  return false;
+#endif
+}
+
 }  // namespace graft

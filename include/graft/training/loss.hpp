@@ -31,6 +31,10 @@ struct CrossEntropyOptions {
 /// Throws ShapeError if the sizes do not fit, OptionError if `label_smoothing` leaves its range.
 Loss cross_entropy(const torch::Tensor& logits, const torch::Tensor& targets, const CrossEntropyOptions& options = {});
 
+/// Cross-entropy of tokens whose log-probabilities [M] are known, as CausalLM::log_probabilities() gives them: the same
+/// as cross_entropy() of their logits, counted in tokens. Throws ShapeError unless they are [M].
+Loss negative_log_likelihood(const torch::Tensor& log_probabilities);
+
 /// Squared error of predictions against targets of the same shape, counted in elements.
 /// Throws ShapeError if the shapes differ: nothing is broadcast.
 Loss mean_squared_error(const torch::Tensor& predictions, const torch::Tensor& targets);

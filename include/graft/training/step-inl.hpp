@@ -3,6 +3,18 @@
 #include "graft/training/step.hpp"
 
 namespace graft {
+namespace detail {
+
+/// Makes float32 of 16-bit gradients: backward adds to a gradient in the gradient's own type.
+GRAFT_INLINE void widen_gradients(const NamedTensors& parameters) {
+  const torch::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : parameters) {
+    torch::Tensor& gradient = tensor.mutable_grad();
+    if (gradient.defined() && gradient.element_size() < 4) gradient = gradient.to(torch::kFloat);
+  }
+}
+
+}  // namespace detail
 
 GRAFT_INLINE StepGradients make_gradients(Optimizer& optimizer, std::size_t batches,
                                           const std::function<Loss(std::size_t)>& loss_of, double clip_norm) {
@@ -12,6 +24,7 @@ GRAFT_INLINE StepGradients make_gradients(Optimizer& optimizer, std::size_t batc
     const Loss loss = loss_of(i);
     if (!loss.sum.defined()) continue;
     loss.sum.backward();
+    if (batches > 1) detail::widen_gradients(optimizer.parameters());
     if (!all.sum.defined()) {
       all = {loss.sum.detach(), loss.count};
     } else {

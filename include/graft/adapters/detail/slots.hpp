@@ -102,7 +102,7 @@ struct SelectedLayer {
 };
 
 /// What an AdapterSelection says to a model.
-struct SelectedLayers {
+struct SelectedLayers : std::enable_shared_from_this<SelectedLayers> {
   std::unordered_map<const Adaptable*, SelectedLayer> layers;
   bool mixed = false;
   std::int64_t tokens = 0, sequences = 0;  // of a mixed batch

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "graft/adapters/plan.hpp"
+#include "graft/core/mode.hpp"
+#include "graft/models/causal_config.hpp"
+
+namespace graft {
+
+/// What one step of training a causal language model computes at a time.
+struct CausalStep {
+  std::vector<std::int64_t> lengths = {};  ///< tokens of each sequence of a batch
+  std::int64_t predicted = -1;             ///< tokens of the batch that have a label; -1: all
+  bool checkpoints_layers = false;         ///< see CausalLMImpl::checkpoint_layers()
+  bool whole_logits = false;               ///< predictions() and cross_entropy(), not log_probabilities()
+};
+
+/// plan() of a causal language model on the CPU, with an estimate of what a step holds at its peak, so that a program
+/// can say before the first step what it will take: with the batch that has the most tokens. bytes() is then to be held
+/// against peak_memory_bytes() of a program that has called give_back_freed_memory(): by default malloc's gaps come on
+/// top. Loading a file may take more for a moment; DPO's reference takes less than the step. Models of 16 bits: set
+/// options.weight_bytes. Throws as plan() does, OptionError unless all lengths are 1 or more and there is one.
+Plan plan_step(const CausalConfig& config, const PlanOptions& options, const CausalStep& step);
+
+}  // namespace graft
+
+#ifndef GRAFT_COMPILED
+#include "graft/models/plan_step-inl.hpp"
+#endif
