@@ -25,9 +25,9 @@ GRAFT_INLINE CausalLM load_causal(const std::filesystem::path& path, const Local
 
 /// Puts an adapter for texts on the model it was trained on. Throws OptionError if it is of another task or base.
 GRAFT_INLINE void put_on_its_base(const std::filesystem::path& directory, CausalLM& model, const std::string& base) {
-  const std::string task = AdapterDir(directory).config().task_type.value_or("CAUSAL_LM");
-  if (task != "CAUSAL_LM")
-    throw OptionError(message(quoted(directory.string()), " is an adapter for ", task,
+  const AdapterDir files(directory);
+  if (const auto& task = files.config().task_type; task && *task != "CAUSAL_LM")
+    throw OptionError(message(quoted(directory.string()), " is an adapter for ", *task,
                               ", not for CAUSAL_LM; name one that was trained to write text"));
   const LoadedAdapter loaded = load_adapter(directory, *model);
   if (loaded.other_base.empty()) return;
