@@ -24,11 +24,11 @@ std::vector<GgufTensorBytes> two_tensors() {
 TEST(GgufWriter, WhatItWritesIsReadBack) {
   const TemporaryDirectory directory;
   const std::filesystem::path path = directory / "f.gguf";
-  const std::map<std::string, GgufValue> metadata{{"general.type", std::string("adapter")},
-                                                  {"a.flag", true},
-                                                  {"a.count", std::uint32_t{7}},
-                                                  {"a.number", 0.25f},
-                                                  {"a.names", std::vector<std::string>{"x", "", "\u00E9"}}};
+  const std::map<std::string, GgufMetadataValue> metadata{{"general.type", std::string("adapter")},
+                                                          {"a.flag", true},
+                                                          {"a.count", std::uint32_t{7}},
+                                                          {"a.number", 0.25f},
+                                                          {"a.names", std::vector<std::string>{"x", "", "\u00E9"}}};
   write_gguf(path, metadata, two_tensors());
   const GgufFile file(path);
   const GgufMetadata& data = file.metadata();
@@ -65,7 +65,7 @@ TEST(GgufWriter, WhatCannotBeIsNamedAndNothingIsWritten) {
   const std::string long_name(64, 'n');
   using Tensors = std::vector<GgufTensorBytes>;
   const struct {
-    std::map<std::string, GgufValue> metadata;
+    std::map<std::string, GgufMetadataValue> metadata;
     Tensors tensors;
     std::string says;
   } rows[] = {

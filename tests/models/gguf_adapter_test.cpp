@@ -232,12 +232,12 @@ TEST(GgufAdapter, WhatDoesNotFitIsNamedAndTheModelStaysAsItWas) {
   };
   const std::string q = "blk.0.attn_q.weight";
   const std::vector<GgufTensorBytes> good{tensor(q + ".lora_a", {2, 24}), tensor(q + ".lora_b", {32, 2})};
-  using Metadata = std::map<std::string, GgufValue>;
+  using Metadata = std::map<std::string, GgufMetadataValue>;
   const Metadata sound{{"general.type", std::string("adapter")},
                        {"general.architecture", std::string("llama")},
                        {"adapter.type", std::string("lora")},
                        {"adapter.lora.alpha", 4.0f}};
-  const auto with = [&](const std::string& key, const GgufValue& value) {
+  const auto with = [&](const std::string& key, const GgufMetadataValue& value) {
     Metadata metadata = sound;
     metadata[key] = value;
     return metadata;

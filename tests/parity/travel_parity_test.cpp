@@ -90,13 +90,13 @@ class Taught {
       }
     }
     const PackedBatch batch = pack(rows);
-    for (int step = 0; step < 16; ++step) {
+    for (int step = 0; step < 10; ++step) {
       const auto [logits, targets] = model->predictions(batch, torch::tensor(labels));
       const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, targets);
       optimizer.zero_grad();
       loss.backward();
       optimizer.step();
-      if (step % 5 == 0) std::cout << "step " << step << ", loss " << loss.item<double>() << std::endl;
+      if (step % 3 == 0) std::cout << "step " << step << ", loss " << loss.item<double>() << std::endl;
     }
     model->eval();
   }

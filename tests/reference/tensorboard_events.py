@@ -6,7 +6,7 @@ import json
 import math
 import sys
 
-from tensorboard.backend.event_processing import event_accumulator
+import tensorboard.backend.event_processing.event_accumulator as event_accumulator
 
 
 def main(directory, out):

@@ -28,7 +28,7 @@ class GgufHeader {
     bytes_ += value;
   }
   /// The number of the type, then the value.
-  void value(const GgufValue& value) {
+  void value(const GgufMetadataValue& value) {
     constexpr std::uint32_t u32 = 4, f32 = 6, boolean = 7, string = 8, array = 9;
     std::visit(
         [&](const auto& held) {
@@ -76,7 +76,7 @@ GRAFT_INLINE void check_gguf_tensor(const GgufTensorBytes& tensor) {
     throw OptionError(message(where, ": is given ", tensor.bytes.size(), " bytes, its shape asks for ", bytes));
 }
 
-GRAFT_INLINE void check_gguf_content(const std::map<std::string, GgufValue>& metadata,
+GRAFT_INLINE void check_gguf_content(const std::map<std::string, GgufMetadataValue>& metadata,
                                      std::span<const GgufTensorBytes> tensors) {
   if (metadata.contains("")) throw OptionError("a key of a GGUF file's metadata is empty");
   if (metadata.contains("general.alignment"))
@@ -91,7 +91,8 @@ GRAFT_INLINE void check_gguf_content(const std::map<std::string, GgufValue>& met
 
 }  // namespace detail
 
-GRAFT_INLINE void write_gguf(const std::filesystem::path& path, const std::map<std::string, GgufValue>& metadata,
+GRAFT_INLINE void write_gguf(const std::filesystem::path& path,
+                             const std::map<std::string, GgufMetadataValue>& metadata,
                              std::span<const GgufTensorBytes> tensors) {
   detail::check_gguf_content(metadata, tensors);
   detail::GgufHeader header;

@@ -15,7 +15,7 @@
 namespace graft {
 
 /// What a key of a GGUF file's metadata can be, of what the format has.
-using GgufValue = std::variant<bool, std::uint32_t, float, std::string, std::vector<std::string>>;
+using GgufMetadataValue = std::variant<bool, std::uint32_t, float, std::string, std::vector<std::string>>;
 
 /// A tensor to write.
 struct GgufTensorBytes {
@@ -32,7 +32,7 @@ struct GgufTensorBytes {
 /// for itself, a name that is empty, too long, has control characters or is there twice, more than 4 sizes or one below
 /// 1, rows that are no whole number of blocks, and bytes that are not as many as the shape says; as OutputFile does for
 /// `path`; FileError where the system refuses.
-void write_gguf(const std::filesystem::path& path, const std::map<std::string, GgufValue>& metadata,
+void write_gguf(const std::filesystem::path& path, const std::map<std::string, GgufMetadataValue>& metadata,
                 std::span<const GgufTensorBytes> tensors);
 
 }  // namespace graft

@@ -112,15 +112,15 @@ GRAFT_INLINE torch::Tensor gguf_weight(const torch::Tensor& weight, torch::Scala
                            type == torch::kFloat16 ? "F16; choose F32" : "F32; the training has failed"));
 }
 
-GRAFT_INLINE std::map<std::string, GgufValue> gguf_adapter_metadata(const CausalConfig& config, float alpha,
-                                                                    const BaseFingerprint& base,
-                                                                    const GgufAdapterOptions& options) {
-  std::map<std::string, GgufValue> metadata{{"general.type", std::string("adapter")},
-                                            {"general.architecture", std::string(config.family().gguf)},
-                                            {"adapter.type", std::string("lora")},
-                                            {"adapter.lora.alpha", alpha},
-                                            {base_key, base.text()},
-                                            {rounded_base_key, base.rounded_text()}};
+GRAFT_INLINE std::map<std::string, GgufMetadataValue> gguf_adapter_metadata(const CausalConfig& config, float alpha,
+                                                                            const BaseFingerprint& base,
+                                                                            const GgufAdapterOptions& options) {
+  std::map<std::string, GgufMetadataValue> metadata{{"general.type", std::string("adapter")},
+                                                    {"general.architecture", std::string(config.family().gguf)},
+                                                    {"adapter.type", std::string("lora")},
+                                                    {"adapter.lora.alpha", alpha},
+                                                    {base_key, base.text()},
+                                                    {rounded_base_key, base.rounded_text()}};
   const auto say = [&](const char* key, const std::string& text) {
     if (!text.empty()) metadata.emplace(key, text);
   };

@@ -16,9 +16,9 @@ GRAFT_INLINE Pretrained<CausalLM> load_language_model(const std::filesystem::pat
 
 GRAFT_INLINE void load_language_adapter(const std::filesystem::path& directory, CausalLM model, const std::string& base,
                                         const std::string& name) {
-  const std::string task = AdapterDir(directory).config().task_type.value_or("CAUSAL_LM");
-  if (task != "CAUSAL_LM")
-    throw OptionError(message(quoted(directory.string()), " is an adapter for ", task,
+  const AdapterDir files(directory);
+  if (const auto& task = files.config().task_type; task && *task != "CAUSAL_LM")
+    throw OptionError(message(quoted(directory.string()), " is an adapter for ", *task,
                               ", not for CAUSAL_LM; name one that was trained to write text"));
   const LoadedAdapter loaded = load_adapter(directory, *model, name);
   if (loaded.other_base.empty()) return;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -40,11 +41,16 @@ GRAFT_INLINE Json model_json(const Vocabulary& vocabulary, std::vector<BpeMerge>
 GRAFT_INLINE Json byte_level_json(const GgufVocabulary& file) {
   GgufByteLevel read(file);
   Json cuts = Json::array();
-  for (const std::string_view expression : read.kind->expressions)
+  for (const std::string_view expression : read.kind->expressions) {
+    if (expression == R"(\p{N})") {  // not by the tables of the expressions' library, which are of another Unicode
+      cuts.push_back({{"type", "Digits"}, {"individual_digits", true}});
+      continue;
+    }
     cuts.push_back({{"type", "Split"},
                     {"pattern", Json::object({{"Regex", expression}})},
                     {"behavior", "Isolated"},
                     {"invert", false}});
+  }
   const Json bytes = {
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
   cuts.push_back(bytes);
