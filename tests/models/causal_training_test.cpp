@@ -1,6 +1,7 @@
 // Training of causal language models in little memory.
 
 #include <gtest/gtest.h>
+#include <torch/nn/init.h>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/adapters/selection.hpp"
@@ -64,7 +65,9 @@ void expect_same(const std::vector<torch::Tensor>& some, const std::vector<torch
   ASSERT_EQ(some.size(), others.size());
   for (std::size_t i = 0; i < some.size(); ++i) {
     ASSERT_EQ(some[i].defined(), others[i].defined()) << what << " " << i;
-    if (some[i].defined()) EXPECT_TRUE(some[i].equal(others[i])) << what << " " << i;
+    if (some[i].defined()) {
+      EXPECT_TRUE(some[i].equal(others[i])) << what << " " << i;
+    }
   }
 }
 
@@ -172,7 +175,9 @@ TEST(CausalTraining, LearnsPreferencesWithItselfForReference) {
     loss.sum.backward();
     optimizer.step();
     margins.push_back(preference.margin());
-    if (step == 4) EXPECT_EQ(preference.accuracy(), 1.0);
+    if (step == 4) {
+      EXPECT_EQ(preference.accuracy(), 1.0);
+    }
   }
   // Attention drops out in the policy's pass, so the first margin is not exactly none.
   EXPECT_GT(margins.back(), margins.front() + 0.05);

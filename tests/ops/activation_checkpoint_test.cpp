@@ -1,6 +1,7 @@
 #include "graft/ops/activation_checkpoint.hpp"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 

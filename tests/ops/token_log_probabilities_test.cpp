@@ -1,6 +1,7 @@
 #include "graft/ops/token_log_probabilities.hpp"
 
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 

@@ -82,8 +82,9 @@ TEST(PreferenceParity, LossesAndRewardsOfTenStepsAreThoseOfTrl) {
       EXPECT_NEAR(mean(preference.rejected_rewards), step.at("rejected_reward").get<double>(), 1e-5) << name;
       EXPECT_NEAR(preference.margin(), step.at("margin").get<double>(), 1e-5) << name;
       // Where the reference is the very adapter that is trained, the first rewards are rounding.
-      if (!from_adapter || &step != &steps.front())
+      if (!from_adapter || &step != &steps.front()) {
         EXPECT_EQ(preference.accuracy(), step.at("accuracy").get<double>()) << name;
+      }
       optimizer.step(1.0, made.scale.divisor);
     }
   }

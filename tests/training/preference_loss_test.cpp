@@ -3,7 +3,8 @@
 #include <cmath>
 
 #include <gtest/gtest.h>
-#include <torch/nn/modules/container/sequential.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/init.h>
 
 #include "graft/adapters/attach.hpp"
 #include "support/error_message.hpp"

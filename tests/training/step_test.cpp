@@ -1,7 +1,10 @@
 #include "graft/training/step.hpp"
 
 #include <gtest/gtest.h>
+#include <torch/nn/init.h>
 #include <torch/nn/modules/linear.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
 
 #include "graft/training/libtorch_optimizer.hpp"
 
