@@ -107,8 +107,8 @@ TEST(ChatExamples, GoWithoutAFormatAsTheyStand) {
       error_message([&] {
         ChatExamples(std::vector<Conversation>{{{rows[0].messages[0]}, 0, "a.jsonl, line 3"}}, std::nullopt, smollm2());
       }),
-      "OptionError: a.jsonl, line 3: without a chat format a row is one message of the user's and one of the "
-      "assistant's; name the format");
+      "OptionError: a.jsonl, line 3: without a chat format a row is a message of the user's and one of the "
+      "assistant's; name one");
 }
 
 TEST(ChatExamples, CutsAndSaysWhatNothingIsLearnedOf) {

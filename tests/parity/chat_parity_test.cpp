@@ -1,11 +1,13 @@
-// Conversations as models' own templates write them, and what TRL's SFTTrainer makes of rows to learn from.
+// Conversations as models' own templates write them, and what TRL's trainers make of rows to learn from.
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <optional>
+#include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -13,6 +15,7 @@
 #include "graft/core/json.hpp"
 #include "graft/generation/chat_examples.hpp"
 #include "graft/generation/conversations.hpp"
+#include "graft/generation/preference_examples.hpp"
 #include "support/python.hpp"
 
 namespace graft {
@@ -69,18 +72,25 @@ struct SftCase {
   std::size_t max_tokens = SIZE_MAX;
 };
 
+void PrintTo(const SftCase& given, std::ostream* out) { *out << given.folder; }
+
+const std::filesystem::path& trl_data() {
+  static const std::filesystem::path folder = made_by("trl_data.py", "trl_data");
+  return folder;
+}
+
 class SftParity : public testing::TestWithParam<SftCase> {};
 
 TEST_P(SftParity, IdsAndLabelsAreTrls) {
-  static const std::filesystem::path folder = made_by("sft_data.py", "sft");
-  static const Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
   const SftCase& given = GetParam();
-  const ConversationFile file = read_conversations(folder / given.folder / "data.jsonl");
+  const std::filesystem::path folder = trl_data() / given.folder;
+  const Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  const ConversationFile file = read_conversations(folder / "data.jsonl");
   ASSERT_EQ(file.conversations.size(), 500u);
   const auto format = given.format.empty() ? std::optional<ChatFormat>() : ChatFormat::of_family(given.format);
   const ChatExamples data(file.conversations, format, tokenizer,
                           {.max_tokens = given.max_tokens, .end = tokenizer.id("<|im_end|>")});
-  const Json expected = read_json(folder / given.folder / "expected.json");
+  const Json expected = read_json(folder / "expected.json");
   ASSERT_EQ(data.size(), static_cast<std::int64_t>(expected.size()));
   EXPECT_EQ(data.dropped(), 500 - data.size());
   EXPECT_EQ(data.dropped() > 0, given.folder == "cut");
@@ -96,6 +106,29 @@ INSTANTIATE_TEST_SUITE_P(Trl, SftParity,
                          testing::Values(SftCase{"prompts", "smollm2"}, SftCase{"cut", "smollm2", 40},
                                          SftCase{"texts", ""}, SftCase{"llama3", "llama3"}, SftCase{"gemma", "gemma"}),
                          [](const auto& info) { return info.param.folder; });
+
+TEST(DpoParity, PromptsAndAnswersAreTrls) {
+  const std::filesystem::path folder = trl_data() / "preferences";
+  const Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
+  const ConversationFile file = read_conversations(folder / "data.jsonl");
+  const PreferenceExamples data(file.preferences, ChatFormat::of_family("smollm2"), tokenizer);
+  const Json expected = read_json(folder / "expected.json");
+  ASSERT_EQ(data.size(), 500);
+  ASSERT_EQ(expected.size(), 500u);
+  for (std::int64_t row = 0; row < data.size(); ++row) {
+    const Json& wanted = expected[static_cast<std::size_t>(row)];
+    for (const auto& [side, name] : {std::pair(&data.chosen(), "chosen"), std::pair(&data.rejected(), "rejected")}) {
+      auto ids = wanted["prompt"].get<std::vector<std::int32_t>>();
+      std::vector<std::int64_t> labels(ids.size(), not_learned);
+      for (const Json& id : wanted[name]) {
+        ids.push_back(id.get<std::int32_t>());
+        labels.push_back(ids.back());
+      }
+      ASSERT_EQ(side->ids(row), ids) << file.preferences[static_cast<std::size_t>(row)].where << ' ' << name;
+      ASSERT_EQ(side->labels(row), labels) << file.preferences[static_cast<std::size_t>(row)].where << ' ' << name;
+    }
+  }
+}
 
 }  // namespace
 }  // namespace graft

@@ -29,8 +29,9 @@ struct ChatExamplesOptions {
 
 /// Conversations to learn from, encoded. Learned is what the assistant says, up to where the next message would begin:
 /// its text, the token that ends it and, where the format has one, the line end behind that. All else is what it
-/// answers to. Ids and labels are those of TRL's SFTTrainer: with completion_only_loss for rows that keep their prompt
-/// apart, and with assistant_only_loss and a template that marks answers so (Gemma's, Llama 3's) for all others.
+/// answers to. An answer begins where the conversation's tokens leave those of the prompt that generation is given. Ids
+/// and labels are those of TRL's SFTTrainer: with completion_only_loss for rows that keep their prompt apart, and for
+/// all others with assistant_only_loss and a template that marks answers so, as TRL's of Gemma and Llama 3.
 ///
 ///     const ChatExamples data(conversations, ChatFormat::of_family("chatml"), tokenizer);
 ///     trainer.train(data, [&](const ChatExamples::Batch& batch) {

@@ -100,9 +100,7 @@ class ChatLabeller {
 inline LabelledChat labelled_plain(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
                                    std::optional<std::int32_t> end) {
   if (messages.size() != 2 || messages[0].role != ChatRole::user || messages[1].role != ChatRole::assistant)
-    throw OptionError(
-        "without a chat format a row is one message of the user's and one of the assistant's; name the "
-        "format");
+    throw OptionError("without a chat format a row is a message of the user's and one of the assistant's; name one");
   const EncodeOptions text{.special_tokens_in_text = false};
   const std::string prompt = messages[0].text();
   const std::vector<std::int32_t> prompt_ids = tokenizer.encode(prompt, text).ids;
