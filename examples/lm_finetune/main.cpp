@@ -126,7 +126,6 @@ void add_train(CLI::App& command, TrainOptions& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  graft::keep_freed_memory();
   CLI::App app(
       "Fine-tunes a language model of one's own: trains it, talks with it, scores it, exports what it learned.");
   app.set_version_flag("--version", GRAFT_VERSION);
@@ -185,6 +184,10 @@ int main(int argc, char** argv) {
     command->add_option("--threads", threads, "0: one for each core")->check(thread_count())->capture_default_str();
 
   return run_cli("lm_finetune", app, argc, argv, [&] {
+    if (*training && train.checkpoint_layers)
+      graft::give_back_freed_memory();  // who asks for this would rather wait than have more memory taken
+    else
+      graft::keep_freed_memory();
     if (threads > 0) at::set_num_threads(threads);
     if (*training) return run_train(train);
     if (*chatting) return run_chat(chat);

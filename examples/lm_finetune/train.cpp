@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "graft/core/report.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/generation/look_at_examples.hpp"
+#include "graft/models/plan_step.hpp"
 #include "graft/models/save.hpp"
 #include "graft/tensor/fingerprint.hpp"
 #include "graft/training/checkpoint.hpp"
@@ -90,6 +92,32 @@ void print_findings(const Rows& rows, const Language& language) {
               marks.begin[0] == '\x1b' ? "green" : "in marks",
               graft::marked_example(shown, 0, language.tokenizer, marks).c_str());
   std::fflush(stdout);
+}
+
+/// What a step will take at its peak, by the batch of the longest rows.
+std::int64_t planned_bytes(const TrainOptions& options, const Rows& rows, const graft::CausalConfig& config) {
+  const auto longest = [&](const auto& data, std::int64_t count) {
+    std::vector<std::int64_t> lengths;
+    for (std::int64_t row = 0; row < data.size(); ++row) lengths.push_back(data.length(row));
+    std::sort(lengths.rbegin(), lengths.rend());
+    lengths.resize(static_cast<std::size_t>(std::min(data.size(), count)));
+    return lengths;
+  };
+  graft::CausalStep step{.checkpoints_layers = options.checkpoint_layers};
+  if (rows.preferences) {
+    step.lengths = longest(rows.preferences->chosen(), options.batch_size);
+    const std::vector<std::int64_t> more = longest(rows.preferences->rejected(), options.batch_size);
+    step.lengths.insert(step.lengths.end(), more.begin(), more.end());
+  } else {
+    step.lengths = longest(rows.learned(), options.batch_size);
+  }
+  graft::PlanOptions plan;
+  if (options.method == Method::lora) {
+    plan.adapter = graft::LoraOptions{.rank = options.rank, .alpha = options.alpha, .dropout = options.dropout};
+    plan.targets.layers = options.targets;
+  }
+  if (options.dtype == "bfloat16") plan.weight_bytes = plan.gradient_bytes = plan.factor_bytes = 2;
+  return graft::plan_step(config, plan, step).bytes();
 }
 
 /// One fingerprint of all weights, as the model comes.
@@ -294,8 +322,10 @@ int run_train(const TrainOptions& options) {
   prepare(options, language, preferences);
   language.model->checkpoint_layers(options.checkpoint_layers);
   const graft::ParameterCount parameters = graft::count_parameters(*language.model).all;
-  std::printf("%s of %s parameters are trained\n", graft::grouped_digits(parameters.trained).c_str(),
-              graft::grouped_digits(parameters.total()).c_str());
+  const std::int64_t planned = planned_bytes(options, rows, language.model->config());
+  std::printf("%s of %s parameters are trained; about %.1f GB of memory, if all of the longest rows come together\n",
+              graft::grouped_digits(parameters.trained).c_str(), graft::grouped_digits(parameters.total()).c_str(),
+              static_cast<double>(planned) / 1e9);
   std::fflush(stdout);
 
   graft::Trainer trainer(*language.model, trainer_options(options, preferences, base, interrupt));
@@ -337,6 +367,7 @@ int run_train(const TrainOptions& options) {
                            {"tokens", result.tokens},
                            {"seconds", result.training_seconds},
                            {"tokens_per_second", static_cast<double>(result.tokens) / result.training_seconds},
+                           {"planned_bytes", planned},
                            {"peak_rss_bytes", peak},
                            {"saved_bytes", graft::bytes_on_disk(options.out, ".safetensors")}};
     if (result.best) figures["best"] = {{"step", result.best->step}, {"scores", result.best->scores}};
