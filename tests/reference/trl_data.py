@@ -10,6 +10,7 @@ cut         as prompts, at most 40 tokens; rows that are left out are missing
 preferences prompts with a chosen and a rejected answer: expected.json has [{"prompt": ids, "chosen": ids, "rejected": ids}]
 """
 
+import copy
 import json
 import pathlib
 import random
@@ -86,7 +87,7 @@ def main():
                   "max_length": 40 if name == "cut" else None}
         data = {"model": model, "train_dataset": datasets.Dataset.from_list(rows), "processing_class": tokenizer}
         if name == "preferences":
-            trainer = trl.DPOTrainer(args=trl.DPOConfig(**common), **data)
+            trainer = trl.DPOTrainer(args=trl.DPOConfig(**common), ref_model=copy.deepcopy(model), **data)
             made = [{part: row[part + "_ids"] for part in ("prompt", "chosen", "rejected")} for row in trainer.train_dataset]
         else:
             settings = trl.SFTConfig(**common, completion_only_loss=training is None, assistant_only_loss=training is not None)
