@@ -10,6 +10,7 @@ cut         as prompts, at most 40 tokens; rows that are left out are missing
 preferences prompts with a chosen and a rejected answer: expected.json has [{"prompt": ids, "chosen": ids, "rejected": ids}]
 """
 
+import copy
 import json
 import pathlib
 import random
@@ -40,16 +41,12 @@ def messages(rng, system, turns):
     return said
 
 
-def tokenizer_for(name, dependencies):
-    """SmolLM2's with the marks of all formats; Llama 3's splits a text as its own does."""
-    tokenizer = smollm2(dependencies)
-    tokenizer.add_special_tokens({"additional_special_tokens": MARKS})
-    tokenizer.pad_token = tokenizer.eos_token
+def prepare(tokenizer, name, splitter, template):
+    """The tokenizer as the format `name` has it: what begins a text, how it is split, how a conversation is written."""
     tokenizer.bos_token = {"llama3": "<|begin_of_text|>", "gemma": "<bos>"}.get(name, "<|im_start|>")
-    if name == "llama3":
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Split(Regex(LLAMA3), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    return tokenizer
+    tokenizer.chat_template = template
+    tokenizer.backend_tokenizer.pre_tokenizer = splitter if name != "llama3" else pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(Regex(LLAMA3), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
 
 def rows_of(name, rng):
@@ -72,15 +69,17 @@ def rows_of(name, rng):
 def main():
     dependencies, out = map(pathlib.Path, sys.argv[1:])
     folder = pathlib.Path(trl.__file__).parent / "chat_templates"
+    tokenizer = smollm2(dependencies)
+    tokenizer.add_special_tokens({"additional_special_tokens": MARKS})
+    tokenizer.pad_token = tokenizer.eos_token
+    own_template, own_splitter = tokenizer.chat_template, tokenizer.backend_tokenizer.pre_tokenizer
     for name in ("prompts", "cut", "texts", "llama3", "gemma", "preferences"):
         target = out / name
         target.mkdir(parents=True, exist_ok=True)
         rows = rows_of(name, random.Random(name))
         (target / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        tokenizer = tokenizer_for(name, dependencies)
         training = {"llama3": "llama3_training", "gemma": "gemma3_training"}.get(name)
-        if training:
-            tokenizer.chat_template = (folder / f"{training}.jinja").read_text()
+        prepare(tokenizer, name, own_splitter, (folder / f"{training}.jinja").read_text() if training else own_template)
         tokenizer.backend_tokenizer.save(str(target / "tokenizer.json"))
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1))
@@ -88,7 +87,7 @@ def main():
                   "max_length": 40 if name == "cut" else None}
         data = {"model": model, "train_dataset": datasets.Dataset.from_list(rows), "processing_class": tokenizer}
         if name == "preferences":
-            trainer = trl.DPOTrainer(args=trl.DPOConfig(**common), **data)
+            trainer = trl.DPOTrainer(args=trl.DPOConfig(**common), ref_model=copy.deepcopy(model), **data)
             made = [{part: row[part + "_ids"] for part in ("prompt", "chosen", "rejected")} for row in trainer.train_dataset]
         else:
             settings = trl.SFTConfig(**common, completion_only_loss=training is None, assistant_only_loss=training is not None)
