@@ -1,12 +1,12 @@
 #ifdef RAG_WITH_HTTP
 
+#include <cmath>
+
 #include "rag/http/servers.hpp"
 
 #include <nlohmann/json.hpp>
 
-#include "graft/adapters/attach.hpp"
-#include "graft/adapters/peft/save.hpp"
-#include "graft/models/gguf.hpp"
+#include "graft/io/adapter_dir.hpp"
 #include "graft/retrieval/pairs.hpp"
 #include "rag_program.hpp"
 
@@ -97,14 +97,17 @@ TEST_F(Rag, AsksWithAnAdapter) {
   ASSERT_EQ(index(path("notes")).exit_code, 0);
   const std::string file = GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
                     question = "'how do I resize a picture?'";
-  graft::CausalLM language_model = graft::load_gguf(file).model;
-  graft::attach(*language_model, {.rank = 4, .alpha = 8.0}, {.layers = {"q_proj", "v_proj"}});
-  {
-    const torch::NoGradGuard no_grad;
-    for (torch::Tensor& parameter : language_model->parameters())
-      if (parameter.requires_grad()) parameter.normal_(0.0, 0.1);
+  std::vector<float> numbers(4 * 576);
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    numbers[i] = 0.1F * static_cast<float>(std::sin(1.7 * static_cast<double>(i)));
+  std::vector<graft::TensorBytes> tensors;
+  for (int layer = 0; layer < 30; ++layer) {
+    const std::string name = graft::message("model.layers.", layer, ".self_attn.q_proj.lora_");
+    const auto bytes = std::as_bytes(std::span(numbers));
+    tensors.push_back({name + "A.weight", graft::ElementType::F32, {4, 576}, bytes});
+    tensors.push_back({name + "B.weight", graft::ElementType::F32, {576, 4}, bytes});
   }
-  graft::save_adapter(directory_ / "adapter", *language_model, "default", {.task_type = "CAUSAL_LM"});
+  graft::write_adapter_dir(directory_ / "adapter", {.r = 4, .target_modules = {{"q_proj"}, ""}}, tensors);
   const std::string store = " --store " + path("my.db") + " --answer-tokens 24 --json --generator " + file;
   const std::string adapter = " --adapter " + path("adapter");
   const ProgramResult plain = run("ask " + question + store), adapted = run("ask " + question + store + adapter);
