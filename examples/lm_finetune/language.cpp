@@ -16,7 +16,7 @@ const graft::ChatFormat& Language::chat_format() const {
 
 std::optional<std::int32_t> Language::answer_end() const {
   if (format) return tokenizer.id(format->end_token());
-  const std::vector<std::int64_t>& ends = model->config().eos_token_ids;
+  const auto& ends = model->config().eos_token_ids;
   if (ends.empty()) return std::nullopt;
   return static_cast<std::int32_t>(ends.front());
 }

@@ -210,7 +210,7 @@ class Objective {
     each_batch(data, [&](const graft::LearnedTokens::Batch& batch) {
       const graft::Loss loss = this->loss(batch);
       sum += loss.sum.item<double>();
-      count += loss.count.value();
+      count += static_cast<double>(loss.count);
     });
     return {{"loss", sum / count}, {"perplexity", std::exp(sum / count)}};
   }
@@ -218,7 +218,7 @@ class Objective {
     double sum = 0, accuracy = 0, margin = 0, pairs = 0;
     each_batch(data, [&](const graft::PreferenceExamples::Batch& batch) {
       const graft::PreferenceLoss judged = preference(scores(batch), batch);
-      const double count = judged.loss.count.value();
+      const double count = judged.static_cast<double>(loss.count);
       sum += judged.loss.sum.item<double>();
       accuracy += judged.accuracy() * count;
       margin += judged.margin() * count;
