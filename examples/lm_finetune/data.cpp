@@ -7,7 +7,8 @@
 #include "graft/core/error.hpp"
 
 Rows encode_rows(graft::ConversationFile file, const Language& language, const RowsOptions& options) {
-  Rows rows{.file = std::move(file)};
+  Rows rows;
+  rows.file = std::move(file);
   switch (rows.file.form) {
     case graft::ConversationForm::text:
       rows.texts.emplace(rows.file.texts, language.tokenizer,

@@ -218,7 +218,7 @@ class Objective {
     double sum = 0, accuracy = 0, margin = 0, pairs = 0;
     each_batch(data, [&](const graft::PreferenceExamples::Batch& batch) {
       const graft::PreferenceLoss judged = preference(scores(batch), batch);
-      const double count = judged.static_cast<double>(loss.count);
+      const double count = static_cast<double>(judged.loss.count);
       sum += judged.loss.sum.item<double>();
       accuracy += judged.accuracy() * count;
       margin += judged.margin() * count;
