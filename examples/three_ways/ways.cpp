@@ -77,9 +77,7 @@ class Way {
   }
   graft::Tokenizer tokenizer() const { return graft::Tokenizer::load(options_.model); }
 
-  graft::CausalLM base_model() const {
-    return graft::load_language_model(options_.model).model;
-  }
+  graft::CausalLM base_model() const { return graft::load_language_model(options_.model).model; }
 
   void load_model() {
     if (!model_) model_ = base_model();
