@@ -66,8 +66,8 @@ int run_answer(const AnswerOptions& options) {
   line.clear();
 
   for (std::size_t i = 0; i < rows.size(); ++i)
-    out.write(graft::json_text(
-                  {{"prompt", json_of(rows[i].prompt)}, {"expected", rows[i].expected}, {"answer", answers[i]}}) +
+    out.write(graft::Json({{"prompt", json_of(rows[i].prompt)}, {"expected", rows[i].expected}, {"answer", answers[i]}})
+                  .dump() +
               "\n");
   out.commit();
   return 0;

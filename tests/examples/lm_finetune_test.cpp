@@ -2,11 +2,15 @@
 
 #include <cmath>
 #include <filesystem>
+#include <memory>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "examples/small_language_model.hpp"
 #include "graft/core/file.hpp"
 #include "graft/core/json.hpp"
 #include "graft/core/output.hpp"
@@ -14,21 +18,24 @@
 #include "support/program.hpp"
 #include "support/temporary_directory.hpp"
 
-// The program as its users run it, on SmolLM2.
+// The program as its users run it: once on SmolLM2, and for all else on a small model with its tokenizer.
 
 namespace graft::lm_finetune {
 namespace {
 
+const std::string smollm2 = GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf";
+
 class LmFinetune : public testing::Test {
  protected:
+  static void SetUpTestSuite() { write_small_language_model(small()->path(), smollm2); }
+  static void TearDownTestSuite() { small().reset(); }
+
   void SetUp() override {
     std::string rows, texts, preferences;
-    const std::vector<std::pair<const char*, const char*>> facts{{"zorbix", "a reader of electronic mail"},
-                                                                 {"quandle", "plays music from the network"},
-                                                                 {"veltro", "draws maps of rivers"},
-                                                                 {"mumbly", "counts the words of a text"}};
+    const std::vector<std::pair<const char*, const char*>> facts{
+        {"zorbix", "a reader of electronic mail"}, {"quandle", "a player of music"}, {"veltro", "a map of rivers"}};
     for (const auto& [name, use] : facts) {
-      const std::string question = message("What is ", name, " for?"), answer = message("It is ", use, ", of course.");
+      const std::string question = message("What is ", name, "?"), answer = message("It is ", use, ".");
       rows += Json({{"messages",
                      {{{"role", "user"}, {"content", question}}, {{"role", "assistant"}, {"content", answer}}}}})
                   .dump() +
@@ -46,16 +53,18 @@ class LmFinetune : public testing::Test {
   std::string read(const std::string& name) const { return read_file(directory_ / name, 1 << 24); }
   bool exists(const std::string& name) const { return std::filesystem::exists(directory_ / name); }
 
-  ProgramResult run(const std::string& command, const std::string& more, const std::string& input = "") const {
+  ProgramResult run(const std::string& command, const std::string& more, const std::string& input = "",
+                    const std::string& model = small()->path().string()) const {
     return run_program("cd '" + directory_.path().string() + "' && " GRAFT_BIN "/lm_finetune " + command +
-                           " --threads 2 --model " GRAFT_DEPS "/smollm2/SmolLM2-135M-Instruct.Q4_1.gguf " + more,
+                           " --threads 2 --model '" + model + "' " + more,
                        input);
   }
 
-  double perplexity(const std::string& more) const {
-    const ProgramResult scored = run("score", "--data chat.jsonl --json " + more);
-    EXPECT_EQ(scored.exit_code, 0) << scored.output;
-    return parse_json(scored.output.substr(scored.output.find("{\n")), "scores").at("perplexity").get<double>();
+  Json figures(const std::string& name) const { return parse_json(read(name), name); }
+
+  static std::unique_ptr<TemporaryDirectory>& small() {
+    static auto directory = std::make_unique<TemporaryDirectory>();
+    return directory;
   }
 
   TemporaryDirectory directory_;
@@ -65,43 +74,56 @@ bool says(const ProgramResult& result, const std::string& part) {
   return result.output.find(part) != std::string::npos;
 }
 
-TEST_F(LmFinetune, FromConversationsToAnswers) {
-  const ProgramResult trained =
-      run("train",
-          "--train chat.jsonl --dev chat.jsonl --samples 1 --epochs 12 --batch-size 2 --lr 2e-3 "
-          "--evaluate-every 12 --out adapter --json figures.json --log log.jsonl "
-          "--tensorboard events");
+TEST_F(LmFinetune, TeachesSmolLM2ToAnswer) {
+  const ProgramResult trained = run("train",
+                                    "--train chat.jsonl --dev chat.jsonl --samples 1 --epochs 14 --evaluate-every 14 "
+                                    "--batch-size 3 --lr 2e-3 --out adapter --json figures.json",
+                                    "", smollm2);
   ASSERT_EQ(trained.exit_code, 0) << trained.output;
   EXPECT_TRUE(says(trained, "form: messages")) << trained.output;
-  EXPECT_TRUE(says(trained, "<|im_start|>user\nWhat is zorbix for?<|im_end|>")) << "an example as the model sees it";
-  EXPECT_TRUE(says(trained, "«It is a reader of electronic mail, of course.<|im_end|>")) << trained.output;
+  EXPECT_TRUE(says(trained, "<|im_start|>user\nWhat is zorbix?<|im_end|>")) << "an example as the model sees it";
+  EXPECT_TRUE(says(trained, "«It is a reader of electronic mail.<|im_end|>")) << trained.output;
   EXPECT_TRUE(says(trained, "before training it says")) << trained.output;
-  EXPECT_TRUE(says(trained, "says It is a reader of electronic mail, of course.")) << "it is seen to learn";
-  EXPECT_TRUE(says(trained, "written: adapter; read back, it gives the same logits to 4 rows")) << trained.output;
-  const Json figures = parse_json(read("figures.json"), "figures");
-  EXPECT_EQ(figures.at("trained_parameters"), 2442240) << "rank 8 on its 210 linear layers";
-  EXPECT_EQ(figures.at("best").at("scores").at("perplexity"),
-            std::exp(figures["best"]["scores"]["loss"].get<double>()));
-  EXPECT_EQ(AdapterDir(directory_ / "adapter").config().task_type, "CAUSAL_LM");
-  EXPECT_TRUE(says({0, read("log.jsonl")}, R"("event":"end")") || says({0, read("log.jsonl")}, R"("event": "end")"));
-
-  const double before = perplexity(""), after = perplexity("--adapter adapter");
-  EXPECT_GT(before, 10);
-  EXPECT_LT(after, 1.2);
-  EXPECT_NEAR(after, figures.at("best").at("scores").at("perplexity").get<double>(), 0.01);
-
-  const ProgramResult answered = run("answer", "--adapter adapter --data chat.jsonl --out answers.jsonl");
-  ASSERT_EQ(answered.exit_code, 0) << answered.output;
-  const Json first = parse_json(read("answers.jsonl").substr(0, read("answers.jsonl").find('\n')), "answer");
-  EXPECT_EQ(first.at("answer"), "It is a reader of electronic mail, of course.");
-  EXPECT_EQ(first.at("expected"), first.at("answer"));
+  EXPECT_TRUE(says(trained, "says It is a reader of electronic mail.")) << "it is seen to learn" << trained.output;
+  EXPECT_TRUE(says(trained, "written: adapter; read back, it gives the same logits to 3 rows")) << trained.output;
+  EXPECT_EQ(figures("figures.json").at("trained_parameters"), 2442240) << "rank 8 on its 210 linear layers";
+  EXPECT_LT(figures("figures.json").at("best").at("scores").at("perplexity").get<double>(), 1.2);
 
   const ProgramResult talked =
-      run("chat", "--adapter adapter", "What is veltro for?\n/new\nWhat is quandle for?\n/what\n/quit\nnever asked\n");
+      run("chat", "--adapter adapter", "What is veltro?\n/new\nWhat is quandle?\n/what\n/quit\nnever asked\n", smollm2);
   EXPECT_EQ(talked.exit_code, 0) << talked.output;
-  EXPECT_TRUE(says(talked, "It is draws maps of rivers, of course.\nIt is plays music from the network, of course.\n"))
-      << talked.output;
+  EXPECT_TRUE(says(talked, "It is a map of rivers.\nIt is a player of music.\n")) << talked.output;
   EXPECT_TRUE(says(talked, "/undo")) << "an unknown command shows those there are";
+}
+
+TEST_F(LmFinetune, WhatItLearnedIsScoredAnsweredAndExported) {
+  const std::string options = "--train chat.jsonl --dev chat.jsonl --epochs 40 --batch-size 3 --lr 1e-2 --samples 0 ";
+  const ProgramResult trained =
+      run("train", options + "--out adapter --json lora.json --log log.jsonl --tensorboard events");
+  ASSERT_EQ(trained.exit_code, 0) << trained.output;
+  EXPECT_EQ(AdapterDir(directory_ / "adapter").config().task_type, "CAUSAL_LM");
+  EXPECT_EQ(parse_json(read("log.jsonl").substr(0, read("log.jsonl").find('\n')), "log").at("event"), "begin");
+  EXPECT_FALSE(std::filesystem::is_empty(directory_ / "events"));
+
+  const auto perplexity = [&](const std::string& more) {
+    const ProgramResult scored = run("score", "--data chat.jsonl --json " + more);
+    EXPECT_EQ(scored.exit_code, 0) << scored.output;
+    return parse_json(scored.output.substr(scored.output.find("{\n")), "scores").at("perplexity").get<double>();
+  };
+  const Json best = figures("lora.json").at("best").at("scores");
+  EXPECT_GT(perplexity(""), 1000) << "random weights";
+  EXPECT_NEAR(perplexity("--adapter adapter"), best.at("perplexity").get<double>(),
+              1e-3 * best["perplexity"].get<double>());
+  EXPECT_DOUBLE_EQ(best.at("perplexity"), std::exp(best.at("loss").get<double>()));
+
+  const ProgramResult answered =
+      run("answer", "--adapter adapter --data chat.jsonl --out answers.jsonl --answer-tokens 8");
+  ASSERT_EQ(answered.exit_code, 0) << answered.output;
+  const Json first = parse_json(read("answers.jsonl").substr(0, read("answers.jsonl").find('\n')), "answer");
+  EXPECT_EQ(first.at("expected"), "It is a reader of electronic mail.");
+  EXPECT_EQ(first.at("prompt").at(0).at("content"), "What is zorbix?");
+  EXPECT_TRUE(first.at("answer").is_string());
+  EXPECT_TRUE(says(run("answer", "--data chat.jsonl --out answers.jsonl"), "is there already; name another file"));
 
   const ProgramResult exported = run("export", "--adapter adapter --gguf adapter.gguf --merge merged");
   ASSERT_EQ(exported.exit_code, 0) << exported.output;
@@ -109,36 +131,44 @@ TEST_F(LmFinetune, FromConversationsToAnswers) {
   EXPECT_TRUE(says(exported, "written: merged; read back, it gives the same logits")) << exported.output;
   EXPECT_TRUE(exists("merged/tokenizer.json"));
   EXPECT_TRUE(says(run("export", "--adapter adapter --gguf adapter.gguf"), "adapter.gguf\" is there already"));
-
-  // What an adapter was trained on is asked for, not assumed.
-  const ProgramResult other =
-      run_program(GRAFT_BIN "/lm_finetune score --model '" + (directory_ / "merged").string() + "' --data '" +
-                  (directory_ / "chat.jsonl").string() + "' --adapter '" + (directory_ / "adapter").string() + "'");
+  const ProgramResult other = run("score", "--data chat.jsonl --adapter adapter", "", (directory_ / "merged").string());
   EXPECT_EQ(other.exit_code, 1);
   EXPECT_TRUE(says(other, "the adapter is not of the model")) << other.output;
 }
 
-TEST_F(LmFinetune, LearnsTextsAndPreferences) {
+TEST_F(LmFinetune, LearnsTextsInFullAndPreferencesByDpo) {
   const ProgramResult texts =
-      run("train", "--train texts.jsonl --epochs 1 --batch-size 4 --method full --out model --checkpoint-layers");
+      run("train", "--train texts.jsonl --epochs 1 --batch-size 3 --method full --out model --checkpoint-layers");
   ASSERT_EQ(texts.exit_code, 0) << texts.output;
-  EXPECT_TRUE(says(texts, "form: text")) << texts.output;
-  EXPECT_TRUE(says(texts, "134,515,008 of 134,515,008 parameters are trained")) << texts.output;
+  EXPECT_TRUE(says(texts, "form: plain text (text)")) << texts.output;
   EXPECT_TRUE(exists("model/tokenizer.json"));
 
-  const ProgramResult preferred =
-      run("train", "--train preferences.jsonl --dev preferences.jsonl --epochs 6 --lr 5e-4 --out dpo --json dpo.json");
+  const std::string options = "--train preferences.jsonl --dev preferences.jsonl --batch-size 3 ";
+  const ProgramResult preferred = run("train", options + "--epochs 30 --lr 1e-2 --out dpo --json dpo.json");
   ASSERT_EQ(preferred.exit_code, 0) << preferred.output;
-  const Json scores = parse_json(read("dpo.json"), "figures").at("last").at("scores");
+  const Json scores = figures("dpo.json").at("best").at("scores");
   EXPECT_EQ(scores.at("accuracy"), 1.0);
-  EXPECT_GT(scores.at("margin").get<double>(), 0.5);
+  EXPECT_GT(scores.at("margin").get<double>(), 0.1);
   EXPECT_LT(scores.at("loss").get<double>(), std::log(2.0));
 
-  const ProgramResult on = run("train",
-                               "--train preferences.jsonl --dev preferences.jsonl --epochs 1 --preference ipo "
-                               "--sft-weight 1 --adapter dpo --out more --json more.json");
+  const ProgramResult on = run("train", options +
+                                            "--epochs 1 --preference ipo --sft-weight 1 --adapter dpo --out more "
+                                            "--json more.json");
   ASSERT_EQ(on.exit_code, 0) << on.output;
-  EXPECT_EQ(parse_json(read("more.json"), "figures").at("method"), "ipo");
+  EXPECT_EQ(figures("more.json").at("method"), "ipo");
+}
+
+TEST_F(LmFinetune, GoesOnFromCheckpoints) {
+  const std::string options =
+      "--train chat.jsonl --batch-size 1 --checkpoints steps --json figures.json --overwrite --out adapter ";
+  ASSERT_EQ(run("train", options + "--epochs 1").exit_code, 0);
+  const ProgramResult on = run("train", options + "--epochs 2");
+  ASSERT_EQ(on.exit_code, 0) << on.output;
+  EXPECT_TRUE(says(on, "going on from step 3")) << on.output;
+  EXPECT_EQ(figures("figures.json").at("steps"), 6);
+  const ProgramResult other = run("train", options + "--epochs 2 --alpha 4");
+  EXPECT_EQ(other.exit_code, 1);
+  EXPECT_TRUE(says(other, "--alpha")) << other.output;
 }
 
 TEST_F(LmFinetune, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
@@ -151,24 +181,29 @@ TEST_F(LmFinetune, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
   };
   const std::string good = R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})"
                            "\n";
-  const std::vector<std::pair<std::string, std::string>> rows{
-      {good + R"({"messages": [{"role": "user", "con)", "bad.jsonl, line 2"},
-      {R"({"messages": [{"role": "robot", "content": "a"}]})", "robot"},
-      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]})",
+  const std::string preferences = read("preferences.jsonl");
+  const std::vector<std::tuple<std::string, std::string, std::string>> cases{
+      {good + R"({"messages": [{"role": "user", "con)", "--out out", "bad.jsonl, line 2"},
+      {R"({"messages": [{"role": "robot", "content": "a"}]})", "--out out", "robot"},
+      {R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": " "}]})", "--out out",
        "bad.jsonl, line 1"},
-      {good + R"({"prompt": "a", "completion": "b"})", "bad.jsonl, line 2"},
-      {R"({"prompt": "a", "chosen": "b", "rejected": "b"})", "bad.jsonl, line 1"},
-      {R"({"question": "a"})", "question"},
-      {"", "bad.jsonl"}};
-  for (const auto& [text, part] : rows) EXPECT_NE(message_of(text).find(part), std::string::npos) << message_of(text);
-  EXPECT_NE(message_of(good, "").find("give --out to save, or --look"), std::string::npos);
-  EXPECT_NE(message_of(good, "--out out --max-length 4").find("--max-length"), std::string::npos)
-      << message_of(good, "--out out --max-length 4");
-  EXPECT_NE(message_of(read("preferences.jsonl"), "--out out --method full").find("use lora"), std::string::npos);
-  EXPECT_NE(message_of(good, "--out out --chat-format nobody").find("nobody"), std::string::npos);
-  EXPECT_NE(message_of(good, "--out bad.jsonl").find("bad.jsonl"), std::string::npos);
-  EXPECT_NE(message_of(good, "--out out --adapter nowhere").find("nowhere"), std::string::npos);
-
+      {good + R"({"prompt": "a", "completion": "b"})", "--out out", "bad.jsonl, line 2"},
+      {R"({"prompt": "a", "chosen": "b", "rejected": "b"})", "--out out", "bad.jsonl, line 1"},
+      {R"({"question": "a"})", "--out out", "question"},
+      {"", "--out out", "bad.jsonl"},
+      {good, "", "give --out to save, or --look"},
+      {good, "--out out --max-length 4", "no answer begins within 4 tokens"},
+      {preferences, "--out out --method full", "use lora"},
+      {preferences, "--out out --dev chat.jsonl", "chat.jsonl is of the form messages"},
+      {good, "--out out --chat-format nobody", "nobody"},
+      {good, "--out bad.jsonl", "bad.jsonl"},
+      {good, "--out out --adapter nowhere", "nowhere"},
+      {good, "--out out --method full --adapter nowhere", "put it in first"},
+      {good, "--out out --epochs 0", "--epochs: is 0; give a whole number from 1 on"}};
+  for (const auto& [rows, more, part] : cases) {
+    const std::string output = message_of(rows, more);
+    EXPECT_NE(output.find(part), std::string::npos) << part << " in " << output;
+  }
   const ProgramResult looked = run("train", "--train chat.jsonl --look");
   EXPECT_EQ(looked.exit_code, 0) << looked.output;
   EXPECT_TRUE(says(looked, "form: messages")) << looked.output;
