@@ -99,15 +99,15 @@ TEST_F(Rag, AsksWithAnAdapter) {
                     question = "'how do I resize a picture?'";
   std::vector<float> numbers(4 * 576);
   for (std::size_t i = 0; i < numbers.size(); ++i)
-    numbers[i] = 0.1F * static_cast<float>(std::sin(1.7 * static_cast<double>(i)));
+    numbers[i] = 0.3F * static_cast<float>(std::sin(1.7 * static_cast<double>(i)));
   std::vector<graft::TensorBytes> tensors;
   for (int layer = 0; layer < 30; ++layer) {
-    const std::string name = graft::message("model.layers.", layer, ".self_attn.q_proj.lora_");
+    const std::string name = graft::message("model.layers.", layer, ".self_attn.o_proj.lora_");
     const auto bytes = std::as_bytes(std::span(numbers));
     tensors.push_back({name + "A.weight", graft::ElementType::F32, {4, 576}, bytes});
     tensors.push_back({name + "B.weight", graft::ElementType::F32, {576, 4}, bytes});
   }
-  graft::write_adapter_dir(directory_ / "adapter", {.r = 4, .target_modules = {{"q_proj"}, ""}}, tensors);
+  graft::write_adapter_dir(directory_ / "adapter", {.r = 4, .target_modules = {{"o_proj"}, ""}}, tensors);
   const std::string store = " --store " + path("my.db") + " --answer-tokens 24 --json --generator " + file;
   const std::string adapter = " --adapter " + path("adapter");
   const ProgramResult plain = run("ask " + question + store), adapted = run("ask " + question + store + adapter);
