@@ -257,6 +257,31 @@ TEST(Resume, NeedsTheSameData) {
             "others; go on with the same data and options, or begin a run with a new trainer");
 }
 
+TEST(Resume, MayMakeTheRunLonger) {
+  const TemporaryDirectory directory;
+  const SmallTask task(70);
+  auto options = demanding(directory / "run");
+  options.length = Steps{5};
+  SmallRun(options).go(task);
+  options.length = Steps{9};
+  SmallRun longer(options);
+  const std::vector<std::string> told = longer.trainer->resume(checkpoint_path(directory / "run", 5));
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0],
+            "the run was to be of 5 steps and is of 9 steps: what the schedule makes of the steps to come is another");
+  EXPECT_EQ(longer.go(task).steps, 9);
+  EXPECT_EQ(longer.losses->of.size(), 4u);
+
+  options.length = Steps{3};
+  SmallRun shorter(options);
+  shorter.trainer->resume(checkpoint_path(directory / "run", 5));
+  EXPECT_EQ(error_message([&] { shorter.go(task); }),
+            "StateError: 5 steps are made already, and the run is to be of 3; make it longer, or begin another");
+  SmallRun other(options);
+  other.trainer->resume(checkpoint_path(directory / "run", 2));
+  EXPECT_NE(error_message([&] { other.go(SmallTask(70, 99)); }).find("the batches are others"), std::string::npos);
+}
+
 TEST(Resume, TellsADifferentNumberOfThreads) {
   const TemporaryDirectory directory;
   auto options = demanding(directory / "run");

@@ -186,6 +186,7 @@ GRAFT_INLINE std::vector<std::string> Trainer::resume(const Checkpoint& checkpoi
   if (const std::string length = detail::counted(options_.length); state.text("length") != length) {
     differences.push_back(message("the run was to be of ", state.text("length"), " and is of ", length,
                                   ": what the schedule makes of the steps to come is another"));
+    position_.steps = 0;  // as many as the new length makes
   }
   compare("graft", state.text("graft"), GRAFT_VERSION);
   compare("LibTorch", state.text("libtorch"), TORCH_VERSION);

@@ -117,11 +117,15 @@ class Trainer::Run {
 
   /// Throws unless this is the run that the trainer stands in; a trainer that stands at the start stands in any.
   void take_up(std::int64_t steps, const std::string& data) {
-    if (!at_.data.empty() && (data != at_.data || steps != at_.steps)) {
-      throw StateError(message("this is not the run that was begun: it had ", at_.steps, " steps, this one has ", steps,
-                               data != at_.data ? ", and the batches are others" : "",
+    const bool same_length = at_.steps == 0 || steps == at_.steps;  // 0: resumed with another length, as it was told
+    if (!at_.data.empty() && (data != at_.data || !same_length)) {
+      throw StateError(message("this is not the run that was begun: it had ", same_length ? steps : at_.steps,
+                               " steps, this one has ", steps, data != at_.data ? ", and the batches are others" : "",
                                "; go on with the same data and options, or begin a run with a new trainer"));
     }
+    if (at_.step > steps)
+      throw StateError(message(at_.step, " steps are made already, and the run is to be of ", steps,
+                               "; make it longer, or begin another"));
     if (options_.checkpoints) {
       if (at_.step == 0 && !checkpoint_steps(options_.checkpoints->directory).empty())
         throw OptionError(message(quoted(options_.checkpoints->directory.string()),
