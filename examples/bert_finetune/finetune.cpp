@@ -16,7 +16,6 @@
 #include "graft/core/report.hpp"
 #include "graft/core/usage.hpp"
 #include "graft/models/save.hpp"
-#include "graft/tensor/fingerprint.hpp"
 #include "graft/text/tokenizer.hpp"
 #include "graft/training/checkpoint.hpp"
 #include "graft/training/interrupt.hpp"
@@ -24,6 +23,7 @@
 #include "graft/training/progress.hpp"
 #include "graft/training/trainer.hpp"
 #include "options.hpp"
+#include "resuming.hpp"
 
 namespace {
 
@@ -53,14 +53,6 @@ void print_findings(const graft::LabelFindings& findings, const graft::LabelledT
                 static_cast<long long>(train.cut()), static_cast<long long>(train.size()), max_length);
 }
 
-/// One fingerprint of all weights, as the model comes.
-std::string weights_of(const torch::nn::Module& model) {
-  std::string all;
-  for (const auto& parameter : model.named_parameters())
-    all += parameter.key() + graft::hex(graft::fingerprint(parameter.value()));
-  return graft::hex(graft::fingerprint(all));
-}
-
 graft::TrainerOptions trainer_options(const FinetuneOptions& options, const std::string& base,
                                       const graft::InterruptFlag& interrupt) {
   graft::TrainerOptions trainer;
@@ -84,15 +76,6 @@ graft::TrainerOptions trainer_options(const FinetuneOptions& options, const std:
   }
   if (!options.checkpoints.empty()) trainer.checkpoints = graft::CheckpointOptions{.directory = options.checkpoints};
   return trainer;
-}
-
-void go_on_from_checkpoint(graft::Trainer& trainer, const std::string& directory) {
-  const auto found = graft::find_checkpoint(directory);
-  if (!found) return;
-  for (const std::string& fault : found->passed_over) std::printf("note: passed over: %s\n", fault.c_str());
-  for (const std::string& difference : trainer.resume(found->checkpoint, found->path.string()))
-    std::printf("note: %s\n", difference.c_str());
-  std::printf("going on from step %lld\n", static_cast<long long>(trainer.steps_done()));
 }
 
 void save(const FinetuneOptions& options, Classifier& model, const graft::LabelledTexts& train) {

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -24,22 +23,20 @@
 #include "graft/generation/look_at_examples.hpp"
 #include "graft/models/plan_step.hpp"
 #include "graft/models/save.hpp"
-#include "graft/tensor/fingerprint.hpp"
 #include "graft/training/checkpoint.hpp"
 #include "graft/training/interrupt.hpp"
 #include "graft/training/log.hpp"
-#include "graft/training/preference_loss.hpp"
 #include "graft/training/progress.hpp"
 #include "graft/training/read_back.hpp"
 #include "graft/training/tensorboard_log.hpp"
 #include "graft/training/trainer.hpp"
 #include "language.hpp"
+#include "objective.hpp"
 #include "options.hpp"
+#include "resuming.hpp"
 #include "samples.hpp"
 
 namespace {
-
-constexpr const char* reference_name = "reference";  // of the adapter that preferences are measured from
 
 const char* name_of(Method method) { return method == Method::full ? "full" : "lora"; }
 
@@ -120,14 +117,6 @@ std::int64_t planned_bytes(const TrainOptions& options, const Rows& rows, const 
   return graft::plan_step(config, plan, step).bytes();
 }
 
-/// One fingerprint of all weights, as the model comes.
-std::string weights_of(const torch::nn::Module& model) {
-  std::string all;
-  for (const auto& parameter : model.named_parameters())
-    all += parameter.key() + graft::hex(graft::fingerprint(parameter.value()));
-  return graft::hex(graft::fingerprint(all));
-}
-
 double learning_rate(const TrainOptions& options, bool preferences) {
   const double usual = options.method == Method::full ? 5e-5 : 5e-4;
   return options.lr.value_or(preferences ? usual / 10 : usual);
@@ -165,15 +154,6 @@ graft::TrainerOptions trainer_options(const TrainOptions& options, bool preferen
   return trainer;
 }
 
-void go_on_from_checkpoint(graft::Trainer& trainer, const std::string& directory) {
-  const auto found = graft::find_checkpoint(directory);
-  if (!found) return;
-  for (const std::string& fault : found->passed_over) std::printf("note: passed over: %s\n", fault.c_str());
-  for (const std::string& difference : trainer.resume(found->checkpoint, found->path.string()))
-    std::printf("note: %s\n", difference.c_str());
-  std::printf("going on from step %lld\n", static_cast<long long>(trainer.steps_done()));
-}
-
 /// Leaves requiring gradients what the method trains.
 void prepare(const TrainOptions& options, Language& language, bool preferences) {
   if (options.method == Method::full) return;
@@ -187,82 +167,6 @@ void prepare(const TrainOptions& options, Language& language, bool preferences) 
   const graft::LoraOptions lora{.rank = options.rank, .alpha = options.alpha, .dropout = options.dropout};
   std::fputs(graft::attach(*language.model, lora, {.layers = options.targets}).table().c_str(), stdout);
 }
-
-/// Loss and scores of the objective that the rows ask for.
-class Objective {
- public:
-  Objective(const TrainOptions& options, graft::CausalLM& model) : options_(options), model_(model) {
-    if (!options.language.adapter.empty()) reference_ = {{reference_name, 1.0}};
-  }
-
-  graft::Loss loss(const graft::LearnedTokens::Batch& batch) {
-    return graft::negative_log_likelihood(model_->log_probabilities(batch.tokens, batch.labels).values);
-  }
-  graft::Loss loss(const graft::PreferenceExamples::Batch& batch) {
-    const auto policy = scores(batch);
-    const graft::Loss preferred = preference(policy, batch).loss;
-    return options_.sft_weight > 0 ? graft::mixed(preferred, graft::chosen_loss(policy), options_.sft_weight)
-                                   : preferred;
-  }
-
-  graft::Scores judge(const graft::LearnedTokens& data) {
-    double sum = 0, count = 0;
-    each_batch(data, [&](const graft::LearnedTokens::Batch& batch) {
-      const graft::Loss loss = this->loss(batch);
-      sum += loss.sum.item<double>();
-      count += static_cast<double>(loss.count);
-    });
-    return {{"loss", sum / count}, {"perplexity", std::exp(sum / count)}};
-  }
-  graft::Scores judge(const graft::PreferenceExamples& data) {
-    double sum = 0, accuracy = 0, margin = 0, pairs = 0;
-    each_batch(data, [&](const graft::PreferenceExamples::Batch& batch) {
-      const graft::PreferenceLoss judged = preference(scores(batch), batch);
-      const double count = static_cast<double>(judged.loss.count);
-      sum += judged.loss.sum.item<double>();
-      accuracy += judged.accuracy() * count;
-      margin += judged.margin() * count;
-      pairs += count;
-    });
-    return {{"loss", sum / pairs}, {"accuracy", accuracy / pairs}, {"margin", margin / pairs}};
-  }
-
- private:
-  graft::SequenceLogProbabilities scores(const graft::PreferenceExamples::Batch& batch) {
-    const auto [values, offsets] = model_->log_probabilities(batch.tokens, batch.labels);
-    return graft::sequence_log_probabilities(values, offsets);
-  }
-
-  graft::PreferenceLoss preference(const graft::SequenceLogProbabilities& policy,
-                                   const graft::PreferenceExamples::Batch& batch) {
-    const auto reference = graft::reference_log_probabilities(
-        *model_, [&] { return scores(batch); }, reference_);
-    const graft::DpoOptions dpo{.beta = options_.beta, .label_smoothing = options_.label_smoothing};
-    switch (options_.preference) {
-      case PreferenceKind::dpo_norm:
-        return graft::length_normalised_dpo_loss(policy, reference, dpo);
-      case PreferenceKind::ipo:
-        return graft::ipo_loss(policy, reference, options_.beta);
-      default:
-        return graft::dpo_loss(policy, reference, dpo);
-    }
-  }
-
-  template <class Data, class Use>
-  void each_batch(const Data& data, const Use& use) {
-    const torch::NoGradGuard no_grad;
-    for (std::int64_t begin = 0; begin < data.size(); begin += options_.batch_size) {
-      std::vector<std::int64_t> rows;
-      for (std::int64_t row = begin; row < std::min(data.size(), begin + options_.batch_size); ++row)
-        rows.push_back(row);
-      use(data.batch(rows));
-    }
-  }
-
-  const TrainOptions& options_;
-  graft::CausalLM& model_;
-  std::vector<graft::ActiveAdapter> reference_;
-};
 
 /// Saves, reads back, and compares.
 void save(const TrainOptions& options, Language& language, const Rows& rows) {
