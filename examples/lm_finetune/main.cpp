@@ -107,7 +107,7 @@ void add_train(CLI::App& command, TrainOptions& options) {
   command.add_option("--evaluate-every", options.evaluate_every, "steps between evaluations; an epoch unless given")
       ->check(whole_number(1));
   command.add_flag("--checkpoint-layers", options.checkpoint_layers,
-                   "keep little for backward and compute layers twice: less memory, a third more time");
+                   "keep little for backward and compute layers twice: less memory, more time");
   command.add_option("--samples", options.samples, "answers to so many rows of --dev are shown at each evaluation")
       ->check(whole_number(0, 100))
       ->capture_default_str();
