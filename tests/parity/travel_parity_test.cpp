@@ -90,7 +90,7 @@ class Taught {
       }
     }
     const PackedBatch batch = pack(rows);
-    for (int step = 0; step < 10; ++step) {
+    for (int step = 0; step < 20; ++step) {
       const auto [logits, targets] = model->predictions(batch, torch::tensor(labels));
       const torch::Tensor loss = torch::nn::functional::cross_entropy(logits, targets);
       optimizer.zero_grad();
