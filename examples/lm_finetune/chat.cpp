@@ -2,12 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
 #include <vector>
 
-#include "graft/core/console.hpp"
+#include "graft/core/error.hpp"
 #include "graft/rag/local_generator.hpp"
 #include "graft/training/interrupt.hpp"
 #include "language.hpp"

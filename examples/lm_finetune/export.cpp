@@ -1,15 +1,17 @@
 // lm_finetune export: what was learned, for other programs.
 
+#include <algorithm>
 #include <cstdio>
 #include <string>
+#include <vector>
 
 #include "graft/adapters/attach.hpp"
 #include "graft/core/error.hpp"
 #include "graft/core/output.hpp"
-#include "graft/core/usage.hpp"
 #include "graft/models/gguf_adapter.hpp"
 #include "graft/models/language_model.hpp"
 #include "graft/models/save.hpp"
+#include "graft/tensor/packed.hpp"
 #include "graft/training/read_back.hpp"
 #include "language.hpp"
 #include "options.hpp"

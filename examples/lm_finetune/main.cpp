@@ -71,6 +71,9 @@ void add_train(CLI::App& command, TrainOptions& options) {
       ->delimiter(',')
       ->capture_default_str();
 
+  for (const char* of_new_adapter : {"--rank", "--alpha", "--dropout", "--targets"})
+    command.get_option(of_new_adapter)->excludes(command.get_option("--adapter"));
+
   command
       .add_option("--preference", options.preference,
                   "of rows with chosen and rejected: dpo; dpo-norm, by the mean of an answer's tokens; ipo")

@@ -199,6 +199,7 @@ TEST_F(LmFinetune, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
       {good, "--out bad.jsonl", "bad.jsonl"},
       {good, "--out out --adapter nowhere", "nowhere"},
       {good, "--out out --method full --adapter nowhere", "put it in first"},
+      {good, "--out out --adapter nowhere --rank 4", "--adapter excludes --rank"},
       {good, "--out out --epochs 0", "--epochs: is 0; give a whole number from 1 on"}};
   for (const auto& [rows, more, part] : cases) {
     const std::string output = message_of(rows, more);
