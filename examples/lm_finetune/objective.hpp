@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
 #include <vector>
 
 #include "graft/adapters/adaptable.hpp"
@@ -21,6 +24,25 @@ class Objective {
 
   graft::Loss loss(const graft::LearnedTokens::Batch& batch);
   graft::Loss loss(const graft::PreferenceExamples::Batch& batch);
+
+  /// Seconds that forward and backward passes over the data take, by how long the first batch does. Leaves no gradient.
+  template <class Data>
+  double seconds_of_pass(const Data& data) {
+    std::vector<std::int64_t> rows{0};
+    loss(data.batch(rows)).sum.backward();  // what is made once is made here
+    std::int64_t all = 0;
+    for (std::int64_t row = 0; row < data.size(); ++row) all += data.length(row);
+    std::int64_t measured = data.length(0);
+    for (std::int64_t row = 1; row < std::min(data.size(), options_.batch_size); ++row) {
+      rows.push_back(row);
+      measured += data.length(row);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    loss(data.batch(rows)).sum.backward();
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    model_->zero_grad();
+    return seconds.count() * static_cast<double>(all) / static_cast<double>(measured);
+  }
 
   graft::Scores judge(const graft::LearnedTokens& data);
   graft::Scores judge(const graft::PreferenceExamples& data);

@@ -219,7 +219,6 @@ int run_train(const TrainOptions& options) {
   if (dev_file) dev = encode_rows(*std::move(dev_file), language, encoding);
   graft::check_ids(rows.preferences ? rows.preferences->chosen() : rows.learned(), language.model->config().vocab_size);
   print_findings(rows, language);
-  if (options.look_only) return 0;
 
   torch::manual_seed(options.seed);
   const std::string base = weights_of(*language.model);
@@ -231,10 +230,20 @@ int run_train(const TrainOptions& options) {
               graft::grouped_digits(parameters.trained).c_str(), graft::grouped_digits(parameters.total()).c_str(),
               static_cast<double>(planned) / 1e9);
   std::fflush(stdout);
+  Objective objective(options, language.model);
+  language.model->train();
+  const double pass = rows.preferences ? objective.seconds_of_pass(*rows.preferences)
+                                       : objective.seconds_of_pass(rows.learned());
+  std::printf("about %s for %lld passes over the rows, evaluations not counted\n",
+              graft::clock_text(pass * static_cast<double>(options.epochs)).c_str(),
+              static_cast<long long>(options.epochs));
+  std::fflush(stdout);
+  if (options.look_only) return 0;
 
   graft::Trainer trainer(*language.model, trainer_options(options, preferences, base, interrupt));
-  trainer.add(
-      std::make_shared<graft::ProgressBar>(preferences ? name_of(options.preference) : name_of(options.method)));
+  trainer.add(std::make_shared<graft::ProgressBar>(preferences ? name_of(options.preference) : name_of(options.method),
+                                                   stderr,
+                                                   graft::ProgressDetails{.learned = !preferences, .memory = true}));
   if (!options.log.empty()) trainer.add(std::make_shared<graft::JsonlLog>(options.log));
   if (!options.tensorboard.empty()) trainer.add(std::make_shared<graft::TensorBoardLog>(options.tensorboard));
   if (dev && !dev->texts && language.format) {
@@ -244,7 +253,6 @@ int run_train(const TrainOptions& options) {
   }
   if (!options.checkpoints.empty()) go_on_from_checkpoint(trainer, options.checkpoints);
 
-  Objective objective(options, language.model);
   const auto train = [&](const auto& data, const auto* held_out) {
     const auto loss = [&](const auto& batch) { return objective.loss(batch); };
     const auto judge = [&] { return objective.judge(*held_out); };

@@ -208,6 +208,8 @@ TEST_F(LmFinetune, WhatIsWrongIsSaidBeforeAnythingIsTrained) {
   const ProgramResult looked = run("train", "--train chat.jsonl --look");
   EXPECT_EQ(looked.exit_code, 0) << looked.output;
   EXPECT_TRUE(says(looked, "form: messages")) << looked.output;
+  EXPECT_TRUE(says(looked, "GB of memory")) << looked.output;
+  EXPECT_TRUE(says(looked, "for 2 passes over the rows")) << looked.output;
   EXPECT_EQ(run("export", "--gguf x.gguf").output, "lm_finetune: --adapter is needed: what was learned is there\n");
 }
 

@@ -130,8 +130,7 @@ TEST(ChatExamples, CutsAndSaysWhatNothingIsLearnedOf) {
   EXPECT_EQ(rest.dropped(), 1);
   EXPECT_NE(rest.fingerprint(), cut.fingerprint());
   EXPECT_EQ(error_message([&] { ChatExamples(one, format, smollm2(), 3); }),
-            "OptionError: nothing is learned of any of 1 conversations: no answer begins within 3 tokens; choose a "
-            "larger max_tokens");
+            "OptionError: nothing is learned of any of 1 conversations: no answer begins within 3 tokens; allow more");
   EXPECT_EQ(error_message([&] {
               ChatExamples(std::vector<Messages>{one[0], {one[0][0]}}, format, smollm2());
             }),

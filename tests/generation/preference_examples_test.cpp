@@ -78,7 +78,7 @@ TEST_F(PreferenceTest, PairsThatTeachNothingAreLeftOut) {
   EXPECT_EQ(data.dropped(), 2);
   EXPECT_EQ(error_message([&] { PreferenceExamples(rows, format, tokenizer, {.max_tokens = 2}); }),
             "OptionError: nothing is learned of any of 3 preferences: their answers do not differ within 2 tokens; "
-            "choose a larger max_tokens");
+            "allow more");
   EXPECT_EQ(error_message([&] { PreferenceExamples({}, format, tokenizer); }),
             "OptionError: there is no preference to learn from; give at least one");
 }

@@ -60,9 +60,9 @@ TEST(TextExamples, SayWhatIsWrong) {
   EXPECT_EQ(error_message([&] { TextExamples({}, tokenizer); }),
             "OptionError: there is no text to learn from; give at least one");
   EXPECT_EQ(error_message([&] { TextExamples(one, tokenizer, {.max_tokens = 8, .overlap = 8}); }),
-            "OptionError: max_tokens is 8 and overlap 8; choose at least 2 tokens, and fewer that overlap");
+            "OptionError: windows of 8 tokens that overlap by 8; choose at least 2 tokens, and fewer that overlap");
   EXPECT_EQ(error_message([&] { TextExamples(one, tokenizer, {.max_tokens = 1, .overlap = 0}); }),
-            "OptionError: max_tokens is 1 and overlap 0; choose at least 2 tokens, and fewer that overlap");
+            "OptionError: windows of 1 tokens that overlap by 0; choose at least 2 tokens, and fewer that overlap");
   EXPECT_EQ(error_message([&] { TextExamples(one, tokenizer); }),
             "OptionError: no text has two tokens, so that nothing can be learned; give longer ones");
 }

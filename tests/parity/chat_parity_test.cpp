@@ -16,6 +16,9 @@
 #include "graft/generation/chat_examples.hpp"
 #include "graft/generation/conversations.hpp"
 #include "graft/generation/preference_examples.hpp"
+#include "graft/models/causal_lm.hpp"
+#include "graft/models/load.hpp"
+#include "graft/training/loss.hpp"
 #include "support/python.hpp"
 
 namespace graft {
@@ -81,7 +84,7 @@ const std::filesystem::path& trl_data() {
 
 class SftParity : public testing::TestWithParam<SftCase> {};
 
-TEST_P(SftParity, IdsAndLabelsAreTrls) {
+TEST_P(SftParity, IdsLabelsAndLossesAreTrls) {
   const SftCase& given = GetParam();
   const std::filesystem::path folder = trl_data() / given.folder;
   const Tokenizer tokenizer = Tokenizer::load(folder / "tokenizer.json");
@@ -100,11 +103,22 @@ TEST_P(SftParity, IdsAndLabelsAreTrls) {
     ASSERT_EQ(data.ids(row), wanted["ids"].get<std::vector<std::int32_t>>()) << where;
     ASSERT_EQ(data.labels(row), wanted["labels"].get<std::vector<std::int64_t>>()) << where;
   }
+  CausalLM model = load_pretrained<CausalLM>(folder / "model").model;
+  const torch::NoGradGuard no_grad;
+  std::int64_t row = 0;
+  for (const Json& loss : read_json(folder / "losses.json")) {
+    const auto [tokens, labels] = data.batch(std::vector{row, row + 1, row + 2, row + 3});
+    const auto predicted = model->log_probabilities(tokens, labels);
+    EXPECT_NEAR(negative_log_likelihood(predicted.values).mean().item<double>(), loss.get<double>(), 1e-5) << row;
+    row += 4;
+  }
+  EXPECT_EQ(row, 32);
 }
 
 INSTANTIATE_TEST_SUITE_P(Trl, SftParity,
                          testing::Values(SftCase{"prompts", "smollm2"}, SftCase{"cut", "smollm2", 40},
-                                         SftCase{"texts", ""}, SftCase{"llama3", "llama3"}, SftCase{"gemma", "gemma"}),
+                                         SftCase{"texts", ""}, SftCase{"llama3", "llama3"}, SftCase{"gemma", "gemma"},
+                                         SftCase{"demo", "smollm2"}),
                          [](const auto& info) { return info.param.folder; });
 
 TEST(DpoParity, PromptsAndAnswersAreTrls) {

@@ -9,6 +9,8 @@
 
 #include <gtest/gtest.h>
 
+#include "graft/core/usage.hpp"
+
 namespace graft::progress_test {
 namespace {
 
@@ -63,6 +65,23 @@ TEST(ProgressBar, WritesPlainLinesToAFile) {
             "full  epoch 2/2 [====================] 100 %  loss 0.5000  1200 tokens/s  0:00 left\n"
             "full  step 4:  accuracy 0.7500  (best)\n"
             "full  finished after 4 steps, 1:01:15\n");
+}
+
+TEST(ProgressBar, ShowsWhatIsLearnedAndTheMemory) {
+  std::FILE* file = std::tmpfile();
+  ProgressBar bar("", file, {.learned = true, .memory = true});
+  bar.on_begin({.epochs = 1, .steps = 2});
+  bar.on_step({.step = 1, .epoch = 1, .loss = 1, .tokens = 300, .judged = 90, .seconds = 0.5});
+  std::rewind(file);
+  char line[256] = {};
+  ASSERT_NE(std::fgets(line, sizeof(line), file), nullptr);
+  std::fclose(file);
+  double gigabytes = 0;
+  ASSERT_EQ(std::sscanf(line, "epoch 1/1 [==========          ]  50 %%  loss 1.0000  600 tokens/s (180 learned)  %lf GB",
+                        &gigabytes),
+            1)
+      << line;
+  EXPECT_NEAR(gigabytes * 1e9, static_cast<double>(peak_memory_bytes()), 1e8);
 }
 
 TEST(ProgressBar, KeepsAFileShort) {

@@ -55,7 +55,7 @@ GRAFT_INLINE void ChatExamples::encode(std::span<const Conversation> conversatio
   for (std::size_t i = 0; i < encoded.size(); ++i) add_cut(encoded[i].ids, encoded[i].labels, i, options.max_tokens);
   if (size() == 0) {
     throw OptionError(message("nothing is learned of any of ", conversations.size(), " conversations: no answer ",
-                              "begins within ", options.max_tokens, " tokens; choose a larger max_tokens"));
+                              "begins within ", options.max_tokens, " tokens; allow more"));
   }
   make_fingerprint();
 }

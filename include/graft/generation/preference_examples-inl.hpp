@@ -70,7 +70,7 @@ GRAFT_INLINE PreferenceExamples::PreferenceExamples(std::span<const Preference> 
   }
   if (size() == 0) {
     throw OptionError(message("nothing is learned of any of ", preferences.size(), " preferences: their answers do ",
-                              "not differ within ", options.max_tokens, " tokens; choose a larger max_tokens"));
+                              "not differ within ", options.max_tokens, " tokens; allow more"));
   }
   chosen_.make_fingerprint();
   rejected_.make_fingerprint();

@@ -13,7 +13,7 @@ GRAFT_INLINE TextExamples::TextExamples(std::span<const std::string> texts, cons
                                         const TextExamplesOptions& options) {
   if (texts.empty()) throw OptionError("there is no text to learn from; give at least one");
   if (options.max_tokens < 2 || options.overlap >= options.max_tokens) {
-    throw OptionError(message("max_tokens is ", options.max_tokens, " and overlap ", options.overlap,
+    throw OptionError(message("windows of ", options.max_tokens, " tokens that overlap by ", options.overlap,
                               "; choose at least 2 tokens, and fewer that overlap"));
   }
   const std::vector<Encoding> encodings = tokenizer.encode_batch(texts, {.special_tokens_in_text = false});

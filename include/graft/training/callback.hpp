@@ -28,6 +28,7 @@ struct StepRecord {
   double gradient_norm = 0.0;  ///< before clipping
   std::int64_t rows = 0;
   std::int64_t tokens = 0;
+  double judged = 0.0;  ///< what the loss counts: rows, tokens that are learned, weights
   double seconds = 0.0;
 
   double tokens_per_second() const { return seconds > 0.0 ? static_cast<double>(tokens) / seconds : 0.0; }

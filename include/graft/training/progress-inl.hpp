@@ -6,16 +6,17 @@
 #include <utility>
 
 #include "graft/core/console.hpp"
+#include "graft/core/usage.hpp"
 #include "graft/training/progress.hpp"
 
 namespace graft {
 
-GRAFT_INLINE ProgressBar::ProgressBar(std::string title, std::FILE* out)
-    : title_(title.empty() ? "" : std::move(title) + "  "), out_(out), terminal_(isatty(fileno(out)) == 1) {}
+GRAFT_INLINE ProgressBar::ProgressBar(std::string title, std::FILE* out, ProgressDetails details)
+    : title_(title.empty() ? "" : std::move(title) + "  "), out_(out), details_(details), terminal_(isatty(fileno(out)) == 1) {}
 
 GRAFT_INLINE void ProgressBar::on_begin(const RunPlan& plan) {
   plan_ = plan;
-  loss_ = loss_weight_ = seconds_ = tokens_ = 0.0;
+  loss_ = loss_weight_ = seconds_ = tokens_ = judged_ = 0.0;
   steps_ = 0;
   drawn_ = {};
 }
@@ -25,6 +26,7 @@ GRAFT_INLINE void ProgressBar::on_step(const StepRecord& step) {
   loss_weight_ = 0.95 * loss_weight_ + 0.05;
   seconds_ += step.seconds;
   tokens_ += static_cast<double>(step.tokens);
+  judged_ += step.judged;
   ++steps_;
   const std::int64_t steps = std::max<std::int64_t>(1, plan_.steps);
   const bool last = step.step == plan_.steps;
@@ -42,13 +44,17 @@ GRAFT_INLINE std::string ProgressBar::line(const StepRecord& step) const {
   constexpr int width = 20;
   const int filled = static_cast<int>(step.step * width / std::max<std::int64_t>(1, plan_.steps));
   const double left = seconds_ / static_cast<double>(steps_) * static_cast<double>(plan_.steps - step.step);
-  char text[256];
-  std::snprintf(text, sizeof(text), "epoch %lld/%lld [%s%s] %3lld %%  loss %.4f  %.0f tokens/s  %s left",
+  const auto per_second = [&](double count) { return seconds_ > 0.0 ? count / seconds_ : 0.0; };
+  char text[256], learned[64] = "", memory[64] = "";
+  if (details_.learned) std::snprintf(learned, sizeof(learned), " (%.0f learned)", per_second(judged_));
+  if (details_.memory)
+    std::snprintf(memory, sizeof(memory), "  %.2f GB", static_cast<double>(peak_memory_bytes()) / 1e9);
+  std::snprintf(text, sizeof(text), "epoch %lld/%lld [%s%s] %3lld %%  loss %.4f  %.0f tokens/s%s%s  %s left",
                 static_cast<long long>(step.epoch), static_cast<long long>(plan_.epochs),
                 std::string(static_cast<std::size_t>(filled), '=').c_str(),
                 std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
                 static_cast<long long>(step.step * 100 / std::max<std::int64_t>(1, plan_.steps)), loss_ / loss_weight_,
-                seconds_ > 0.0 ? tokens_ / seconds_ : 0.0, clock_text(left).c_str());
+                per_second(tokens_), learned, memory, clock_text(left).c_str());
   return title_ + text;
 }
 

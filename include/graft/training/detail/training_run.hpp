@@ -188,6 +188,7 @@ class Trainer::Run {
     if (made.loss.sum.defined()) {
       const double sum = made.loss.sum.item<double>(), count = made.loss.count;
       record.loss = sum / count;
+      record.judged = count;
       record.gradient_norm = made.scale.norm.item<double>();
       if (options_.guards.finite && !std::isfinite(record.gradient_norm)) {
         require_finite_gradients(optimizer.parameters(), record.step);
