@@ -33,7 +33,7 @@ GRAFT_INLINE Embedder::Embedder(const std::filesystem::path& directory, const Em
   encoder_ = std::make_shared<SentenceEncoderImpl>(
       directory, SentenceEncoderOptions{options.device, options.dtype, options.max_tokens});
   std::string name = encoder_->fingerprint();
-  if (!options.adapter.empty()) name += "+" + detail::merge_adapter(options.adapter, encoder_->encoder());
+  if (!options.adapter.empty()) name.append("+").append(detail::merge_adapter(options.adapter, encoder_->encoder()));
   for (torch::Tensor& parameter : encoder_->parameters()) parameter.set_requires_grad(false);
   space_ = {name, encoder_->width(), encoder_->metric()};
 }
