@@ -26,7 +26,7 @@ from turns import Program  # noqa: E402
 OUT = ROOT / "build" / "bench"
 GRAFT = ROOT / "build" / "bin" / "lm_step"
 PYTHON = ROOT / ".deps" / "peers" / "bin" / "python"
-THREADS, PAIRS, WARMUP, RANK = 2, 5, 1, 8
+THREADS, PAIRS, WARMUP, RANK = 2, 4, 1, 8
 
 # name: method, sequences (dpo: pairs), tokens of each, further options of both
 CASES = {
@@ -59,47 +59,52 @@ def peer(arguments, setting):
             *setting.get("more", [])]
 
 
+def made(name, arguments):
+    """What the peer writes once into build/bench/NAME: the model of the GGUF in float32, the adapter that all start from."""
+    folder = OUT / name
+    if not list(folder.glob("*.safetensors")):
+        subprocess.run([str(part) for part in [PYTHON, HERE / "peer.py", *arguments, "--start", folder]], check=True)
+    return folder
+
+
 def arguments_of(case):
+    """Of graft, which reads the GGUF, and of the peer, which would take long to."""
     method, batch, tokens, more = CASES[case]
-    arguments = ["--model", model(), "--method", method, "--batch", batch, "--tokens", tokens, "--rank", RANK, "--threads",
-                 THREADS, *more]
-    if method == "full":
-        return arguments
-    start = OUT / "start-lm"
-    if not (start / "adapter_config.json").exists():
-        subprocess.run([str(part) for part in [PYTHON, HERE / "peer.py", *arguments, "--start", start]], check=True)
-    return [*arguments, "--adapter", start]
+    both = ["--method", method, "--batch", batch, "--tokens", tokens, "--rank", RANK, "--threads", THREADS, *more]
+    peers = ["--model", made("float32-lm", ["--model", model(), "--method", "full"]), *both]
+    start = [] if method == "full" else ["--adapter", made("start-lm", peers)]
+    return ["--model", model(), *both, *start], [*peers, *start]
 
 
 def best_setting(arguments):
-    """The fastest of the peer's settings that compute in float32, by the better of two steps each."""
+    """The fastest of the peer's settings that compute in float32, by one step each."""
     tried = []
     for environment in ({}, settings.openblas()):
         for precision in ("highest",) if settings.rounds_to_bfloat16() else ("highest", "medium"):
             for attention in ("sdpa", "eager"):
                 setting = {"attention": attention, "precision": precision,
                            "environment": {**settings.MALLOC, **environment}}
-                figures = run([*peer(arguments, setting), "--steps", "2", "--warmup", "1"], setting["environment"])
+                figures = run([*peer(arguments, setting), "--steps", "1", "--warmup", "1"], setting["environment"])
                 tried.append((figures["min_ms"], setting))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def alternate(arguments, setting):
+def alternate(arguments, peers, setting):
     """PAIRS steps of each side in turn: ratios, and what both sides say at their end."""
     steps = ["--steps", PAIRS, "--warmup", WARMUP, "--paced"]
     ours = Program([GRAFT, *arguments, "--keep-freed", *steps])
-    theirs = Program([*peer(arguments, setting), *steps], setting["environment"])
+    theirs = Program([*peer(peers, setting), *steps], setting["environment"])
     pairs = [(ours.ask()["ms"], theirs.ask()["ms"]) for _ in range(WARMUP + PAIRS)][WARMUP:]
     return [b / a for a, b in pairs], ours.end(), theirs.end()
 
 
 def measure(case):
-    arguments = arguments_of(case)
+    arguments, peers = arguments_of(case)
     plain = {**settings.as_installed()}
     rows = []
-    for against, setting in (("as installed", plain), ("at its best", best_setting(arguments)),
+    for against, setting in (("as installed", plain), ("at its best", best_setting(peers)),
                              ("bfloat16 autocast", {**plain, "more": ["--autocast"]})):
-        ratios, ours, theirs = alternate(arguments, setting)
+        ratios, ours, theirs = alternate(arguments, peers, setting)
         difference = max(abs(a - b) / abs(b) for a, b in zip(ours["losses"], theirs["losses"]))
         if difference > 1e-3 and against != "bfloat16 autocast":
             sys.exit(f"{case}: losses differ by {difference:.1e} from the peer's, {against}")

@@ -1,7 +1,8 @@
 """The same training steps as lm_step makes, by transformers, PEFT and TRL's losses: same options, same lines out.
 
     peer.py --model FILE.gguf --method lora --batch 4 --tokens 512 --steps 5 [--paced]
-    peer.py --model FILE.gguf --method lora --rank 8 --start DIR      writes the fresh adapter to DIR and ends
+    peer.py --model DIR --method lora --rank 8 --start DIR      writes the fresh adapter to DIR and ends
+    peer.py --model FILE.gguf --method full --start DIR         writes the model, in float32
 
 Sequences of a batch are padded to the longest, as a data collator does. Under --autocast products run in bfloat16.
 """
@@ -105,6 +106,11 @@ def peak():
 
 def main():
     model = load()
+    if options.start and options.method == "full":  # as a model that was never packed
+        config = type(model.config)(**{**model.config.to_dict(), "quantization_config": None})
+        plain = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+        plain.load_state_dict(model.state_dict())
+        model = plain
     if options.start:
         model.save_pretrained(options.start)
         return

@@ -1,9 +1,26 @@
 #include "graft/tensor/allocator.hpp"
 
+#include <dlfcn.h>
+
 #include <cstdlib>
 #include <cstring>
 
 #include <gtest/gtest.h>
+
+#if __has_include(<gperftools/malloc_extension.h>)
+#include <gperftools/malloc_extension.h>
+
+// Runs as tensor.tcmalloc, where that is put before the program.
+TEST(Allocator, TellsTcmalloc) {
+  void* instance = dlsym(RTLD_DEFAULT, "_ZN15MallocExtension8instanceEv");
+  if (instance == nullptr) GTEST_SKIP() << "another malloc";
+  MallocExtension* malloc = reinterpret_cast<MallocExtension* (*)()>(instance)();
+  ASSERT_TRUE(graft::give_back_freed_memory());
+  EXPECT_EQ(malloc->GetMemoryReleaseRate(), 10);
+  ASSERT_TRUE(graft::keep_freed_memory());
+  EXPECT_EQ(malloc->GetMemoryReleaseRate(), 0);
+}
+#endif
 
 TEST(Allocator, KeepsFreedMemoryOnGlibc) {
 #if defined(__GLIBC__)

@@ -176,7 +176,7 @@ GRAFT_INLINE LoadReport load_weights(const TensorSource& files, const WeightName
     model->to(options.device);
   }
   model->eval();
-  return load_state(*model, source, in_files.rules());
+  return fill_tensors(named_tensors(*model), source, in_files.rules());
 }
 
 }  // namespace graft::detail

@@ -75,6 +75,23 @@ GRAFT_INLINE LoadPlan match_tensors(const NamedTensors& targets, const TensorSou
   throw FormatError(text);
 }
 
+GRAFT_INLINE LoadReport fill_tensors(const NamedTensors& targets, const TensorSource& source,
+                                     const LoadOptions& options) {
+  LoadPlan plan = match_tensors(targets, source, options);
+  const torch::NoGradGuard no_grad;
+  for (auto& [target, info] : plan.reads) {
+    const at::ScalarType type = *find_scalar_type(info->type);
+    if (target.is_cpu() && target.is_contiguous() && target.scalar_type() == type) {
+      source.read(*info, bytes_of(target));
+    } else {
+      const torch::Tensor read = torch::empty(info->shape, type);
+      source.read(*info, bytes_of(read));
+      target.copy_(read);
+    }
+  }
+  return std::move(plan.report);
+}
+
 GRAFT_INLINE LoadReport plan_load(const NamedTensors& targets, const TensorSource& source, const LoadOptions& options) {
   return match_tensors(targets, source, options).report;
 }
