@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Teaches SmolLM2-135M to answer from entries of Debian's package archive: in full, by LoRA, and by DPO.
+"""Teaches SmolLM2-135M to answer from entries of Debian's package archive: in full, by LoRA, and from there by DPO.
 
     ./run demo chat
 
-Each conversation asks for a package in one of several wordings, with three entries of the archive below. The answer has one
+Each conversation asks for a package in one of several wordings, with two entries of the archive below. The answer has one
 style, "NAME: what it is. Get it with: apt install NAME", and one refusal where none of the entries is of that package. The
 packages that the model is judged by are in no conversation that it learns from. Writes build/demo/chat/: the
 conversations, what was trained, the answers, report.json and index.html. The work is done by build/bin/lm_finetune; this
@@ -28,8 +28,8 @@ import retrieval_descriptions as debian  # noqa: E402
 PROGRAM = ROOT / "build" / "bin" / "lm_finetune"
 MODEL = ROOT / ".deps" / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 OUT = ROOT / "build" / "demo" / "chat"
-TRAINED, DEV, TESTED, OWN = 400, 24, 80, 120  # conversations to learn from, to watch, to judge by; questions for DPO
-ENTRIES, MISSING = 3, 0.3  # entries of a question; share of the questions whose package is in none
+TRAINED, DEV, TESTED, OWN = 460, 16, 80, 80  # conversations to learn from, to watch, to judge by; questions for DPO
+ENTRIES, MISSING = 2, 0.4  # entries of a question; share of the questions whose package is in none
 WORDINGS = ["What is {}?", "What does the package {} do?", "Tell me about {}.", "What would I use {} for?",
             "Is there a package called {}?", "I came across {}. What is it?"]
 
@@ -167,13 +167,14 @@ def main():
     say("What it says as it comes")
     methods = [judge("base", test)]
     say("Every weight")
-    full = train(train_rows, "full", "--method", "full", "--dev", dev, "--epochs", 1)
+    full = train(train_rows, "full", "--method", "full", "--dev", dev, "--epochs", 1, "--batch-size", 4, "--lr", "2e-4")
     methods.append(judge("full", test, full, model=OUT / "full"))
     say("LoRA on all linear layers")
-    lora = train(train_rows, "lora", "--dev", dev, "--epochs", 1, "--lr", "1e-3")
+    lora = train(train_rows, "lora", "--dev", dev, "--epochs", 1, "--batch-size", 2, "--lr", "1e-3")
     methods.append(judge("lora", test, lora, adapter=OUT / "lora"))
-    say("DPO: right answers before its own")
-    dpo = train(preferences(own), "dpo", "--epochs", 2, "--lr", "5e-4", "--sft-weight", 1)
+    say("DPO, going on from the adapter: right answers before what the model said as it came")
+    dpo = train(preferences(own), "dpo", "--adapter", OUT / "lora", "--epochs", 1, "--batch-size", 2, "--lr", "1e-4",
+                "--sft-weight", 1)
     methods.append(judge("dpo", test, dpo, adapter=OUT / "dpo"))
     say("For llama.cpp's server")
     run("export", "--model", MODEL, "--adapter", OUT / "lora", "--gguf", OUT / "lora.gguf")
