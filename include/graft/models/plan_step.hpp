@@ -19,9 +19,9 @@ struct CausalStep {
 
 /// plan() of a causal language model on the CPU, with an estimate of what a step holds at its peak, so that a program
 /// can say before the first step what it will take: with the batch that has the most tokens. bytes() is then to be held
-/// against peak_memory_bytes() of a program that has called give_back_freed_memory(): by default malloc's gaps come on
-/// top. On SmolLM2-135M it was within 3 % for 512 tokens, with LoRA, with checkpointed layers, by DPO and in full, and
-/// 7 % above for 4,096. Loading a file may take more for a moment. Models of 16 bits: set options.weight_bytes. Throws
+/// against peak_memory_bytes() of a program whose malloc leaves no gaps (see keep_freed_memory()): glibc's come on top.
+/// On SmolLM2-135M it was within 3 % for 512 tokens, with LoRA, with checkpointed layers, by DPO and in full, and
+/// 7 % above for 4,096. Models of 16 bits: set options.weight_bytes. Throws
 /// as plan() does, OptionError unless all lengths are 1 or more and there is one.
 Plan plan_step(const CausalConfig& config, const PlanOptions& options, const CausalStep& step);
 
