@@ -175,8 +175,8 @@ TEST_F(CrossEncoderDirectory, JoinsItsLogitsWithTheScoresOfTheSearchAsItsDirecto
     const double logit = saved.logits("a", std::vector{hits[i].passage.text})[0];
     EXPECT_NEAR(*hits[i].rerank_score, logit, 1e-6);
     EXPECT_NEAR(hits[i].score, 0.5 * logit + 3 * *hits[i].word_score, 1e-6) << "nothing was found by vector";
-    if (i > 0) EXPECT_GE(hits[i - 1].score, hits[i].score);
   }
+  for (std::size_t i = 1; i < hits.size(); ++i) EXPECT_GE(hits[i - 1].score, hits[i].score);
   // least_score is of score(), whatever the weights.
   const double middle = saved.score("a", std::vector<std::string>{"a b"})[0] + 1e-6;
   std::size_t above = 0;
