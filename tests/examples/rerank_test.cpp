@@ -107,7 +107,7 @@ TEST_F(Rerank, LearnsToPutTheHitsInOrderAndRagAsksIt) {
 
   for (const auto& [option, part] :
        {std::pair{"--rerank-vector-weight -2", "a weight of the reranking is -2; choose 0 or"},
-        {"--rerank-word-weight inf", "a weight of the reranking is inf"},
+        {"--rerank-word-weight inf", "--rerank-word-weight: is inf; give a number"},
         {"--rerank-weight 0 --rerank-vector-weight 0 --rerank-word-weight 0", "all weights of the reranking are 0"}}) {
     const ProgramResult refused = run("search chess --store " + path("my.db") + reranker + " " + option);
     EXPECT_NE(refused.exit_code, 0) << option;
