@@ -13,6 +13,7 @@ graft::Json json_of(const graft::Hit& hit) {
                       {"metadata", hit.document.metadata}};
   json["similarity"] = hit.similarity ? graft::Json(*hit.similarity) : graft::Json();
   json["word_score"] = hit.word_score ? graft::Json(*hit.word_score) : graft::Json();
+  json["rerank_score"] = hit.rerank_score ? graft::Json(*hit.rerank_score) : graft::Json();
   return json;
 }
 

@@ -17,6 +17,7 @@ struct QuestionOptions {
   std::string rerank;  // directory of a cross-encoder
   std::size_t rerank_depth = 50;
   std::optional<double> least_score;
+  std::optional<double> rerank_weight, rerank_vector_weight, rerank_word_weight;  // else what the reranker has learned
 
   void add_to(CLI::App& command);
   void add_encoding_to(CLI::App& command);  // all but what concerns the reranker

@@ -34,12 +34,20 @@ void QuestionOptions::add_to(CLI::App& command) {
   add_encoding_to(command);
   auto* reranker = command.add_option("--rerank", rerank,
                                       "directory of a cross-encoder, which reads question and passage together and "
-                                      "puts the hits in its order");
+                                      "puts the hits in order, by weights that it has learned or alone");
   command.add_option("--rerank-depth", rerank_depth, "hits that it reads; others fall out")
       ->check(whole_number(1, 10'000))
       ->needs(reranker)
       ->capture_default_str();
   command.add_option("--least-score", least_score, "leave out what it gives less than this")->needs(reranker);
+  command
+      .add_option("--rerank-weight", rerank_weight,
+                  "of its score in the order of the hits that it reads; this and the next two unless given what it has "
+                  "learned of the search, else it decides alone")
+      ->needs(reranker);
+  command.add_option("--rerank-vector-weight", rerank_vector_weight, "of the similarity by vector in that order")
+      ->needs(reranker);
+  command.add_option("--rerank-word-weight", rerank_word_weight, "of the score by word in that order")->needs(reranker);
 }
 
 void QuestionOptions::add_encoding_to(CLI::App& command) {
@@ -51,7 +59,14 @@ void QuestionOptions::add_encoding_to(CLI::App& command) {
 
 Search::Search(const std::string& name, const std::string& model, bool vectors, const QuestionOptions& options)
     : store_(open_store(name, false)), rerank_depth_(options.rerank_depth), least_score_(options.least_score) {
-  if (!options.rerank.empty()) reranker_.emplace(options.rerank);
+  if (!options.rerank.empty()) {
+    reranker_.emplace(options.rerank);
+    rerank_weights_ = reranker_->model().rerank_weights();
+    rerank_weights_.reranker = options.rerank_weight.value_or(rerank_weights_.reranker);
+    rerank_weights_.vector = options.rerank_vector_weight.value_or(rerank_weights_.vector);
+    rerank_weights_.word = options.rerank_word_weight.value_or(rerank_weights_.word);
+    graft::check_rerank_weights(rerank_weights_);
+  }
   graft::RetrieverOptions retriever;
   if (vectors) {
     const std::string directory = model_of(*store_, model);
@@ -86,12 +101,9 @@ void Search::set_mode(graft::Query& query, SearchMode mode, std::vector<float> v
                       bool reranked) const {
   adapted = adapted && adapter_;
   if (reranked && reranker_) {
-    // A search by vector alone has no text.
-    query.rerank = [question = query.text, score = reranker_->function()](
-                       const std::string&, std::span<const std::string> passages) { return score(question, passages); };
+    reranker_->rerank(query, rerank_weights_, least_score_);
     query.rerank_depth = rerank_depth_;
     query.depth = std::max(query.depth, rerank_depth_);
-    query.least_score = least_score_;
   }
   if (mode != SearchMode::bm25) {
     query.vector = vector.empty() ? embedder_->query(query.text) : std::move(vector);

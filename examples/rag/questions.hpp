@@ -41,5 +41,6 @@ class Search {
   std::optional<graft::CrossEncoder> reranker_;
   std::size_t rerank_depth_;
   std::optional<double> least_score_;
+  graft::RerankWeights rerank_weights_;
   std::optional<graft::Retriever> retriever_;
 };

@@ -15,6 +15,7 @@ void print_hit(std::size_t place, const graft::Hit& hit) {
               hit.context_begin, hit.context_end, hit.score);
   if (hit.similarity) std::printf(", similarity %.3f", *hit.similarity);
   if (hit.word_score) std::printf(", words %.2f", *hit.word_score);
+  if (hit.rerank_score) std::printf(", reranker %.3f", *hit.rerank_score);
   if (!hit.passage.range.heading.empty()) std::printf(", %s", one_line(hit.passage.range.heading, 100).c_str());
   std::printf("\n   %s\n", one_line(hit.context, 300).c_str());
 }

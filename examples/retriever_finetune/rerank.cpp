@@ -98,32 +98,26 @@ int stopped() {
   return 130;
 }
 
-int train(const RerankTraining& options, const graft::InterruptFlag& interrupt) {
-  const std::atomic<bool>& stop = interrupt.flag();
-  check(options);
-  torch::manual_seed(options.seed);
-  graft::CrossEncoderModel model(options.model, {.max_tokens = options.max_tokens, .new_head = true});
-  const bool fresh = !model.drawn().empty();
-  if (options.calibrate && model.activation() != "torch.nn.modules.activation.Sigmoid")
-    throw graft::OptionError(
-        graft::message("--calibrate makes chances of the logistic function's scores; the activation of this model is ",
-                       model.activation()));
-  RerankData data(options, stop);
-  print_left_out(data.data());
-  const std::vector<graft::StoreQuestion>& questions = data.data().held_out.questions;
-  const std::vector<Candidates> candidates = data.candidates();
-  std::vector<Judged> all = {judge_search(questions, candidates)};
-  if (!fresh)
-    all.push_back(
-        judge_reranked("reranked, before training", questions, candidates, graft::CrossEncoder(model), stop).judged);
+/// What training came to; without any the reranker is as it was.
+struct Trained {
+  Reranked reranked = {};
+  graft::Json epochs = graft::Json::array();  // nDCG@10 of the held-out questions after each
+  graft::NegativesReport mined = {};
+  std::int64_t questions = 0, pairs = 0, cut = 0, parameters = 0;
+  graft::TrainingResult result = {};
+};
 
-  graft::NegativesReport mined;
-  const graft::RankedTexts lists(data.training_lists(mined), model.tokenizer(), model.max_tokens());
+/// Keeps the best epoch. Throws Stopped.
+Trained train_model(const RerankTraining& options, const graft::InterruptFlag& interrupt,
+                    graft::CrossEncoderModel& model, RerankData& data, const std::vector<Candidates>& candidates) {
+  Trained out;
+  const std::vector<graft::StoreQuestion>& questions = data.data().held_out.questions;
+  const graft::RankedTexts lists(data.training_lists(out.mined), model.tokenizer(), model.max_tokens());
   if (lists.size() == 0)
     throw graft::OptionError(
         graft::message("no question has a wrong passage that the search takes for an answer; raise --last-rank, or "
                        "index more documents"));
-  if (!options.json) print_report(mined);
+  if (!options.json) print_report(out.mined);
   if (options.lora) {
     const std::string table =
         graft::attach(model.module(), options.lora_options, {.layers = {"all-linear"}, .drawn = model.drawn()}).table();
@@ -135,24 +129,55 @@ int train(const RerankTraining& options, const graft::InterruptFlag& interrupt) 
                 static_cast<long long>(lists.size()), static_cast<long long>(lists.pairs()), questions.size(),
                 graft::grouped_digits(parameters.trained).c_str(), graft::grouped_digits(parameters.total()).c_str());
   std::fflush(stdout);
+  out.questions = lists.size(), out.pairs = lists.pairs(), out.cut = lists.cut(), out.parameters = parameters.trained;
 
   graft::Trainer trainer(model.module(), trainer_options(options, interrupt));
   trainer.add(std::make_shared<graft::ProgressBar>(options.lora ? "lora" : "full"));
-  std::optional<Reranked> best;
-  graft::Json epochs = graft::Json::array();
-  const graft::TrainingResult result = trainer.train(
+  out.result = trainer.train(
       lists, [&](const graft::RankedTexts::Batch& batch) { return loss_of(options, model, batch); },
       [&] {
         Reranked now =
-            judge_reranked("reranked, after training", questions, candidates, graft::CrossEncoder(model), stop);
-        epochs.push_back(now.mean());
-        if (!best || now.mean() > best->mean()) best = std::move(now);
-        return graft::Scores{{"ndcg_at_10", epochs.back().get<double>()}};
+            judge_reranked("after training", questions, candidates, graft::CrossEncoder(model), interrupt.flag());
+        const double ndcg = mean(now.joined);
+        if (out.epochs.empty() || ndcg > mean(out.reranked.joined)) out.reranked = std::move(now);
+        out.epochs.push_back(ndcg);
+        return graft::Scores{{"ndcg_at_10", ndcg}};
       });
-  if (result.reason == graft::StopReason::interrupted) return stopped();
+  if (out.result.reason == graft::StopReason::interrupted) throw Stopped();
   model.module().eval();
   if (options.lora) graft::merge(model.module());
-  all.push_back(best->judged);
+  return out;
+}
+
+int train(const RerankTraining& options, const graft::InterruptFlag& interrupt) {
+  const std::atomic<bool>& stop = interrupt.flag();
+  check(options);
+  torch::manual_seed(options.seed);
+  graft::CrossEncoderModel model(options.model, {.max_tokens = options.max_tokens, .new_head = true});
+  const bool fresh = !model.drawn().empty();
+  if (fresh && options.epochs == 0)
+    throw graft::OptionError(graft::message("--epochs 0 trains nothing, but ", graft::quoted(options.model),
+                                            " has no head that gives scores; choose 1 or more"));
+  if (options.calibrate && model.activation() != "torch.nn.modules.activation.Sigmoid")
+    throw graft::OptionError(
+        graft::message("--calibrate makes chances of the logistic function's scores; the activation of this model is ",
+                       model.activation()));
+  RerankData data(options, stop);
+  print_left_out(data.data());
+  const std::vector<graft::StoreQuestion>& questions = data.data().held_out.questions;
+  const std::vector<Candidates> candidates = data.candidates();
+  std::vector<Judged> all = {judge_search(candidates)};
+  Trained trained;
+  const auto add = [&] { all.insert(all.end(), {trained.reranked.alone, trained.reranked.joined}); };
+  if (!fresh) {
+    const char* when = options.epochs == 0 ? "not trained" : "before training";
+    trained.reranked = judge_reranked(when, questions, candidates, graft::CrossEncoder(model), stop);
+    add();
+  }
+  if (options.epochs > 0) {
+    trained = train_model(options, interrupt, model, data, candidates);
+    add();
+  }
 
   const Judged &before = all.front(), &after = all.back();
   const bool helps = mean(after) > mean(before);
@@ -160,44 +185,52 @@ int train(const RerankTraining& options, const graft::InterruptFlag& interrupt) 
   graft::Json calibration;
   std::size_t compared = 0;
   std::uintmax_t bytes = 0;
+  model.set_rerank_weights(trained.reranked.weights);
   if (helps) {
-    if (options.calibrate) calibration = calibrate(model, candidates, best->logits, calibrated);
+    if (options.calibrate) calibration = calibrate(model, candidates, trained.reranked.logits, calibrated);
     model.save(options.out, options.overwrite);
     compared = check_saved(options.out, model, questions, candidates);
     bytes = graft::bytes_on_disk(options.out, ".safetensors");
   }
+  const graft::RerankWeights& weights = model.rerank_weights();
+  const graft::TrainingResult& result = trained.result;
   if (options.json) {
     graft::Json list = graft::Json::array();
     for (const Judged& judged : all) list.push_back(json_of(judged));
-    const graft::Json report = {{"method", options.lora ? "lora" : "full"},
-                                {"loss", options.pointwise ? "pointwise" : "listwise"},
-                                {"new_head", fresh},
-                                {"questions", lists.size()},
-                                {"pairs", lists.pairs()},
-                                {"cut_pairs", lists.cut()},
-                                {"held_out", questions.size()},
-                                {"depth", options.depth},
-                                {"left_out", data.data().training.left_out + data.data().held_out.left_out},
-                                {"bad_rows", data.data().bad_rows},
-                                {"leaking_rows", data.data().leaking_rows},
-                                {"negatives", json_of(mined)},
-                                {"trained_parameters", parameters.trained},
-                                {"steps", result.steps},
-                                {"train_loss", result.loss},
-                                {"tokens", result.tokens},
-                                {"seconds", result.training_seconds},
-                                {"held_out_ndcg_at_10", epochs},
-                                {"quality", list},
-                                {"change", changes_json(questions, before, after)},
-                                {"calibration", calibration},
-                                {"written", helps ? graft::Json(options.out) : graft::Json()},
-                                {"saved_bytes", bytes},
-                                {"peak_rss_bytes", graft::peak_memory_bytes()}};
+    const graft::Json report = {
+        {"method", options.lora ? "lora" : "full"},
+        {"loss", options.pointwise ? "pointwise" : "listwise"},
+        {"new_head", fresh},
+        {"questions", trained.questions},
+        {"pairs", trained.pairs},
+        {"cut_pairs", trained.cut},
+        {"held_out", questions.size()},
+        {"depth", options.depth},
+        {"left_out", data.data().training.left_out + data.data().held_out.left_out},
+        {"bad_rows", data.data().bad_rows},
+        {"leaking_rows", data.data().leaking_rows},
+        {"negatives", json_of(trained.mined)},
+        {"trained_parameters", trained.parameters},
+        {"steps", result.steps},
+        {"train_loss", result.loss},
+        {"tokens", result.tokens},
+        {"seconds", result.training_seconds},
+        {"held_out_ndcg_at_10", trained.epochs},
+        {"quality", list},
+        {"rerank_weights", {{"reranker", weights.reranker}, {"vector", weights.vector}, {"word", weights.word}}},
+        {"change", changes_json(questions, before, after)},
+        {"calibration", calibration},
+        {"written", helps ? graft::Json(options.out) : graft::Json()},
+        {"saved_bytes", bytes},
+        {"peak_rss_bytes", graft::peak_memory_bytes()}};
     std::printf("%s\n", report.dump(2).c_str());
     return 0;
   }
-  std::printf("trained in %.0f s; loss %.4f\n\nThe first %zu hits of each held-out question, in the order of:\n",
-              result.training_seconds, result.loss, options.depth);
+  if (options.epochs > 0) std::printf("trained in %.0f s; loss %.4f\n\n", result.training_seconds, result.loss);
+  std::printf(
+      "The first %zu hits of each held-out question, which chose epoch and weights; rag eval judges by others. In the "
+      "order of:\n",
+      options.depth);
   print_table(all);
   std::printf("\n");
   print_changes(questions, before, after);
@@ -205,6 +238,11 @@ int train(const RerankTraining& options, const graft::InterruptFlag& interrupt) 
     std::printf("\nit ranks the held-out questions no better than the search does; nothing was written\n");
     return 0;
   }
+  if (weights.alone())
+    std::printf("the reranker decides alone: with the search's scores it does no better\n");
+  else
+    std::printf("joined: %.4g of the reranker's logit, %.4g of the similarity by vector, %.4g of the score by word\n",
+                weights.reranker, weights.vector, weights.word);
   if (!calibrated.empty()) std::printf("%s\n", calibrated.c_str());
   std::printf(
       "\nwritten: %s, %ju bytes; read back, it gives the same scores to %zu passages:\n  rag search \"...\" --store %s "

@@ -2,14 +2,11 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
-#include <set>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include "graft/retrieval/document.hpp"
-#include "graft/retrieval/metrics.hpp"
 #include "printing.hpp"
 #include "progress.hpp"
 
@@ -18,17 +15,6 @@ namespace {
 constexpr std::size_t kRightPassages = 4;  // of a question, one of a document
 
 std::string text_of(const graft::Passage& passage) { return graft::searchable(passage.range.heading, passage.text); }
-
-/// nDCG@10 of documents, each at the place of its first passage.
-double ndcg_of(const graft::StoreQuestion& question, const Candidates& candidates, std::span<const std::size_t> order) {
-  std::vector<std::string> ranking;
-  std::set<graft::DocumentId> seen;
-  for (const std::size_t i : order)
-    if (seen.insert(candidates.documents[i]).second) ranking.push_back(std::to_string(candidates.documents[i]));
-  graft::Judgements relevant;
-  for (const graft::DocumentId document : question.right) relevant[std::to_string(document)] = 1;
-  return graft::ranking_quality(ranking, relevant, 10).ndcg;
-}
 
 }  // namespace
 
@@ -125,9 +111,11 @@ std::vector<Candidates> RerankData::candidates() {
         .text = question.text, .top = options_.depth, .depth = std::max<std::size_t>(100, options_.depth)};
     search_.set_mode(query, mode_);
     Candidates candidates;
+    candidates.example.right = question.right;
     for (const graft::Hit& hit : search_.retriever().search(query)) {
       candidates.texts.push_back(text_of(hit.passage));
-      candidates.documents.push_back(hit.passage.document);
+      candidates.example.documents.push_back(hit.passage.document);
+      candidates.example.candidates.push_back({0, hit.similarity, hit.word_score});
       candidates.right.push_back(std::find(question.right.begin(), question.right.end(), hit.passage.document) !=
                                  question.right.end());
     }
@@ -139,37 +127,34 @@ std::vector<Candidates> RerankData::candidates() {
   return out;
 }
 
-Judged judge_search(const std::vector<graft::StoreQuestion>& questions, const std::vector<Candidates>& candidates) {
+Judged judge_search(const std::vector<Candidates>& candidates) {
   Judged out{"the search", {}};
-  for (std::size_t i = 0; i < questions.size(); ++i) {
-    std::vector<std::size_t> order(candidates[i].texts.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    out.ndcg.push_back(ndcg_of(questions[i], candidates[i], order));
-  }
+  for (const Candidates& of_question : candidates)
+    out.ndcg.push_back(graft::reranked_ndcg(of_question.example, {}));  // all scores are alike
   return out;
 }
 
-double Reranked::mean() const {
-  return std::accumulate(judged.ndcg.begin(), judged.ndcg.end(), 0.0) / static_cast<double>(judged.ndcg.size());
-}
-
-Reranked judge_reranked(std::string name, const std::vector<graft::StoreQuestion>& questions,
+Reranked judge_reranked(const std::string& when, const std::vector<graft::StoreQuestion>& questions,
                         const std::vector<Candidates>& candidates, const graft::CrossEncoder& reranker,
                         const std::atomic<bool>& stop) {
-  Reranked out{{std::move(name), {}}, {}};
+  Reranked out{{"reranked, " + when, {}}, {"joined with the search, " + when, {}}, {}, {}};
+  std::vector<graft::RerankExample> examples;
   ProgressLine line;
   for (std::size_t i = 0; i < questions.size(); ++i) {
     if (stop) throw Stopped();
     const std::vector<double> logits = reranker.logits(questions[i].text, candidates[i].texts);
-    std::vector<std::size_t> order(logits.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
-    out.judged.ndcg.push_back(ndcg_of(questions[i], candidates[i], order));
+    examples.push_back(candidates[i].example);
+    for (std::size_t c = 0; c < logits.size(); ++c) examples.back().candidates[c].reranker = logits[c];
     out.logits.insert(out.logits.end(), logits.begin(), logits.end());
     line.show(static_cast<double>(i + 1) / static_cast<double>(questions.size()),
               graft::message(i + 1, " held-out questions reranked"));
   }
   line.clear();
+  out.weights = graft::learn_rerank_weights(examples).weights;
+  for (const graft::RerankExample& example : examples) {
+    out.alone.ndcg.push_back(graft::reranked_ndcg(example, {}));
+    out.joined.ndcg.push_back(graft::reranked_ndcg(example, out.weights));
+  }
   return out;
 }
 

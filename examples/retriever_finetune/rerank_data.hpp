@@ -10,6 +10,7 @@
 #include "data.hpp"
 #include "graft/rag/cross_encoder.hpp"
 #include "graft/retrieval/negatives.hpp"
+#include "graft/retrieval/rerank_join.hpp"
 #include "graft/training/ranked_texts.hpp"
 #include "judge.hpp"
 #include "questions.hpp"
@@ -18,8 +19,8 @@
 /// The first hits of a search for a question, in its order.
 struct Candidates {
   std::vector<std::string> texts;
-  std::vector<graft::DocumentId> documents;  // of each
-  std::vector<std::uint8_t> right;           // of each: whether its document answers the question
+  std::vector<std::uint8_t> right;  // of each: whether its document answers the question
+  graft::RerankExample example;     // what the search knows of them, and 0 for the reranker's score
 };
 
 /// Thrown where Ctrl-C was pressed.
@@ -52,16 +53,15 @@ class RerankData {
 };
 
 /// nDCG@10 of each question, as the search ranks its candidates.
-Judged judge_search(const std::vector<graft::StoreQuestion>& questions, const std::vector<Candidates>& candidates);
+Judged judge_search(const std::vector<Candidates>& candidates);
 
-/// The same as a reranker does, and its logits of all candidates, end to end.
+/// The same as a reranker does alone, and joined with the search's scores by the weights that do best.
 struct Reranked {
-  Judged judged;
-  std::vector<double> logits;
-
-  double mean() const;
+  Judged alone, joined;
+  graft::RerankWeights weights;
+  std::vector<double> logits;  // of all candidates, end to end
 };
-Reranked judge_reranked(std::string name, const std::vector<graft::StoreQuestion>& questions,
+Reranked judge_reranked(const std::string& when, const std::vector<graft::StoreQuestion>& questions,
                         const std::vector<Candidates>& candidates, const graft::CrossEncoder& reranker,
                         const std::atomic<bool>& stop);
 

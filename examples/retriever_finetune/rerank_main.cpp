@@ -57,8 +57,11 @@ int rerank_main(int argc, char** argv) {
   app.add_option("--loss", loss, "listwise: which passage of a list is right; pointwise: whether each is right")
       ->check(CLI::IsMember({"listwise", "pointwise"}))
       ->capture_default_str();
-  app.add_option("--epochs", options.epochs, "times each question is seen")
-      ->check(whole_number(1, 1000))
+  app.add_option(
+         "--epochs", options.epochs,
+         "times each question is seen; 0: train nothing, learn only how the scores of --model and of the search are "
+         "joined")
+      ->check(whole_number(0, 1000))
       ->capture_default_str();
   app.add_option("--batch", options.batch, "questions in a step, each with its passages")
       ->check(whole_number(1, 10'000))

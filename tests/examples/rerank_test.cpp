@@ -62,21 +62,25 @@ TEST_F(Rerank, LearnsToPutTheHitsInOrderAndRagAsksIt) {
   EXPECT_EQ(report["pairs"], 72 * 8);
   EXPECT_EQ(report["negatives"]["found"], 72 * 7);
   EXPECT_EQ(report["negatives"]["examples"].size(), 5u);
-  ASSERT_EQ(report["quality"].size(), 2u);
+  ASSERT_EQ(report["quality"].size(), 3u) << "the search, reranked, joined";
   const auto ndcg = [&](int i) { return report["quality"][i]["ndcg_at_10"].get<double>(); };
   EXPECT_LT(ndcg(0), 0.3) << "these questions are not found as they are";
   EXPECT_LT(report["train_loss"], 1.5) << "of eight passages one is right: as good as none is log 8";
   EXPECT_EQ(report["held_out_ndcg_at_10"].size(), 8u);
   double best = 0;
   for (const double epoch : report["held_out_ndcg_at_10"]) best = std::max(best, epoch);
-  EXPECT_NEAR(ndcg(1), best, 1e-12) << "the best epoch is kept";
+  EXPECT_NEAR(ndcg(2), best, 1e-12) << "the best epoch is kept";
+  EXPECT_GE(ndcg(2), ndcg(1)) << "joined it is never worse than alone";
   EXPECT_LT(report["calibration"]["log_loss"], report["calibration"]["log_loss_before"]);
 
   const auto limit_of = [&](const std::string& name) {
     return graft::read_json(directory_ / name / "tokenizer_config.json")["model_max_length"];
   };
   EXPECT_EQ(limit_of("reranker"), 40);
-  EXPECT_GT(graft::read_json(directory_ / "reranker/config.json")["graft"]["rescaled"]["slope"], 0);
+  const graft::Json own = graft::read_json(directory_ / "reranker/config.json")["graft"];
+  EXPECT_GT(own["rescaled"]["slope"], 0);
+  EXPECT_EQ(own.value("rerank_weights", graft::Json({{"reranker", 1}, {"vector", 0}, {"word", 0}})),
+            report["rerank_weights"]);
 
   const ProgramResult kept = train(first);
   EXPECT_NE(kept.exit_code, 0);
@@ -86,13 +90,29 @@ TEST_F(Rerank, LearnsToPutTheHitsInOrderAndRagAsksIt) {
   const graft::Json hits = search("'badger velvet' --mode dense --top 3 --rerank-depth 80" + reranker);
   ASSERT_EQ(hits.size(), 3u);
   EXPECT_GE(hits[0]["score"], hits[1]["score"]);
-  double sum = 0;  // scores are chances: of 80 passages one answers
-  for (const graft::Json& hit : search("'badger velvet' --mode dense --top 80 --rerank-depth 80" + reranker))
+  double sum = 0;  // the reranker's scores are chances: of 80 passages one answers
+  const std::string alone = " --rerank-weight 1 --rerank-vector-weight 0 --rerank-word-weight 0 ";
+  for (const graft::Json& hit : search("'badger velvet' --mode dense --top 80 --rerank-depth 80" + alone + reranker))
     sum += hit["score"].get<double>();
   EXPECT_GT(sum, 0.1);
   EXPECT_LT(sum, 8);
   EXPECT_TRUE(search("'badger velvet' --least-score 1.01" + reranker).empty());
   EXPECT_EQ(search("'badger velvet' --top 9 --mode dense --rerank-depth 4" + reranker).size(), 4u);
+
+  const graft::Json joined =
+      search("'badger velvet' --mode dense --top 5 --rerank-weight 2 --rerank-vector-weight 3" + reranker);
+  for (const graft::Json& hit : joined)
+    EXPECT_NEAR(hit["score"].get<double>(), 2 * hit["rerank_score"].get<double>() + 3 * hit["similarity"].get<double>(),
+                1e-9);
+
+  for (const auto& [option, part] :
+       {std::pair{"--rerank-vector-weight -2", "a weight of the reranking is -2; choose 0 or"},
+        {"--rerank-word-weight inf", "--rerank-word-weight: is inf; give a number"},
+        {"--rerank-weight 0 --rerank-vector-weight 0 --rerank-word-weight 0", "all weights of the reranking are 0"}}) {
+    const ProgramResult refused = run("search chess --store " + path("my.db") + reranker + " " + option);
+    EXPECT_NE(refused.exit_code, 0) << option;
+    EXPECT_TRUE(says(refused, part)) << refused.output;
+  }
 
   const ProgramResult eval =
       run("eval --json --mode dense --store " + path("my.db") + " --queries " + path("queries.jsonl") + " --relevant " +
@@ -115,15 +135,26 @@ TEST_F(Rerank, LearnsToPutTheHitsInOrderAndRagAsksIt) {
   ASSERT_EQ(lora.exit_code, 0) << lora.output;
   const graft::Json again = graft::parse_json(lora.output, "report");
   EXPECT_EQ(again["new_head"], false);
-  ASSERT_EQ(again["quality"].size(), 3u) << "the search, before and after training";
+  ASSERT_EQ(again["quality"].size(), 5u) << "the search, and alone and joined before and after training";
   EXPECT_LT(again["trained_parameters"], 1'000'000);
   EXPECT_EQ(limit_of("again"), 40);
   const ProgramResult plain = train(second + "--overwrite");
   ASSERT_EQ(plain.exit_code, 0) << plain.output;
-  for (const char* part :
-       {"wrong passages for 72 questions", "    wrong: This package holds a small", "reranked, before training",
-        "reranked, after training against the search", "read back, it gives the same scores to 64 passages"})
+  for (const char* part : {"wrong passages for 72 questions", "    wrong: This package holds a small",
+                           "reranked, before training", "joined with the search, after training against the search",
+                           "read back, it gives the same scores to 64 passages"})
     EXPECT_TRUE(says(plain, part)) << part << "\n" << plain.output;
+
+  // Nothing is trained: the weights alone are learned, of this search.
+  const ProgramResult weights = train("--model " + path("reranker") + " --pairs " + path("pairs.jsonl") + " --out " +
+                                      path("same") + " --held-out 0.1 --epochs 0 --mode dense --json 2>/dev/null");
+  ASSERT_EQ(weights.exit_code, 0) << weights.output;
+  const graft::Json learned = graft::parse_json(weights.output, "report");
+  EXPECT_EQ(learned["questions"], 0);
+  EXPECT_EQ(learned["quality"].size(), 3u);
+  EXPECT_EQ(learned["rerank_weights"]["word"], 0) << "no search by word";
+  EXPECT_EQ(graft::read_file(directory_ / "same/model.safetensors", 1 << 28),
+            graft::read_file(directory_ / "reranker/model.safetensors", 1 << 28));
 }
 
 TEST_F(Rerank, BadInputIsNamedAndNothingIsWritten) {
@@ -163,7 +194,8 @@ TEST_F(Rerank, BadInputIsNamedAndNothingIsWritten) {
       {start + "--pairs " + path("one.jsonl"), "no question is held out"},
       {start + pairs + "--max-tokens 600", "max_tokens is 600; this encoder takes 512"},
       {start + pairs + "--lr 0", "give a number above 0"},
-      {start + pairs + "--epochs 0", "--epochs"},
+      {start + pairs + "--epochs 0", "--epochs 0 trains nothing, but"},
+      {start + pairs + "--epochs -1", "--epochs"},
       {start + pairs + "--negatives 0", "--negatives"},
       {start + pairs + "--method ia3", "--method"},
       {start + pairs + "--method lora --rank 0", "rank is 0"},
@@ -195,6 +227,8 @@ TEST_F(Rerank, BadInputIsNamedAndNothingIsWritten) {
     EXPECT_NE(result.exit_code, 0) << directory;
     EXPECT_TRUE(says(result, part)) << directory << "\n" << result.output;
   }
+  for (const std::string option : {"--rerank-depth 5", "--rerank-weight 1", "--rerank-vector-weight 1"})
+    EXPECT_NE(run("search chess " + option + " --store " + path("my.db")).exit_code, 0) << option;
   const ProgramResult alone = run("search chess --rerank-depth 5 --store " + path("my.db"));
   EXPECT_TRUE(says(alone, "--rerank")) << alone.output;
   EXPECT_NE(alone.exit_code, 0);

@@ -137,7 +137,7 @@ TEST_F(CrossEncoderDirectory, RanksTheHitsOfASearch) {
   const graft::CrossEncoder reranker(directory);
 
   graft::Query query{.text = question};
-  query.rerank = reranker.function();
+  reranker.rerank(query);
   const auto hits = retriever.search(query);
 
   ASSERT_EQ(hits.size(), 4u);
@@ -147,6 +147,65 @@ TEST_F(CrossEncoderDirectory, RanksTheHitsOfASearch) {
   EXPECT_GT(hits.front().score, hits.back().score);
   query.rerank = CrossEncoder(directory).function();
   EXPECT_EQ(retriever.search(query).front().score, hits.front().score) << "it outlives the encoder";
+}
+
+TEST_F(CrossEncoderDirectory, JoinsItsLogitsWithTheScoresOfTheSearchAsItsDirectorySays) {
+  SqliteStore store(directory_ / "my.db");
+  {
+    const auto writer = store.write();
+    for (const std::string text : {"a b", "a c", "a d", "a e a"})
+      writer->put({.uri = text, .text = text}, std::vector<PassageRange>{{.begin = 0, .end = text.size()}});
+    writer->commit();
+  }
+  Retriever retriever(store);
+  CrossEncoderModel trained(model());
+  EXPECT_EQ(trained.rerank_weights(), RerankWeights()) << "no directory of others has any";
+  trained.set_rerank_weights({0.5, 2, 3});
+  trained.save(directory_ / "saved");
+  EXPECT_EQ(read_json(directory_ / "saved/config.json")["graft"]["rerank_weights"],
+            Json({{"reranker", 0.5}, {"vector", 2}, {"word", 3}}));
+  const CrossEncoder saved(directory_ / "saved");
+  EXPECT_EQ(saved.model().rerank_weights(), (RerankWeights{0.5, 2, 3}));
+
+  Query query{.text = "a"};
+  saved.rerank(query);
+  const auto hits = retriever.search(query);
+  ASSERT_EQ(hits.size(), 4u);
+  for (std::size_t i = 0; i < hits.size(); ++i) {
+    const double logit = saved.logits("a", std::vector{hits[i].passage.text})[0];
+    EXPECT_NEAR(*hits[i].rerank_score, logit, 1e-6);
+    EXPECT_NEAR(hits[i].score, 0.5 * logit + 3 * *hits[i].word_score, 1e-6) << "nothing was found by vector";
+  }
+  for (std::size_t i = 1; i < hits.size(); ++i) EXPECT_GE(hits[i - 1].score, hits[i].score);
+  // least_score is of score(), whatever the weights.
+  const double middle = saved.score("a", std::vector<std::string>{"a b"})[0] + 1e-6;
+  std::size_t above = 0;
+  for (const std::string text : {"a b", "a c", "a d", "a e a"})
+    above += saved.score("a", std::vector{text})[0] >= middle;
+  ASSERT_LT(above, 4u);
+  for (const RerankWeights& weights : {RerankWeights(), RerankWeights{0.5, 2, 3}}) {
+    saved.rerank(query, weights, middle);
+    EXPECT_EQ(retriever.search(query).size(), above);
+    saved.rerank(query, weights, 0);
+    EXPECT_EQ(retriever.search(query).size(), 4u);
+    saved.rerank(query, weights, 1.01);
+    EXPECT_TRUE(retriever.search(query).empty());
+  }
+  EXPECT_NE(error_message([&] {
+              saved.rerank(query, {1, -2, 0});
+            }).find("a weight of the reranking is -2"),
+            std::string::npos);
+
+  trained.rescale(4, -1);
+  EXPECT_EQ(trained.rerank_weights(), (RerankWeights{0.125, 2, 3})) << "the order stays";
+  EXPECT_NE(error_message([&] {
+              trained.set_rerank_weights({0, 0, 0});
+            }).find("all weights of the reranking are 0"),
+            std::string::npos);
+  CrossEncoderModel again(directory_ / "saved");
+  again.set_rerank_weights({});
+  again.save(directory_ / "alone");
+  EXPECT_FALSE(read_json(directory_ / "alone/config.json").contains("graft")) << "what was read is not written again";
 }
 
 TEST_F(CrossEncoderDirectory, ManyThreadsScoreAtOnce) {
@@ -202,6 +261,12 @@ TEST_F(CrossEncoderDirectory, NamesWhatItDoesNotHave) {
        {{"sbert_ce_default_activation_function", "torch.nn.modules.activation.ReLU"}},
        "model/config.json: \"sbert_ce_default_activation_function\" is \"torch.nn.modules.activation.ReLU\", but must "
        "be one of"},
+      {"config.json",
+       {{"graft", {{"rerank_weights", {{"reranker", 1}, {"vector", -1}, {"word", 0}}}}}},
+       "config.json: \"graft\": \"rerank_weights\": \"vector\" is -1, but must be"},
+      {"config.json",
+       {{"graft", {{"rerank_weights", {{"reranker", 0}, {"vector", 0}, {"word", 0}}}}}},
+       "but must be weights of which one is above 0"},
       {"config.json", {{"vocab_size", 13}}, "is [12, 8], not [13, 8]"},
       {"tokenizer_config.json",
        {{"model_max_length", 4}},

@@ -228,6 +228,17 @@ TEST_F(RetrieverTest, ARerankerHasTheLastWord) {
   EXPECT_EQ(hits[0].score, 3);
   query.least_score = 2.5;
   EXPECT_EQ(texts(retriever.search(query)), (Texts{"xxx"}));
+
+  // Similarities are cos 0, cos 10 and cos 20 degrees; the reranker's scores 1, 2 and 3 are of no account beside them.
+  query.rerank_weights = {1, 1000, 0};
+  query.least_score = 1.5;
+  const auto joined = retriever.search(query);
+  EXPECT_EQ(texts(joined), (Texts{"xx", "xxx"})) << "least_score is of the reranker's score, which is 1 for the first";
+  EXPECT_DOUBLE_EQ(joined[0].score, 2 + 1000 * *joined[0].similarity);
+  EXPECT_EQ(joined[0].rerank_score, 2);
+  query.rerank_weights = {1, -1, 0};
+  expect_error<OptionError>([&] { retriever.search(query); }, "a weight of the reranking is -1; choose 0 or more");
+  query.rerank_weights = {};
   query.rerank = [](const std::string&, std::span<const std::string>) { return std::vector<double>{1}; };
   expect_error<ShapeError>([&] { retriever.search(query); }, "the reranker gave 1 scores for 3 passages");
   query.rerank = [](const std::string&, std::span<const std::string>) { return std::vector<double>{1, NAN, 2}; };

@@ -76,4 +76,16 @@ GRAFT_INLINE RerankFunction CrossEncoder::function() const {
   };
 }
 
+GRAFT_INLINE void CrossEncoder::rerank(Query& query, const RerankWeights& weights,
+                                       std::optional<double> least_score) const {
+  check_rerank_weights(weights);
+  const bool joins = !weights.alone();
+  query.rerank = [encoder = *this, text = query.text, joins](const std::string&,
+                                                             std::span<const std::string> passages) {
+    return joins ? encoder.logits(text, passages) : encoder.score(text, passages);
+  };
+  query.rerank_weights = joins ? weights : RerankWeights();
+  query.least_score = joins && least_score ? model_.logit(*least_score) : least_score;
+}
+
 }  // namespace graft

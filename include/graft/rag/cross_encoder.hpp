@@ -31,7 +31,7 @@ struct CrossEncoderOptions {
 /// better. For the first hits of a search:
 ///
 ///     const CrossEncoder reranker("ms-marco-MiniLM-L6-v2");
-///     query.rerank = reranker.function();
+///     reranker.rerank(query);
 ///     const std::vector<Hit> hits = retriever.search(query);
 ///
 /// Takes BERT, RoBERTa and MPNet sequence classifiers with one output, in the layouts of transformers and of
@@ -56,6 +56,15 @@ class CrossEncoder {
 
   /// score() for Query::rerank and NegativesOptions::judge. Shares the model, and does not refer to this object.
   RerankFunction function() const;
+
+  /// Sets `query` to have its hits reranked for the text that it has now, which may be taken out afterwards to search
+  /// by vector alone: Query::rerank, rerank_weights and least_score. By score(); where `weights` join it with the
+  /// search's scores by logits(), and Hit::rerank_score is of those. `least_score` is of score() in both cases.
+  /// Throws OptionError for weights out of range.
+  void rerank(Query& query, const RerankWeights& weights, std::optional<double> least_score = {}) const;
+
+  /// The same with the weights that the model's directory has.
+  void rerank(Query& query) const { rerank(query, model_.rerank_weights()); }
 
   const CrossEncoderModel& model() const { return model_; }
   std::size_t max_tokens() const { return model_.max_tokens(); }  ///< of a pair with its special tokens

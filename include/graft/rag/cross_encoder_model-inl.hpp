@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <variant>
 
@@ -82,6 +83,19 @@ GRAFT_INLINE std::string limited_tokenizer_config(const std::filesystem::path& d
   return json_text(json);
 }
 
+/// What config.json says of graft's own doing; `json` has what the directory said that was read.
+GRAFT_INLINE void write_notes(const CrossEncoderParts& parts, Json& json) {
+  Json notes = json.value("graft", Json::object());
+  if (parts.slope != 1 || parts.intercept != 0)
+    notes["rescaled"] = {{"slope", parts.slope}, {"intercept", parts.intercept}};
+  const RerankWeights& weights = parts.config.rerank_weights;
+  notes.erase("rerank_weights");
+  if (!weights.alone())
+    notes["rerank_weights"] = {{"reranker", weights.reranker}, {"vector", weights.vector}, {"word", weights.word}};
+  json.erase("graft");
+  if (!notes.empty()) json["graft"] = std::move(notes);
+}
+
 }  // namespace detail
 
 GRAFT_INLINE CrossEncoderModel::CrossEncoderModel(const std::filesystem::path& directory,
@@ -137,6 +151,15 @@ GRAFT_INLINE torch::Tensor CrossEncoderModel::scores(const torch::Tensor& logits
   throw OptionError("an activation is none of the enumerators");
 }
 
+GRAFT_INLINE double CrossEncoderModel::logit(double score) const {
+  if (parts_->config.activation == detail::ScoreActivation::identity) return score;
+  const double share = parts_->config.activation == detail::ScoreActivation::sigmoid ? score : (score + 1) / 2;
+  const double odds = share <= 0   ? -std::numeric_limits<double>::infinity()
+                      : share >= 1 ? std::numeric_limits<double>::infinity()
+                                   : std::log(share) - std::log1p(-share);
+  return parts_->config.activation == detail::ScoreActivation::sigmoid ? odds : odds / 2;
+}
+
 GRAFT_INLINE std::string CrossEncoderModel::activation() const {
   return std::string(detail::score_activation_names[static_cast<std::size_t>(parts_->config.activation)]);
 }
@@ -158,6 +181,13 @@ GRAFT_INLINE void CrossEncoderModel::rescale(double slope, double intercept) {
   layer->bias.mul_(slope).add_(intercept);
   parts_->intercept = slope * parts_->intercept + intercept;
   parts_->slope *= slope;
+  if (!rerank_weights().alone()) parts_->config.rerank_weights.reranker /= slope;
+}
+
+GRAFT_INLINE const RerankWeights& CrossEncoderModel::rerank_weights() const { return parts_->config.rerank_weights; }
+GRAFT_INLINE void CrossEncoderModel::set_rerank_weights(const RerankWeights& weights) {
+  check_rerank_weights(weights);
+  parts_->config.rerank_weights = weights;
 }
 
 GRAFT_INLINE void CrossEncoderModel::save(const std::filesystem::path& directory, bool replace) const {
@@ -168,8 +198,7 @@ GRAFT_INLINE void CrossEncoderModel::save(const std::filesystem::path& directory
           Json json = model->config().to_json(model->class_name(), dtype);
           json["sentence_transformers"] = {{"activation_fn", activation()}};
           json.erase("sbert_ce_default_activation_function");
-          if (parts_->slope != 1 || parts_->intercept != 0)
-            json["graft"] = {{"rescaled", {{"slope", parts_->slope}, {"intercept", parts_->intercept}}}};
+          detail::write_notes(*parts_, json);
           return json;
         };
         detail::save_weights(

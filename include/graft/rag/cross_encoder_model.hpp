@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include "graft/core/mode.hpp"
+#include "graft/retrieval/rerank_join.hpp"
 #include "graft/tensor/packed.hpp"
 #include "graft/text/tokenizer.hpp"
 
@@ -59,7 +60,8 @@ class CrossEncoderModel {
 
   /// The activation that the directory names, on logits; the logistic function if it names none.
   torch::Tensor scores(const torch::Tensor& logits) const;
-  std::string activation() const;  ///< as torch names it: "torch.nn.modules.activation.Sigmoid"
+  double logit(double score) const;  ///< what has that score; infinite for one at or beyond an end of their range
+  std::string activation() const;    ///< as torch names it: "torch.nn.modules.activation.Sigmoid"
 
   const Tokenizer& tokenizer() const;
   const std::string& prompt() const;              ///< goes before each question; mostly nothing
@@ -68,9 +70,15 @@ class CrossEncoderModel {
   torch::Device device() const;
 
   /// Makes `slope` x + `intercept` of each logit x from now on, by changing the head's last weights: what is saved
-  /// gives the same whoever reads it; its config.json has a note of both numbers. The order of passages stays. Throws
-  /// OptionError unless slope is above 0 and both are finite, StateError while an adapter is on that layer.
+  /// gives the same whoever reads it; its config.json has a note of both numbers. The order of passages stays, that by
+  /// rerank_weights() too: the reranker's is divided by `slope`. Throws OptionError unless slope is above 0 and both
+  /// are finite, StateError while an adapter is on that layer.
   void rescale(double slope, double intercept);
+
+  /// How its logits and the search's scores are joined, for Query::rerank_weights: as learned on held-out questions and
+  /// kept in the directory's config.json, which save() writes; unless something was, the reranker decides alone.
+  const RerankWeights& rerank_weights() const;
+  void set_rerank_weights(const RerankWeights& weights);  ///< throws OptionError for weights out of range
 
   /// Writes a directory that CrossEncoder, sentence-transformers' CrossEncoder and transformers open: config.json with
   /// the activation, one label and max_tokens() as the limit, the weights, the tokenizer's files. It appears whole or

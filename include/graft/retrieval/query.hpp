@@ -10,6 +10,7 @@
 
 #include "graft/retrieval/document.hpp"
 #include "graft/retrieval/filter.hpp"
+#include "graft/retrieval/rerank_join.hpp"
 #include "graft/retrieval/store.hpp"
 
 namespace graft {
@@ -37,7 +38,8 @@ struct Query {
   std::optional<double> least_similarity = {};  ///< leaves out candidates whose vector is less near
   RerankFunction rerank = {};  ///< gives the first `rerank_depth` candidates their scores; others fall out
   std::size_t rerank_depth = 50;
-  std::optional<double> least_score = {};  ///< leaves out candidates below it; of the last stage that gave scores
+  RerankWeights rerank_weights = {};       ///< of what it gives and of the search's scores: learn_rerank_weights()
+  std::optional<double> least_score = {};  ///< leaves out candidates below it: of the reranker, else of the search
 
   std::optional<double> diversity = {};  ///< lambda of MMR in [0, 1]: 1 is plain similarity, less avoids repetition
   std::size_t per_document = 0;  ///< hits that one document may have, and candidates in each ranking; 0: any number
@@ -48,11 +50,12 @@ struct Query {
 struct Hit {
   Passage passage;
   StoredDocument document;
-  double score = 0;                       ///< of the last stage: similarity, BM25, their fusion, or the reranker's
-  std::optional<double> similarity = {};  ///< by vector, if it was among those candidates
-  std::optional<double> word_score = {};  ///< by BM25, likewise
-  std::string context;                    ///< the passage with its neighbours, as it stands in the document
-  std::size_t context_begin = 0;          ///< bytes of the document that `context` is
+  double score = 0;  ///< of the last stage: similarity, BM25, their fusion, the reranker's, or all by rerank_weights
+  std::optional<double> similarity = {};    ///< by vector, if it was among those candidates
+  std::optional<double> word_score = {};    ///< by BM25, likewise
+  std::optional<double> rerank_score = {};  ///< as Query::rerank gives it
+  std::string context;                      ///< the passage with its neighbours, as it stands in the document
+  std::size_t context_begin = 0;            ///< bytes of the document that `context` is
   std::size_t context_end = 0;
 };
 

@@ -18,7 +18,7 @@ namespace graft {
 struct Retriever::Candidate {
   PassageId id = 0;
   double score = 0;
-  std::optional<double> similarity = {}, word_score = {};
+  std::optional<double> similarity = {}, word_score = {}, rerank_score = {};
 };
 
 namespace detail {
@@ -39,6 +39,7 @@ GRAFT_INLINE void check_query(const Query& query, const std::optional<VectorSpac
     throw OptionError("least_similarity is set in a query without a vector");
   if (query.neighbours < 0) throw OptionError(message("neighbours is ", query.neighbours, "; choose 0 or more"));
   if (query.rerank && query.rerank_depth == 0) throw OptionError("rerank_depth is 0; choose 1 or more");
+  check_rerank_weights(query.rerank_weights);
   if (!query.encoder.empty() && query.vector.empty())
     throw OptionError("encoder is set in a query without a vector; give the vector that it made");
   for (const double weight : {query.vector_weight, query.word_weight})
@@ -126,7 +127,7 @@ GRAFT_INLINE std::vector<std::size_t> choose_first(const std::vector<Passage>& p
   return out;
 }
 
-/// Puts the candidates in the order of the reranker's scores.
+/// Puts the candidates in the order of the reranker's scores, joined with the search's by their weights.
 template <class Candidate>
 void rerank(const Query& query, const std::vector<Passage>& passages, std::vector<Candidate>& candidates) {
   std::vector<std::string> texts;
@@ -134,11 +135,15 @@ void rerank(const Query& query, const std::vector<Passage>& passages, std::vecto
   const std::vector<double> scores = query.rerank(query.text, texts);
   if (scores.size() != candidates.size())
     throw ShapeError(message("the reranker gave ", scores.size(), " scores for ", candidates.size(), " passages"));
+  std::vector<RerankScores> known;
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     if (!std::isfinite(scores[i]))
       throw OptionError(message("the reranker gave passage ", candidates[i].id, " the score ", scores[i]));
-    candidates[i].score = scores[i];
+    candidates[i].rerank_score = scores[i];
+    known.push_back({scores[i], candidates[i].similarity, candidates[i].word_score});
   }
+  const std::vector<double> joined = join_reranked(known, query.rerank_weights);
+  for (std::size_t i = 0; i < candidates.size(); ++i) candidates[i].score = joined[i];
   std::stable_sort(candidates.begin(), candidates.end(),
                    [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
 }
@@ -315,7 +320,9 @@ GRAFT_INLINE std::vector<Hit> Retriever::answer(Snapshot& snapshot, const Query&
     if (!found.empty()) detail::rerank(query, snapshot.passages(ids()), found);
   }
   if (query.least_score)
-    std::erase_if(found, [&](const Candidate& candidate) { return candidate.score < *query.least_score; });
+    std::erase_if(found, [&](const Candidate& candidate) {
+      return candidate.rerank_score.value_or(candidate.score) < *query.least_score;
+    });
   const bool chooses = query.diversity || query.per_document > 0;
   if (!chooses) found.resize(std::min(found.size(), query.top));
 
@@ -333,6 +340,7 @@ GRAFT_INLINE std::vector<Hit> Retriever::answer(Snapshot& snapshot, const Query&
     hit.score = found[i].score;
     hit.similarity = found[i].similarity;
     hit.word_score = found[i].word_score;
+    hit.rerank_score = found[i].rerank_score;
     detail::add_context(snapshot, query.neighbours, hit);
     out.push_back(std::move(hit));
   }

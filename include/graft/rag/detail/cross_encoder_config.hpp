@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "graft/core/json.hpp"
 #include "graft/models/detail/sentence_config.hpp"
+#include "graft/retrieval/rerank_join.hpp"
 
 namespace graft::detail {
 
@@ -36,6 +38,7 @@ struct CrossEncoderConfig {
   std::optional<std::size_t> max_tokens = {};  ///< as stated for this use
   std::optional<std::size_t> tokenizer_max_tokens = {};
   bool lower_case = false;
+  RerankWeights rerank_weights = {};  ///< a note of graft's in the transformer's config.json
 
   /// Throws FileError for a file that is not there, FormatError naming file and field for what graft does not have.
   static CrossEncoderConfig read(const std::filesystem::path& directory);
@@ -57,6 +60,7 @@ class CrossEncoderConfigReader {
     if (config_.family != "bert" && config_.family != "roberta" && config_.family != "mpnet")
       fields.fail("model_type", "\"bert\", \"roberta\" or \"mpnet\"; graft has no cross-encoder of another type");
     if (!modules) read_plain(fields);
+    if (fields.has("graft")) read_weights(fields.object("graft"));
     config_.tokenizer_max_tokens = tokenizer_limit(config_.transformer);
     return std::move(config_);
   }
@@ -137,6 +141,16 @@ class CrossEncoderConfigReader {
     }
     if (fields.has("sbert_ce_default_activation_function"))
       config_.activation = activation_of(fields, "sbert_ce_default_activation_function");
+  }
+
+  void read_weights(const JsonFields& own) {
+    if (!own.has("rerank_weights")) return;
+    const JsonFields weights = own.object("rerank_weights");
+    constexpr double kMost = std::numeric_limits<double>::max();
+    config_.rerank_weights = {weights.number("reranker", 0, kMost), weights.number("vector", 0, kMost),
+                              weights.number("word", 0, kMost)};
+    if (config_.rerank_weights.reranker == 0 && config_.rerank_weights.alone())
+      own.fail("rerank_weights", "weights of which one is above 0");
   }
 
   /// "torch.nn.Sigmoid" is "torch.nn.modules.activation.Sigmoid".
