@@ -28,7 +28,6 @@ from tokenizers import Regex, pre_tokenizers
 from bpe_parity import LLAMA3, smollm2
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[2] / "examples" / "lm_finetune"))
-import demo  # noqa: E402
 
 COUNT, BATCH, BATCHES = 500, 4, 8
 MARKS = ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<bos>", "<start_of_turn>", "<end_of_turn>"]
@@ -57,6 +56,8 @@ def prepare(tokenizer, name, splitter, template):
 
 def rows_of(name, rng):
     if name == "demo":
+        import demo  # found by the line above alone
+
         real = glob.glob(demo.debian.PATTERN)  # of Debian 12 alone
         packages = demo.packages(COUNT) if real else [(f"package-{n}", text(rng)) for n in range(COUNT)]
         return demo.conversations(packages, COUNT, rng)
