@@ -232,8 +232,8 @@ int run_train(const TrainOptions& options) {
   std::fflush(stdout);
   Objective objective(options, language.model);
   language.model->train();
-  const double pass = rows.preferences ? objective.seconds_of_pass(*rows.preferences)
-                                       : objective.seconds_of_pass(rows.learned());
+  const double pass =
+      rows.preferences ? objective.seconds_of_pass(*rows.preferences) : objective.seconds_of_pass(rows.learned());
   std::printf("about %s for %lld passes over the rows, evaluations not counted\n",
               graft::clock_text(pass * static_cast<double>(options.epochs)).c_str(),
               static_cast<long long>(options.epochs));

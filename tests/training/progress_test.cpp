@@ -77,9 +77,10 @@ TEST(ProgressBar, ShowsWhatIsLearnedAndTheMemory) {
   ASSERT_NE(std::fgets(line, sizeof(line), file), nullptr);
   std::fclose(file);
   double gigabytes = 0;
-  ASSERT_EQ(std::sscanf(line, "epoch 1/1 [==========          ]  50 %%  loss 1.0000  600 tokens/s (180 learned)  %lf GB",
-                        &gigabytes),
-            1)
+  ASSERT_EQ(
+      std::sscanf(line, "epoch 1/1 [==========          ]  50 %%  loss 1.0000  600 tokens/s (180 learned)  %lf GB",
+                  &gigabytes),
+      1)
       << line;
   EXPECT_NEAR(gigabytes * 1e9, static_cast<double>(peak_memory_bytes()), 1e8);
 }

@@ -20,10 +20,10 @@ namespace graft {
 /// it unasked. True if it took effect; false, and no change, where malloc is neither.
 bool keep_freed_memory();
 
-/// The other way round: tells malloc to give freed memory back, and glibc's to ask the system for every block of 256 KiB
-/// or more. The process then holds what is alive and no more, where by default glibc leaves gaps between blocks of up to
-/// 32 MiB: training steps of a language model took 44 % less for their activations. The price is the page faults that
-/// keep_freed_memory() spares, half a step's time again. Call it as that one, and not both.
+/// The other way round: tells malloc to give freed memory back, and glibc's to ask the system for every block of 256
+/// KiB or more. The process then holds what is alive and no more, where by default glibc leaves gaps between blocks of
+/// up to 32 MiB: training steps of a language model took 44 % less for their activations. The price is the page faults
+/// that keep_freed_memory() spares, half a step's time again. Call it as that one, and not both.
 bool give_back_freed_memory();
 
 }  // namespace graft

@@ -89,8 +89,8 @@ void save_tensors(const std::filesystem::path& path, const NamedTensors& tensors
 
 namespace detail {
 
-/// load_tensors() for targets that are the caller's alone: it takes the memory of one tensor, not of all, and a call that
-/// fails leaves them half read.
+/// load_tensors() for targets that are the caller's alone: it takes the memory of one tensor, not of all, and a call
+/// that fails leaves them half read.
 LoadReport fill_tensors(const NamedTensors& targets, const TensorSource& source, const LoadOptions& options);
 
 /// What load_tensors() would do, without reading; throws as it does.

@@ -12,7 +12,10 @@
 namespace graft {
 
 GRAFT_INLINE ProgressBar::ProgressBar(std::string title, std::FILE* out, ProgressDetails details)
-    : title_(title.empty() ? "" : std::move(title) + "  "), out_(out), details_(details), terminal_(isatty(fileno(out)) == 1) {}
+    : title_(title.empty() ? "" : std::move(title) + "  "),
+      out_(out),
+      details_(details),
+      terminal_(isatty(fileno(out)) == 1) {}
 
 GRAFT_INLINE void ProgressBar::on_begin(const RunPlan& plan) {
   plan_ = plan;

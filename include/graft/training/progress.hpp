@@ -41,7 +41,7 @@ class ProgressBar : public TrainingCallback {
   ProgressDetails details_;
   bool terminal_;
   RunPlan plan_;
-  double loss_ = 0.0, loss_weight_ = 0.0;  // a mean in which each step weighs 0.95 of the next
+  double loss_ = 0.0, loss_weight_ = 0.0;               // a mean in which each step weighs 0.95 of the next
   double seconds_ = 0.0, tokens_ = 0.0, judged_ = 0.0;  // spent, read and counted in steps
   std::int64_t steps_ = 0;
   Clock::time_point drawn_;
